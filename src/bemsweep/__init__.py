@@ -1,0 +1,50 @@
+"""Parametric studies of EnergyPlus models on a Dask cluster, gathered in one labelled xarray dataset.
+
+The names below are the public face; the rest is in submodules (`bemsweep.errors`, `bemsweep.results`,
+`bemsweep.testing`). They are imported when first used, so that ``import bemsweep`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bemsweep.errors import BemsweepError
+    from bemsweep.parameters import Call, Field
+    from bemsweep.planning import Plan, plan
+    from bemsweep.results import open_results
+    from bemsweep.runner import Run, run
+    from bemsweep.study import Meter, Study, Variable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BemsweepError", "Call", "Field", "Meter", "Plan", "Run", "Study", "Variable", "open_results", "plan", "run"
+]  # fmt: skip
+
+_HOME = {
+    "BemsweepError": "errors",
+    "Call": "parameters",
+    "Field": "parameters",
+    "Meter": "study",
+    "Plan": "planning",
+    "Run": "runner",
+    "Study": "study",
+    "Variable": "study",
+    "open_results": "results",
+    "plan": "planning",
+    "run": "runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'bemsweep' has no attribute {name!r}")
+    value = getattr(import_module(f"bemsweep.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

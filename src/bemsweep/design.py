@@ -1,0 +1,180 @@
+"""Designs: the points of a study, in a fixed order.
+
+Decides which rows the variant table has and in which order. Never opens a model.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bemsweep.errors import Problem, StudyError, nearest
+from bemsweep.expressions import compile_condition
+from bemsweep.parameters import Value
+from bemsweep.study import Study
+
+__all__ = ["LABELS", "Points", "design_points"]
+
+LABELS = ("baseline", "weather")
+"""Columns that every study has before its parameters: which model, which climate."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Rows of the variant table before the engine is known."""
+
+    names: tuple[str, ...]
+    """Columns: baseline, weather, then the parameters."""
+    rows: tuple[tuple[Value, ...], ...]
+    """One value per column; baseline and weather are labels, None is "as in the baseline"."""
+
+
+def design_points(study: Study, labels: dict[str, Sequence[str]], *, most: int | None) -> Points:
+    """Return the points that `study` asks for, references first, without repetitions.
+
+    Parameters
+    ----------
+    study
+        The study.
+    labels
+        Labels of the baselines and of the weather files.
+    most
+        Largest number of points that is all right; None for any.
+
+    Raises
+    ------
+    StudyError
+        The table or a condition is wrong, the design is empty, or it has more than `most` points.
+    """
+    names = (*LABELS, *study.parameters)
+    columns, count, points = _grid(study, labels) if study.design == "grid" else _table(study, labels)
+    if most is not None and count > most:
+        told = f"the design has {count:,} variants: pass --yes (yes=True in Python) if more than {most:,} are meant"
+        raise StudyError([study.problem(told, "design")])
+    conditions = []
+    problems: list[Problem] = []
+    for number, text in enumerate(study.exclude):
+        try:
+            conditions.append(compile_condition(text, names))
+        except ValueError as error:
+            problems.append(study.problem(str(error), "exclude", number))
+    if problems:
+        raise StudyError(problems)
+    order = [columns.index(name) for name in names]
+    wanted = (tuple(point[position] for position in order) for point in points)
+    if conditions:
+        wanted = (row for row in wanted if not any(is_met(dict(zip(names, row, strict=True))) for is_met in conditions))
+    rows = dict.fromkeys(wanted)
+    if not rows:
+        raise StudyError([study.problem("the design is empty: no point is left", "design")])
+    if study.reference:
+        blank = (None,) * len(study.parameters)
+        rows = dict.fromkeys([*((*pair, *blank) for pair in itertools.product(*(labels[n] for n in LABELS))), *rows])
+    return Points(names, tuple(rows))
+
+
+_Columns = tuple[tuple[str, ...], int, Iterator[tuple[Value, ...]]]
+
+
+def _grid(study: Study, labels: dict[str, Sequence[str]]) -> _Columns:
+    levels: list[Sequence[Value]] = [labels[name] for name in LABELS]
+    levels += [parameter.levels or (None,) for parameter in study.parameters.values()]
+    return (*LABELS, *study.parameters), math.prod(map(len, levels)), itertools.product(*levels)
+
+
+def _table(study: Study, labels: dict[str, Sequence[str]]) -> _Columns:
+    """Return the listed points, each for every baseline and weather that the table does not choose itself."""
+    names, rows = _read_table(study)
+    known = (*LABELS, *study.parameters)
+    unknown = [name for name in names if name not in known]
+    problems = [study.problem(f"column {name!r} is no parameter{nearest(name, known)}", "design") for name in unknown]
+    missing = [name for name in study.parameters if name not in names]
+    problems += [study.problem(f"the table has no column for parameter {name!r}", "design") for name in missing]
+    for label in LABELS:
+        if label in names and label not in unknown:
+            column = {row[names.index(label)] for row in rows}
+            problems += [
+                study.problem(f"the table names a {label} {value!r}{nearest(str(value), labels[label])}", "design")
+                for value in sorted(column - set(labels[label]), key=str)
+            ]
+    if problems:
+        raise StudyError(problems)
+    chosen = [label for label in LABELS if label not in names]
+    others = list(itertools.product(*(labels[label] for label in chosen)))
+    points = ((*other, *row) for other in others for row in rows)
+    return (*chosen, *names), len(others) * len(rows), points
+
+
+def _read_table(study: Study) -> tuple[list[str], list[tuple[Value, ...]]]:
+    assert study.design != "grid"  # noqa: S101 - narrows the type
+    table = study.design.table
+    if isinstance(table, pd.DataFrame):
+        frame = table.astype(object)
+        rows = [tuple(_plain(value) for value in row) for row in frame.itertuples(index=False, name=None)]
+        return [str(name) for name in frame.columns], rows
+    if isinstance(table, dict):
+        return list(table), [tuple(_plain(value) for value in row) for row in zip(*table.values(), strict=True)]
+    return _read_csv(study, study.folder / table)
+
+
+def _plain(value: Any) -> Value:
+    """Return a Python value for one of numpy or pandas; what is missing there is null."""
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return None
+    plain: Any = value.item() if hasattr(value, "item") else value
+    return plain if isinstance(plain, (bool, int, float, str)) else str(plain)
+
+
+def _read_csv(study: Study, path: Path) -> tuple[list[str], list[tuple[Value, ...]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StudyError([study.problem(f"cannot read the table {path}: {error}", "design", "table")]) from None
+    if not lines:
+        raise StudyError([study.problem(f"the table {path} is empty", "design", "table")])
+    names = [name.strip() for name in lines[0][1]]
+    problems = [
+        study.problem(f"{path}, line {line}: {len(cells)} cells, the header has {len(names)}", "design", "table")
+        for line, cells in lines[1:]
+        if len(cells) != len(names)
+    ]
+    problems += [
+        study.problem(f"{path}: column {name!r} stands there twice", "design", "table")
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    if problems:
+        raise StudyError(problems)
+    columns = [
+        [cell.strip() for cell in column] if name in LABELS else _read_column(column)
+        for name, column in zip(names, zip(*(cells for _, cells in lines[1:]), strict=True), strict=False)
+    ]
+    return names, list(zip(*columns, strict=True))
+
+
+def _read_column(cells: Sequence[str]) -> list[Value]:
+    """Return numbers if every cell that is not blank is a finite one, else texts; a blank cell is null."""
+    texts = [cell.strip() or None for cell in cells]
+    try:
+        numbers = [None if text is None else _number(text) for text in texts]
+    except ValueError:
+        return list(texts)
+    return list(numbers)
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number

@@ -1,0 +1,93 @@
+"""Running one variant on one EnergyPlus build.
+
+Defines what an engine is asked (`Job`) and what it answers (`EngineRun`); the client side of the
+engine host lives here. What an answer means is decided by `bemsweep.outcome`, never here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from bemsweep.edits import Edit
+from bemsweep.outputs import Output, RunKind
+from bemsweep.periods import Calendar
+from bemsweep.records import Series
+
+__all__ = ["Engine", "EngineRun", "Job"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to edit and simulate; all paths are local."""
+
+    run_id: str
+    """Names the run for `Engine.kill`."""
+    baseline: Path
+    """IDF or epJSON, told apart by the suffix."""
+    weather: Path
+    """EPW file."""
+    run: RunKind
+    outputs: tuple[Output, ...]
+    calendar: Calendar | None
+    """What the engine must report; None for a probe: one day, names of outputs only, no values."""
+    edits: tuple[Edit, ...] = ()
+    calls: Mapping[str, Callable[[Any, Any], object]] = field(default_factory=dict)
+    """The functions that `CallEdit.function` names."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """External files: as the model spells them -> local copy."""
+    keep_model_outputs: bool = False
+
+
+@dataclass(frozen=True)
+class EngineRun:
+    """What happened, before anybody judges it."""
+
+    returncode: int
+    """Exit code of the run's process; negative for the signal that ended it."""
+    stage: str
+    """Last stage reached: ``start``, ``edit``, ``engine``, ``read`` or ``done``."""
+    is_timed_out: bool = False
+    is_cancelled: bool = False
+    error: str = ""
+    """Python's error of the stage that failed, one line with its type."""
+    end: str = ""
+    """Text of ``eplusout.end``."""
+    err: str = ""
+    """Text of ``eplusout.err``, cut in the middle if longer than 64 kB."""
+    sqlite_err: str = ""
+    """Text of ``sqlite.err``."""
+    series: tuple[Series, ...] = ()
+    design_day_names: tuple[str, ...] = ()
+    design_day_dates: tuple[str, ...] = ()
+    model_sha256: str = ""
+    """Of the IDF as written for the engine."""
+    engine_s: float = 0.0
+    memory_bytes: int = 0
+    dictionary: Mapping[str, list[str]] = field(default_factory=dict)
+    """Of a probe: ``{"variable": [...], "meter": [...]}``, every name that this model can report."""
+
+
+class Engine(Protocol):
+    """An EnergyPlus build that can run jobs, from several threads at once."""
+
+    @property
+    def version(self) -> str:
+        """The string that the engine reports itself."""
+
+    def run(self, job: Job, scratch: Path, *, timeout_s: float) -> EngineRun:
+        """Simulate `job` in the empty folder `scratch`, which the caller deletes afterwards.
+
+        Raises
+        ------
+        InfrastructureError
+            The engine's host cannot be started or has died.
+        """
+
+    def kill(self, run_id: str) -> None:
+        """End a run that another thread waits for; unknown ids are ignored."""
+
+    def close(self) -> None:
+        """End the engine and all of its runs."""

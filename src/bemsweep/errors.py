@@ -1,0 +1,128 @@
+"""Every exception bemsweep raises on purpose, in one tree.
+
+::
+
+    BemsweepError
+    ├── StudyError            the study cannot run as written; carries every problem found
+    ├── ConflictError         a study of that name exists and its definition conflicts
+    ├── ModelError            a baseline or a variant's model: the model's fault
+    ├── EngineNotFoundError   no EnergyPlus build at hand, or not the one asked for
+    ├── InfrastructureError   the machine's fault, worth a retry: disk, network, a killed process
+    │   └── StoreError        the store cannot be read or written
+    ├── RecordError           a record that cannot be read: cut, altered or of another schema
+    └── RunCancelledError     the run was stopped on request; what was finished is kept
+
+A model's fault and a machine's fault never share a class: the first is data about a variant,
+the second is retried. All of them can be pickled, so they cross process borders unharmed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = [
+    "BemsweepError",
+    "ConflictError",
+    "EngineNotFoundError",
+    "InfrastructureError",
+    "ModelError",
+    "Problem",
+    "RecordError",
+    "RunCancelledError",
+    "StoreError",
+    "StudyError",
+    "nearest",
+]
+
+
+class BemsweepError(Exception):
+    """Base of all errors that bemsweep raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a study, and where."""
+
+    message: str
+    """What is wrong, with the value, and what to do."""
+    path: str = ""
+    """Where in the study, for example ``parameters.lighting.field``."""
+    line: int | None = None
+    """Line of the study file, counted from 1."""
+
+    def __str__(self) -> str:
+        where = self.path
+        if self.line is not None:
+            where = f"{where}, line {self.line}" if where else f"line {self.line}"
+        return f"{self.message} @ {where}" if where else self.message
+
+
+class StudyError(BemsweepError):
+    """The study cannot run as written; nothing was run.
+
+    Parameters
+    ----------
+    problems
+        Everything that is wrong, in the order of the file.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__("\n".join([f"the study has {head}:", *(f"  {problem}" for problem in self.problems)]))
+
+    def __reduce__(self) -> tuple[type[StudyError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class ConflictError(BemsweepError):
+    """A study of that name exists in the store and its definition conflicts with this one."""
+
+
+class ModelError(BemsweepError):
+    """A model cannot be read, edited or written: the model's fault, not the machine's."""
+
+
+class EngineNotFoundError(BemsweepError):
+    """No EnergyPlus build was found, or none of the version that is needed."""
+
+
+class InfrastructureError(BemsweepError):
+    """The machine's fault, not the model's: worth another try."""
+
+
+class StoreError(InfrastructureError):
+    """The store cannot be read or written."""
+
+
+class RecordError(BemsweepError):
+    """A record that cannot be read: cut short, altered or written by an unknown schema."""
+
+
+class RunCancelledError(BemsweepError):
+    """The run was stopped on request; what was finished is kept and committed."""
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the candidate most like `word`, or ``""``.
+
+    Parameters
+    ----------
+    word
+        What was written.
+    candidates
+        The right names; compared without regard to case.
+
+    Examples
+    --------
+    >>> nearest("Ligths", ["Lights", "People"])
+    " (did you mean 'Lights'?)"
+    >>> nearest("xyz", ["Lights", "People"])
+    ''
+    """
+    by_fold = {candidate.casefold(): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
+    return f" (did you mean {by_fold[matches[0]]!r}?)" if matches else ""

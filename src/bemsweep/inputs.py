@@ -1,0 +1,178 @@
+"""Inputs: the models and weather files that a study names, found, hashed and checked.
+
+Turns what a person wrote - a path, a glob, a URL, ``bundled:…`` - into local files. Never edits a model.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import numpy as np
+from idfkit.weather.epw import WeatherFile, parse_epw
+
+from bemsweep.errors import Problem, StudyError, nearest
+from bemsweep.store import cache_folder, replace_file
+from bemsweep.study import Study
+
+__all__ = ["Input", "WeatherFacts", "read_weather", "resolve_baselines", "resolve_weather"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file of a study, on this machine."""
+
+    path: Path
+    """Where it can be read now."""
+    sha256: str
+    """Of its content."""
+    source: str
+    """As the study names it."""
+
+    @property
+    def suffix(self) -> str:
+        """Its file name's suffix, which tells its format."""
+        return self.path.suffix
+
+    @classmethod
+    def of(cls, path: Path, source: str) -> Input:
+        """Return the input for a file, hashed.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        """
+        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest(), source)
+
+
+@dataclass(frozen=True)
+class WeatherFacts:
+    """What a study needs to know of a weather file."""
+
+    utc_offset_h: float
+    """Offset of its local standard time from UTC, hours."""
+    is_leap: bool
+    """True if it has a 29 February and says so."""
+    is_whole_year: bool
+    """True if it holds 1 January to 31 December."""
+
+
+def resolve_baselines(study: Study) -> dict[str, Input]:
+    """Return the baselines by label, globs expanded.
+
+    Raises
+    ------
+    StudyError
+        Files that do not exist or cannot be read; all are told.
+    """
+    return _resolve(study, "baseline", study.baseline)
+
+
+def resolve_weather(study: Study) -> dict[str, Input]:
+    """Return the weather files by label, globs expanded.
+
+    Raises
+    ------
+    StudyError
+        Files that do not exist or cannot be read; all are told.
+    """
+    return _resolve(study, "weather", {label: weather.epw for label, weather in study.weather.items()})
+
+
+def read_weather(path: Path) -> WeatherFacts:
+    """Read and check an EPW file.
+
+    Raises
+    ------
+    ValueError
+        It is no EPW, is cut short, or lacks hours.
+
+    Source
+    ------
+    EnergyPlus Auxiliary Programs, EnergyPlus Weather File (EPW) Data Dictionary; read by idfkit.
+    """
+    file = parse_epw(path.read_text(encoding="latin-1"))
+    _check_hours(file)
+    period = file.data_period
+    is_whole = [part.strip() for text in (period.start_date, period.end_date) for part in text.split("/")[:2]]
+    return WeatherFacts(
+        utc_offset_h=file.location.time_zone,
+        is_leap=file.holidays.leap_year_observed,
+        is_whole_year=is_whole == ["1", "1", "12", "31"],
+    )
+
+
+def _check_hours(file: WeatherFile) -> None:
+    per_hour = file.data_period.records_per_hour
+    found = np.asarray(file.hours.hour)
+    expected = np.repeat(np.tile(np.arange(1, 25), len(found) // (24 * per_hour)), per_hour)
+    wrong = np.flatnonzero(found != expected)
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(f"row {row + 1} is hour {found[row]:g}, hour {expected[row]} is missing")
+
+
+def _resolve(study: Study, part: str, specs: Mapping[str, str]) -> dict[str, Input]:
+    found: dict[str, Input] = {}
+    problems: list[Problem] = []
+    for label, spec in specs.items():
+        try:
+            for own_label, path in _find(study.folder, label, spec):
+                if own_label in found:
+                    problems.append(study.problem(f"two files are called {own_label!r}: give them labels", part))
+                found[own_label] = Input.of(path, spec)
+        except (OSError, ValueError, ImportError) as error:
+            problems.append(study.problem(f"{spec}: {error}", part, label))
+    if problems:
+        raise StudyError(problems)
+    return found
+
+
+def _find(folder: Path, label: str, spec: str) -> Iterator[tuple[str, Path]]:
+    if spec.startswith("bundled:"):
+        yield label, _find_bundled(spec.removeprefix("bundled:"))
+    elif "://" in spec:
+        yield label, _download(spec)
+    elif glob.has_magic(spec):
+        paths = sorted(Path(path) for path in glob.glob(str(folder / spec), recursive=True))  # noqa: PTH207 - has a folder
+        if not paths:
+            raise FileNotFoundError("no file matches")
+        yield from ((path.stem, path) for path in paths)
+    else:
+        path = (folder / Path(spec).expanduser()).resolve()
+        if not path.is_file():
+            near = nearest(path.name, [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else [])
+            raise FileNotFoundError(f"no such file{near}: looked for {path}")
+        yield label, path
+
+
+def _find_bundled(name: str) -> Path:
+    """Return a model (``ref/small_office``) or weather file of the engine's wheel."""
+    if importlib.util.find_spec("pyenergyplus.dataset") is None:
+        raise FileNotFoundError("no bundled files: pip install pyenergyplus-lbnl")
+    from pyenergyplus import dataset  # noqa: PLC0415 - absent where an installed EnergyPlus is used
+
+    files: dict[str, str] = {
+        **{f"ref/{key}": value for key, value in dataset.ref_models.items()},
+        **{f"ashrae/{key}": value for key, value in dataset.ashrae_models.items()},
+        **dataset.weather_files,
+    }
+    if name not in files:
+        raise FileNotFoundError(f"no bundled file {name!r}{nearest(name, files)}")
+    return Path(files[name])
+
+
+def _download(url: str) -> Path:
+    """Return a local copy of a remote file, named by its content."""
+    with fsspec.open(url, "rb") as file:
+        data: bytes = file.read()
+    path = cache_folder() / "downloads" / hashlib.sha256(data).hexdigest() / url.rstrip("/").rsplit("/", 1)[-1]
+    if not path.exists():
+        replace_file(path, data)
+    return path

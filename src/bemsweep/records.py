@@ -1,0 +1,81 @@
+"""What is known of one finished variant.
+
+Defines the record and its status. Its bytes are written and read here; where they are kept is the
+store's affair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bemsweep.outputs import Frequency
+
+__all__ = ["KeyKind", "Method", "Record", "Series", "Status"]
+
+Status = Literal["pending", "succeeded", "failed", "timed_out", "out_of_memory"]
+"""``failed`` is the model's fault; a machine's fault is never a status."""
+
+KeyKind = Literal["", "zone", "space", "surface", "node", "schedule", "other"]
+"""What an output's key value names; ``""`` for meters and the environment's own variables."""
+
+Method = Literal["mean", "sum"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One output of one key at one reporting frequency, exactly as the engine's SQLite holds it."""
+
+    output: str
+    """Name of the array in the cube."""
+    frequency: Frequency
+    """Reporting frequency; the group of the cube."""
+    key: str
+    """Key value in the model's spelling; ``""`` if there is none."""
+    key_kind: KeyKind
+    """What the key names."""
+    name: str
+    """EnergyPlus's exact name of the variable or meter."""
+    units: str
+    """EnergyPlus's own unit, for example ``C`` or ``J``."""
+    method: Method
+    """How a value stands for its interval."""
+    values: npt.NDArray[np.float64]
+    """Shape ``(time,)``, or ``(design_day * time,)`` with the design days one after the other."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished variant: its outcome, its provenance and its series."""
+
+    variant_id: str
+    status: Status
+    message: str = ""
+    """First fatal or severe message, or what the process died of; ``""`` if it succeeded."""
+    warnings: int = 0
+    """Number of warnings in the .err."""
+    severe_errors: int = 0
+    """Number of severe errors in the .err."""
+    engine: str = ""
+    """The string that the engine reports itself."""
+    engine_s: float = 0.0
+    """Seconds in the engine."""
+    total_s: float = 0.0
+    """Seconds from the start of the task to the finished record."""
+    memory_bytes: int = 0
+    """Peak resident memory of the engine's process."""
+    timeout_s: float | None = None
+    """The limit that was in force."""
+    utc_offset_h: float = 0.0
+    """Offset of local standard time from UTC, hours."""
+    design_day_names: tuple[str, ...] = ()
+    """Names of the design days in the order of the series."""
+    design_day_dates: tuple[str, ...] = ()
+    """Their dates as ``MM-DD``."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Edits, hashes of inputs and of the written model, versions, worker; JSON values only."""
+    series: tuple[Series, ...] = ()
+    """Empty unless the variant succeeded."""

@@ -1,0 +1,212 @@
+"""One run, inside a process of its own: edit the model, run EnergyPlus, read its output, leave the result.
+
+Knows every file of a run's folder. Never decides what a result means (`bemsweep.outcome` does), and
+never keeps anything for the next run.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bemsweep.edits import CallEdit, apply_edits
+from bemsweep.engine import EngineRun, Job
+from bemsweep.eplusout import Report, read_dictionary, read_report, read_text
+from bemsweep.errors import BemsweepError, InfrastructureError, ModelError
+from bemsweep.model import KeyLabels, prepare_run, read_model, write_model
+from bemsweep.records import Series
+
+if TYPE_CHECKING:
+    from idfkit import IDFDocument
+
+    from bemsweep.energyplus import EnergyPlus
+
+__all__ = ["EXIT_UNWRITABLE", "COMPLETED", "read_run", "simulate"]
+
+COMPLETED = "EnergyPlus Completed Successfully"
+"""What ``eplusout.end`` says of a run that went well."""
+
+EXIT_UNWRITABLE = 74
+"""Exit code of a run that could not write to its own folder (EX_IOERR of sysexits.h)."""
+
+_MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE}
+_MODEL = "in.idf"
+_STAGE = "bemsweep.stage"
+_RESULT = "bemsweep.json"
+_VALUES = "bemsweep.npy"
+
+
+@dataclass
+class _Result:
+    """What a run knows of itself; grows stage by stage."""
+
+    returncode: int = 0
+    error: str = ""
+    engine_s: float = 0.0
+    model_sha256: str = ""
+    dictionary: dict[str, list[str]] = field(default_factory=dict)
+    report: Report = field(default_factory=lambda: Report(()))
+
+
+def simulate(
+    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, *, document: IDFDocument | None = None
+) -> int:
+    """Do the run that `load` returns in the folder `scratch` and return the exit code for the process.
+
+    Parameters
+    ----------
+    load
+        Returns the job; called here because what a user's function needs to be unpickled may fail.
+    scratch
+        An empty folder.
+    energyplus
+        The build to run.
+    document
+        The job's baseline, already parsed; it is edited in place. None to parse it here.
+
+    Side effects
+    ------------
+    Whatever happens is written to `scratch`, for `read_run`; nothing is raised.
+    """
+    result = _Result()
+    try:
+        try:
+            _do(load, scratch, energyplus, document, result)
+        except BaseException as error:  # noqa: BLE001 - a user's function may raise anything, SystemExit too
+            result.returncode = result.returncode or 1
+            result.error = _describe(error)
+        _write(scratch, result)
+    except OSError:
+        return EXIT_UNWRITABLE
+    return 0 if result.returncode == 0 else 1
+
+
+def _do(
+    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, document: IDFDocument | None, result: _Result
+) -> None:
+    _enter(scratch, "edit")
+    job = load()
+    for path in (job.baseline, job.weather, *job.files.values()):
+        if not path.is_file():
+            raise InfrastructureError(f"an input of the run is missing: {path}")
+    document = read_model(job.baseline) if document is None else document
+    apply_edits(document, job.edits, job.calls)
+    prepare_run(
+        document,
+        None if job.calendar is None else job.run,
+        job.outputs,
+        keep_model_outputs=job.keep_model_outputs,
+        files=job.files,
+    )
+    try:
+        result.model_sha256 = write_model(document, scratch / _MODEL)
+    except OSError as error:
+        raise InfrastructureError(f"the model cannot be written: {error}") from error
+    _enter(scratch, "engine")
+    has_templates = any(name.upper().startswith("HVACTEMPLATE:") for name in document)
+    begin = time.perf_counter()
+    result.returncode = energyplus.simulate(scratch / _MODEL, job.weather, has_templates=has_templates)
+    result.engine_s = time.perf_counter() - begin
+    if result.returncode != 0 or not read_text(scratch / "eplusout.end").startswith(COMPLETED):
+        return
+    _enter(scratch, "read")
+    label = KeyLabels(document)
+    result.report = read_report(scratch / "eplusout.sql", job.outputs, job.run, job.calendar, label=label)
+    if job.calendar is None:
+        result.dictionary = read_dictionary(scratch)
+    _enter(scratch, "done")
+
+
+def _enter(scratch: Path, stage: str) -> None:
+    (scratch / _STAGE).write_text(stage, encoding="ascii")
+
+
+def _describe(error: BaseException) -> str:
+    """Return `error` as one line that begins with its type; `bemsweep.outcome` relies on the type."""
+    text = " ".join(str(error).split())
+    if isinstance(error, InfrastructureError):
+        return f"InfrastructureError: {text}"
+    if isinstance(error, OSError) and error.errno in _MACHINE_FAULTS:
+        return f"InfrastructureError: {type(error).__name__}: {text}"
+    if isinstance(error, MemoryError):
+        return "InfrastructureError: the run is out of memory"
+    if isinstance(error, ModelError):
+        return f"ModelError: {text}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}: {text}{place}"
+
+
+def _write(scratch: Path, result: _Result) -> None:
+    content = asdict(result)
+    series = result.report.series
+    content["report"]["series"] = [
+        {name: value for name, value in vars(one).items() if name != "values"} | {"length": len(one.values)}
+        for one in series
+    ]
+    np.save(scratch / _VALUES, np.concatenate([one.values for one in series]) if series else np.empty(0))
+    # Last, and by a rename: a result that is there is whole.
+    partial = scratch / f"{_RESULT}.partial"
+    partial.write_text(json.dumps(content), encoding="utf-8")
+    partial.replace(scratch / _RESULT)
+
+
+def read_run(
+    scratch: Path, returncode: int, *, memory_bytes: int = 0, is_timed_out: bool = False, is_cancelled: bool = False
+) -> EngineRun:
+    """Return what the run in `scratch` left, however it ended.
+
+    Parameters
+    ----------
+    scratch
+        The folder that `simulate` worked in.
+    returncode
+        How the run's process ended; negative for a signal.
+    memory_bytes
+        Its peak resident memory.
+    is_timed_out, is_cancelled
+        Why it was killed, if it was.
+    """
+    stage = read_text(scratch / _STAGE) or "start"
+    result: dict[str, Any] = {}
+    series: tuple[Series, ...] = ()
+    report: dict[str, Any] = {}
+    if returncode >= 0 and (scratch / _RESULT).is_file():
+        result = json.loads((scratch / _RESULT).read_text(encoding="utf-8"))
+        report = result["report"]
+        series = _series(report["series"], np.load(scratch / _VALUES))
+    return EngineRun(
+        returncode=result.get("returncode", returncode),
+        stage=stage,
+        is_timed_out=is_timed_out,
+        is_cancelled=is_cancelled,
+        error=result.get("error", ""),
+        end=read_text(scratch / "eplusout.end"),
+        err=read_text(scratch / "eplusout.err"),
+        sqlite_err=read_text(scratch / "sqlite.err"),
+        series=series,
+        design_day_names=tuple(report.get("design_day_names", ())),
+        design_day_dates=tuple(report.get("design_day_dates", ())),
+        model_sha256=result.get("model_sha256", ""),
+        engine_s=result.get("engine_s", 0.0),
+        memory_bytes=memory_bytes,
+        dictionary=result.get("dictionary", {}),
+    )
+
+
+def _series(descriptions: list[dict[str, Any]], values: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Series, ...]:
+    series, begin = [], 0
+    for description in descriptions:
+        length = description.pop("length")
+        series.append(Series(**description, values=values[begin : begin + length]))
+        begin += length
+    return tuple(series)

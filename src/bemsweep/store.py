@@ -1,0 +1,267 @@
+"""The store: one fsspec URL under which a study's inputs, records and cube live.
+
+The one place that names objects and touches fsspec. Every object is written whole or not at all. It
+never decides what an object means.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import infer_storage_options
+from zarr.abc.store import Store as ZarrStore
+from zarr.storage import FsspecStore, LocalStore
+
+from bemsweep.errors import StoreError
+
+__all__ = ["DEFAULT_URL", "Store", "cache_folder", "replace_file"]
+
+DEFAULT_URL = "bemsweep-store"
+RECORD_SUFFIX = "parquet"
+
+
+def cache_folder() -> Path:
+    """Return the folder for local copies of inputs: ``$BEMSWEEP_CACHE_DIR`` or the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("BEMSWEEP_CACHE_DIR") or Path(home) / "bemsweep")
+
+
+class Store:
+    """Where everything of one or many studies lives.
+
+    Parameters
+    ----------
+    url
+        An fsspec URL or a local path, made absolute.
+    storage_options
+        Passed to the filesystem; they never enter an object, a log line or a task's arguments.
+    """
+
+    def __init__(self, url: str | Path = DEFAULT_URL, storage_options: Mapping[str, Any] | None = None) -> None:
+        text = str(url)
+        is_local = infer_storage_options(text)["protocol"] == "file"
+        self.url = str(Path(text.removeprefix("file://")).absolute()) if is_local else text.rstrip("/")
+        self.storage_options = dict(storage_options or {})
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "storage_options": self.storage_options}
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        options = dict(self.storage_options)
+        if infer_storage_options(self.url)["protocol"] in ("s3", "s3a"):
+            options.setdefault("use_listings_cache", False)  # a cached listing hides what others wrote
+        fs, root = fsspec.core.url_to_fs(self.url, **options)
+        return fs, root.rstrip("/")
+
+    @property
+    def fs(self) -> Any:
+        """The fsspec filesystem."""
+        return self._opened[0]
+
+    @property
+    def is_local(self) -> bool:
+        """True if objects are files of this machine."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    def path(self, *parts: str) -> str:
+        """Return the filesystem's path of an object."""
+        return "/".join((self._opened[1], *parts))
+
+    def url_of(self, *parts: str) -> str:
+        """Return the URL of an object, for people and for xarray."""
+        return "/".join((self.url, *parts))
+
+    # Names of objects
+
+    @staticmethod
+    def input_name(sha256: str, suffix: str) -> str:
+        """Return the name of an input by its content."""
+        return f"inputs/{sha256[:2]}/{sha256}{suffix}"
+
+    @staticmethod
+    def record_name(variant_id: str) -> str:
+        """Return the name of a variant's record."""
+        return f"records/{variant_id[:2]}/{variant_id}.{RECORD_SUFFIX}"
+
+    @staticmethod
+    def raw_name(variant_id: str, file: str) -> str:
+        """Return the name of a raw file kept of a variant."""
+        return f"raw/{variant_id}/{file}"
+
+    @staticmethod
+    def study_name(study: str, *parts: str) -> str:
+        """Return the name of one of a study's own objects."""
+        return "/".join(("studies", study, *parts))
+
+    # Objects
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object whole, in place of any other of that name.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written; says where and why.
+        """
+        path = self.path(name)
+        with self._told(f"cannot write {name}"):
+            if self.is_local:
+                replace_file(Path(path), data)
+            else:
+                self.fs.pipe_file(path, data)
+
+    def get(self, name: str) -> bytes | None:
+        """Return an object, or None if there is none of that name.
+
+        Raises
+        ------
+        StoreError
+            It cannot be read, which is not the same as its absence.
+        """
+        with self._told(f"cannot read {name}"):
+            try:
+                return bytes(self.fs.cat_file(self.path(name)))
+            except FileNotFoundError:
+                return None
+
+    def open(self, name: str) -> BinaryIO:
+        """Open an object for reading, seekable: the file itself if local, else one whole GET.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none of that name.
+        StoreError
+            It cannot be read.
+        """
+        with self._told(f"cannot read {name}"):
+            if self.is_local:
+                return Path(self.path(name)).open("rb")
+            spooled = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+            spooled.write(self.fs.cat_file(self.path(name)))
+            spooled.seek(0)
+            return spooled
+
+    def delete(self, name: str) -> None:
+        """Delete an object; nothing happens if there is none."""
+        with self._told(f"cannot delete {name}"):
+            try:
+                self.fs.rm_file(self.path(name))
+            except FileNotFoundError:
+                return
+
+    def delete_folder(self, name: str) -> None:
+        """Delete all objects below a name."""
+        with self._told(f"cannot delete {name}"):
+            try:
+                self.fs.rm(self.path(name), recursive=True)
+            except FileNotFoundError:
+                return
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the objects directly in a folder, sorted."""
+        with self._told(f"cannot list {folder}"):
+            try:
+                return sorted(PurePosixPath(path).name for path in self.fs.ls(self.path(folder), detail=False))
+            except FileNotFoundError:
+                return []
+
+    def stored(self, variant_ids: Iterable[str]) -> set[str]:
+        """Return those variants that have a record.
+
+        One listing per two leading digits that occur, never one request per variant.
+        """
+        wanted: dict[str, set[str]] = {}
+        for variant_id in variant_ids:
+            wanted.setdefault(variant_id[:2], set()).add(variant_id)
+        found: set[str] = set()
+        for prefix, ids in wanted.items():
+            present = {name.removesuffix(f".{RECORD_SUFFIX}") for name in self.names(f"records/{prefix}")}
+            found |= ids & present
+        return found
+
+    def local_copy(self, sha256: str, suffix: str) -> Path:
+        """Return an input as a local file: the object itself if local, else a checked copy in the cache.
+
+        Raises
+        ------
+        StoreError
+            The input is missing, cannot be read, or is not what its name says.
+        """
+        name = self.input_name(sha256, suffix)
+        if self.is_local:
+            path = Path(self.path(name))
+            if not path.exists():
+                raise StoreError(f"the store {self.url} has lost {name}: run the study again from its files")
+            return path
+        path = cache_folder() / name
+        if not path.exists():
+            data = self.get(name)
+            if data is None or hashlib.sha256(data).hexdigest() != sha256:
+                raise StoreError(f"{self.url_of(name)} is {'missing' if data is None else 'altered'}")
+            replace_file(path, data)
+        return path
+
+    def zarr(self, study: str) -> ZarrStore:
+        """Return the study's cube as a Zarr store."""
+        path = self.path(self.study_name(study, "results.zarr"))
+        if self.is_local:
+            return LocalStore(path)
+        if getattr(self.fs, "async_impl", False):
+            return FsspecStore.from_url(
+                self.url_of(self.study_name(study, "results.zarr")), storage_options=self.storage_options
+            )
+        from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415 - not for local stores
+
+        return FsspecStore(AsyncFileSystemWrapper(self.fs, asynchronous=True), path=path)
+
+    def check_writable(self) -> None:
+        """Write and delete a probe.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be written; says where and why.
+        """
+        name = f"probe-{os.getpid()}-{os.urandom(4).hex()}"
+        self.put(name, b"bemsweep")
+        self.delete(name)
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Turn what a filesystem raises into `StoreError`, but for a plain absence."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            hint = " (no space left)" if error.errno == errno.ENOSPC else ""
+            raise StoreError(f"{what} in the store {self.url}{hint}: {type(error).__name__}: {error}") from error
+        except ImportError as error:
+            raise StoreError(f"the store {self.url} needs another package: {error}") from error
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name[:16]}-{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

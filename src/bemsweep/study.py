@@ -1,0 +1,363 @@
+"""The study: what the user wants, as pure data.
+
+Defines `Study` and its parts and checks their shape. Never opens a model, a weather file or a store:
+that is the plan's work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+import pandas as pd
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    PrivateAttr,
+    StrictStr,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+from pydantic import Field as Setting
+
+from bemsweep.errors import Problem, StudyError, nearest
+from bemsweep.outputs import FREQUENCIES, Frequency, Output, RunKind, array_name
+from bemsweep.parameters import Call, Field, Parameter, Part
+from bemsweep.studyfile import Lines, parse_yaml, study_problems
+
+__all__ = ["Meter", "Study", "Table", "Variable", "Weather"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_RESERVED = frozenset(
+    {
+        "baseline", "weather", "variant", "variant_id", "status", "message", "warnings", "severe_errors",
+        "engine_s", "total_s", "memory_bytes", "timeout_s", "utc_offset", "time", "time_bounds", "bnds", "run_period",
+        "design_day", "design_day_name", "design_day_date", "zone", "space", "surface", "node", "schedule",
+    }
+)  # fmt: skip
+
+
+class _Wanted(Part):
+    frequency: Frequency = "hourly"
+    """Reporting frequency: timestep, hourly, daily, monthly or annual."""
+    as_: StrictStr | None = Setting(default=None, alias="as", pattern=r'^[^:/\\*?"<>|]+$')
+    """Name of the array, if not EnergyPlus's own."""
+    optional: bool = False
+    """True if variants that do not report it are all right."""
+
+    @field_validator("frequency", mode="before")
+    @classmethod
+    def _read_frequency(cls, frequency: Any) -> Any:
+        if isinstance(frequency, str):
+            word = frequency.casefold()
+            if word in ("detailed", "each call"):
+                raise ValueError("`detailed` has no common time axis across variants: ask for `timestep`")
+            if word in ("runperiod", "run period", "environment"):
+                raise ValueError("ask for `annual`: it holds one value for each run period")
+            if word not in FREQUENCIES:
+                known = f"; known: {', '.join(FREQUENCIES)}"
+                raise ValueError(f"no reporting frequency {frequency!r}{nearest(word, FREQUENCIES)}{known}")
+            return word
+        return frequency
+
+
+class Meter(_Wanted):
+    """An output meter to keep, for example ``Meter("Electricity:Facility", frequency="hourly")``."""
+
+    meter: StrictStr = Setting(min_length=1)
+    """EnergyPlus's name of the meter."""
+
+    def __init__(self, meter: str | None = None, /, **settings: Any) -> None:
+        super().__init__(**(settings if meter is None else {"meter": meter, **settings}))
+
+    def output(self) -> Output:
+        """Return the output as plain values."""
+        name = self.meter
+        return Output("meter", name, self.frequency, self.as_ or array_name(name), "", self.optional)
+
+
+class Variable(_Wanted):
+    """An output variable to keep, for example ``Variable("Zone Mean Air Temperature", key="*_ZN*")``."""
+
+    variable: StrictStr = Setting(min_length=1)
+    """EnergyPlus's name of the variable."""
+    key: StrictStr = Setting(default="*", min_length=1)
+    """Key values to keep, as a pattern with ``*`` and ``?``."""
+
+    def __init__(self, variable: str | None = None, /, **settings: Any) -> None:
+        super().__init__(**(settings if variable is None else {"variable": variable, **settings}))
+
+    def output(self) -> Output:
+        """Return the output as plain values."""
+        name = self.variable
+        return Output("variable", name, self.frequency, self.as_ or array_name(name), self.key, self.optional)
+
+
+class Weather(Part):
+    """One weather file."""
+
+    epw: StrictStr
+    """Path, URL or ``bundled:`` name of the EPW."""
+
+
+def _kind_of_output(data: Any) -> str | None:
+    if isinstance(data, (Meter, Variable)):
+        return type(data).__name__
+    if isinstance(data, dict):
+        return "Meter" if "meter" in data else "Variable" if "variable" in data else None
+    return None
+
+
+Wanted = Annotated[
+    Annotated[Meter, Tag("Meter")] | Annotated[Variable, Tag("Variable")],
+    Discriminator(_kind_of_output),
+]
+
+
+class Table(Part):
+    """A design whose points are listed: ``{table: points.csv}``."""
+
+    table: Any
+    """Path of a CSV, a mapping of columns, or a `pandas.DataFrame`."""
+
+    @field_validator("table")
+    @classmethod
+    def _read_table(cls, table: Any) -> Any:
+        if isinstance(table, Mapping):
+            columns = {str(name): list(column) for name, column in table.items()}
+            lengths = {name: len(column) for name, column in columns.items()}
+            if len(set(lengths.values())) > 1:
+                told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+                raise ValueError(f"the columns are of unequal length: {told}")
+            return columns
+        if isinstance(table, (str, Path, pd.DataFrame)):
+            return table
+        raise ValueError("a table is the path of a CSV, a mapping of columns or a DataFrame")
+
+    @field_serializer("table")
+    def _write_table(self, table: Any) -> Any:
+        if isinstance(table, pd.DataFrame):
+            return f"DataFrame of {len(table)} points"
+        return str(table) if isinstance(table, Path) else table
+
+
+class Study(Part):
+    """Everything that is wanted: baselines, weather, parameters, a design and outputs.
+
+    Parameters
+    ----------
+    name
+        Names the study in a store: letters, digits, ``.``, ``_`` and ``-``.
+    baseline
+        The model, or several: a path, URL or ``bundled:`` name, a glob, a list, or a mapping of labels.
+    weather
+        The EPW, or several: as for `baseline`; the label becomes the coordinate.
+    parameters
+        Name -> `Field` or `Call`.
+    outputs
+        List of `Meter` and `Variable`.
+    run
+        ``annual``, ``design_day`` or ``run_period``.
+    design
+        ``"grid"``, or ``{"table": ...}`` with a CSV, a mapping of columns or a DataFrame.
+    exclude
+        Conditions; points that meet one are left out.
+    reference
+        True to begin with a variant of each baseline and weather in which every parameter is null.
+    dtype
+        ``float64`` or ``float32``: of the cube; records are always exact.
+    timeout_s
+        Limit for one variant's engine run, seconds by the clock.
+    keep_model_outputs
+        True to keep the model's own Output objects beside the study's.
+
+    Raises
+    ------
+    StudyError
+        Anything is wrong with the shape; all of it is told at once.
+
+    Examples
+    --------
+    >>> study = Study(
+    ...     name="demo",
+    ...     baseline="bundled:ref/small_office",
+    ...     weather="bundled:usa_il_chicago",
+    ...     parameters={"lighting": Field("Lights", "watts_per_floor_area", values=[None, 6])},
+    ...     outputs=[Meter("Electricity:Facility", frequency="annual")],
+    ... )
+    >>> study.run
+    'annual'
+    """
+
+    name: StrictStr
+    baseline: dict[StrictStr, StrictStr]
+    weather: dict[StrictStr, Weather]
+    parameters: dict[StrictStr, Parameter] = {}
+    outputs: list[Wanted] = Setting(min_length=1)
+    run: RunKind = "annual"
+    design: Table | Literal["grid"] = "grid"
+    exclude: list[StrictStr] = []
+    reference: bool = True
+    dtype: Literal["float64", "float32"] = "float64"
+    timeout_s: float = Setting(default=3600.0, gt=0, allow_inf_nan=False)
+    keep_model_outputs: bool = False
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _lines: Lines = PrivateAttr(default_factory=dict)
+
+    def __init__(self, **settings: Any) -> None:
+        self._validate(settings, {}, Path.cwd())
+
+    def _validate(self, settings: dict[str, Any], lines: Lines, folder: Path) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise StudyError(study_problems(error, settings, lines, parts=_PARTS)) from None
+        self._lines, self._folder = lines, folder
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Read a study file.
+
+        Parameters
+        ----------
+        path
+            A YAML 1.2 file; relative paths in it start from its folder.
+
+        Raises
+        ------
+        StudyError
+            The file cannot be read or is no study; every problem with its line.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudyError([Problem(f"cannot read the study file {path}: {error}")]) from None
+        data, lines = parse_yaml(text)
+        if not isinstance(data, dict):
+            raise StudyError([Problem(f"{path} holds no mapping of name, baseline, weather, outputs …", line=1)])
+        study = cls.__new__(cls)
+        # What `Study(**data)` does, with the lines at hand for the messages.
+        Study._validate(study, {str(key): value for key, value in data.items()}, lines, path.resolve().parent)
+        return study
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the definition as plain values for JSON."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def problem(self, message: str, *path: str | int) -> Problem:
+        """Return a problem at `path` of this study, with its line if it came from a file."""
+        line = next((self._lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._lines), None)
+        return Problem(message, ".".join(map(str, path)), line)
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start from."""
+        return self._folder
+
+    def resolved_outputs(self) -> tuple[Output, ...]:
+        """Return the outputs as plain values, without repetitions."""
+        return tuple(dict.fromkeys(wanted.output() for wanted in self.outputs))
+
+    @field_validator("name")
+    @classmethod
+    def _read_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no study name: up to 100 letters, digits, '.', '_' and '-'")
+        return name
+
+    @field_validator("baseline", "weather", mode="before")
+    @classmethod
+    def _read_labels(cls, given: Any, info: ValidationInfo) -> Any:
+        """Give every input a label: its own, or the stem of its name."""
+        is_weather = info.field_name == "weather"
+        if isinstance(given, (str, Path, Weather)) or (is_weather and isinstance(given, dict) and "epw" in given):
+            given = [given]
+        if isinstance(given, (list, tuple)):
+            labels = [_label(entry) for entry in given]
+            if repeated := [label for label in labels if labels.count(label) > 1]:
+                raise ValueError(f"two inputs are called {repeated[0]!r}: give them labels, as in {{label: file}}")
+            given = dict(zip(labels, given, strict=True))
+        if not isinstance(given, dict) or not given:
+            raise ValueError(f"no {info.field_name} is given: a file, a list, or a mapping of labels to files")
+        if is_weather:
+            return {
+                label: {"epw": _text(entry)} if isinstance(entry, (str, Path)) else entry
+                for label, entry in given.items()
+            }
+        return {label: _text(entry) for label, entry in given.items()}
+
+    @field_validator("design", mode="before")
+    @classmethod
+    def _read_design(cls, design: Any) -> Any:
+        if isinstance(design, (dict, Table)) or design == "grid":
+            return design
+        hint = nearest(design, ["grid", "table"]) if isinstance(design, str) else ""
+        raise ValueError(f"no design {design!r}{hint}: grid, or {{table: points.csv}}")
+
+    @field_validator("parameters")
+    @classmethod
+    def _read_parameters(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        for name in parameters:
+            if not _IDENTIFIER.fullmatch(name):
+                raise ValueError(f"{name!r} is no parameter name: letters, digits and '_', not beginning with a digit")
+            if name in _RESERVED:
+                raise ValueError(f"{name!r} is a name that the results use: take another")
+        return parameters
+
+    @model_validator(mode="after")
+    def _levels_fit_the_design(self) -> Self:
+        is_grid = self.design == "grid"
+        for name, parameter in self.parameters.items():
+            if is_grid and parameter.levels is None:
+                kinds = "values" if isinstance(parameter, Call) else "values, multiply or add"
+                raise ValueError(f"parameter {name!r} has no levels: a grid needs {kinds}")
+            if not is_grid and parameter.levels is not None:
+                raise ValueError(f"parameter {name!r} has levels of its own: with a table they stand in its column")
+        arrays: dict[tuple[str, str], Output] = {}
+        for output in self.resolved_outputs():
+            other = arrays.setdefault((output.frequency, output.array), output)
+            if (other.kind, other.name.casefold()) != (output.kind, output.name.casefold()):
+                raise ValueError(f"{other.name!r} and {output.name!r} have one name, {output.array!r}: use `as`")
+        return self
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(notebook=True)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the study's parts as a table with the columns part, name and setting."""
+        return pd.DataFrame(list(self._described()), columns=["part", "name", "setting"])
+
+    def _described(self) -> Iterator[tuple[str, str, str]]:
+        yield "study", self.name, f"{self.run}, {self.design if self.design == 'grid' else 'table'}"
+        for part in ("baseline", "weather"):
+            entries: dict[str, Any] = getattr(self, part)
+            for label, entry in entries.items():
+                yield part, label, entry.epw if isinstance(entry, Weather) else entry
+        for name, parameter in self.parameters.items():
+            what = parameter.function_name if isinstance(parameter, Call) else f"{parameter.object}: {parameter.field}"
+            yield "parameter", name, f"{what} {list(parameter.levels) if parameter.levels else ''}".rstrip()
+        for output in self.resolved_outputs():
+            yield "output", output.array, f"{output.name} ({output.frequency})"
+
+
+def _text(entry: Any) -> Any:
+    return str(entry) if isinstance(entry, Path) else entry
+
+
+def _label(entry: Any) -> str:
+    spec = entry.epw if isinstance(entry, Weather) else entry.get("epw", "") if isinstance(entry, dict) else entry
+    return PurePosixPath(str(spec).removeprefix("bundled:")).stem
+
+
+_PARTS: Mapping[str, type[BaseModel]] = {
+    "": Study, "Field": Field, "Call": Call, "Meter": Meter, "Variable": Variable, "weather": Weather, "design": Table
+}  # fmt: skip

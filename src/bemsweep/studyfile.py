@@ -1,0 +1,158 @@
+"""Reading a study file: YAML 1.2 to plain values, and what is wrong with them to messages with lines.
+
+Decides nothing about what the values mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+from bemsweep.errors import Problem, StudyError, nearest
+
+__all__ = ["Lines", "parse_yaml", "study_problems"]
+
+_TAGS = frozenset({"Field", "Call", "Meter", "Variable", "Table"})
+
+Lines = Mapping[tuple[str | int, ...], int]
+"""Path of keys and list positions -> line in the file, counted from 1."""
+
+
+def parse_yaml(text: str) -> tuple[Any, Lines]:
+    """Return the values of a YAML 1.2 document and the line of each.
+
+    Parameters
+    ----------
+    text
+        The document.
+
+    Raises
+    ------
+    StudyError
+        The text is no YAML, or a mapping holds a key twice (every such key is told).
+    """
+    try:
+        node = _loader().compose(text)
+        duplicates = [] if node is None else list(_duplicates(node, ()))
+        if duplicates:
+            raise StudyError(duplicates)
+        return _loader().load(text), {} if node is None else dict(_lines(node, ()))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise StudyError([Problem(f"not YAML: {error.problem}", line=mark.line + 1 if mark else None)]) from None
+    except YAMLError as error:
+        raise StudyError([Problem(f"not YAML: {error}")]) from None
+
+
+def _loader() -> Any:
+    # The pure-Python loader follows YAML 1.2 (`Yes` and `22:00` are text); the C one follows 1.1.
+    loader = YAML(typ="safe", pure=True)
+    loader.allow_duplicate_keys = True  # found by `_duplicates`, all of them at once
+    return loader
+
+
+def _duplicates(node: Node, path: tuple[str | int, ...], above: tuple[Node, ...] = ()) -> Iterator[Problem]:
+    if any(node is ancestor for ancestor in above):
+        yield Problem("an alias that holds itself", ".".join(map(str, path)), node.start_mark.line + 1)
+        return
+    above = (*above, node)
+    if isinstance(node, MappingNode):
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in first:
+                where = ".".join(map(str, path))
+                yield Problem(f"{key.value!r} is given twice, first on line {first[key.value]}", where, line)
+            first.setdefault(key.value, line)
+            yield from _duplicates(value, (*path, key.value), above)
+    elif isinstance(node, SequenceNode):
+        for number, value in enumerate(node.value):
+            yield from _duplicates(value, (*path, number), above)
+
+
+def _lines(node: Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    yield path, node.start_mark.line + 1
+    children: Sequence[tuple[Any, Any, Any]] = ()
+    if isinstance(node, MappingNode):
+        children = [(key.value, key, value) for key, value in node.value]
+    elif isinstance(node, SequenceNode):
+        children = [(number, value, value) for number, value in enumerate(node.value)]
+    for name, key, value in children:
+        yield from _lines(value, (*path, name))
+        yield (*path, name), key.start_mark.line + 1
+
+
+def study_problems(
+    error: ValidationError, data: Any, lines: Lines, *, parts: Mapping[str, type[BaseModel]]
+) -> list[Problem]:
+    """Turn pydantic's findings into ours: the path as the user wrote it, its line, the nearest right name.
+
+    Parameters
+    ----------
+    error
+        What pydantic found.
+    data
+        What was validated.
+    lines
+        Lines of the file, empty for a study made in Python.
+    parts
+        The models of a study by the name that stands in pydantic's paths; ``""`` is the study itself.
+    """
+    problems = []
+    for finding in error.errors():
+        if any(str(step).startswith("literal[") for step in finding["loc"]):
+            continue  # the other alternative of the union tells it better
+        path = _path_in(data, [step for step in finding["loc"] if step not in _TAGS])
+        message = finding["msg"].removeprefix("Value error, ")
+        if finding["type"] == "extra_forbidden":
+            word = str(finding["loc"][-1])
+            message = f"unknown key {word!r}{nearest(word, _known_keys(finding['loc'], parts))}"
+        elif finding["type"] == "missing":
+            message = f"{finding['loc'][-1]!r} is missing"
+        elif finding["type"] == "union_tag_not_found":
+            message = _what_it_could_be(finding)
+        elif finding["type"] not in ("value_error", "union_tag_invalid"):
+            message = f"{message}, not {finding['input']!r}"
+        line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), None)
+        problem = Problem(message, ".".join(map(str, path)), line)
+        if problem not in problems:
+            problems.append(problem)
+    return problems
+
+
+def _what_it_could_be(finding: Any) -> str:
+    is_parameter = finding["loc"][0] == "parameters"
+    what = "a parameter is {object: …, field: …, values: […]} or {call: …}"
+    if not is_parameter:
+        what = "an output is {meter: NAME} or {variable: NAME}"
+    given = finding["input"]
+    known = ["object", "call"] if is_parameter else ["meter", "variable"]
+    hints = [nearest(str(key), known) for key in given] if isinstance(given, Mapping) else []
+    return f"{what}, not {given!r}{next(filter(None, hints), '')}"
+
+
+def _path_in(data: Any, location: Sequence[str | int]) -> tuple[str | int, ...]:
+    """Return `location` without pydantic's names of alternatives, which are in nobody's file."""
+    path: list[str | int] = []
+    for position, step in enumerate(location):
+        is_last = position == len(location) - 1
+        if isinstance(data, Mapping) and (step in data or (is_last and not isinstance(step, int))):
+            data = data.get(step)
+        elif isinstance(data, (list, tuple)) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _known_keys(location: Sequence[str | int], parts: Mapping[str, type[BaseModel]]) -> list[str]:
+    owner = next(
+        (parts[step] for step in reversed(location[:-1]) if isinstance(step, str) and step in parts), parts[""]
+    )
+    return [info.alias or name for name, info in owner.model_fields.items()]

@@ -1,0 +1,96 @@
+"""EnergyPlus's units in the spelling of UDUNITS, the one that CF conventions and xarray's tools read.
+
+Decides the ``units`` attribute of every array in the cube. Never changes a value: only the spelling differs.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["udunits"]
+
+_WHOLE = {
+    "": "1",
+    "C": "degC",
+    "ach": "h-1",
+}
+"""Units that read differently alone than as a factor: alone, ``C`` is a point on the Celsius scale."""
+
+_FACTORS = {
+    "C": "K",
+    "deltaC": "K",
+    "K": "K",
+    "A": "A",
+    "Ah": "A h",
+    "Btu": "Btu",
+    "J": "J",
+    "L": "L",
+    "Pa": "Pa",
+    "V": "V",
+    "W": "W",
+    "cd": "cd",
+    "clo": "clo",
+    "deg": "degree",
+    "h": "h",
+    "hr": "h",
+    "kW": "kW",
+    "kWh": "kW h",
+    "kg": "kg",
+    "kgDryAir": "kg",
+    "kgWater": "kg",
+    "kmol": "kmol",
+    "lum": "lm",
+    "lux": "lux",
+    "m": "m",
+    "min": "min",
+    "ppm": "ppm",
+    "rad": "rad",
+    "rev": "revolution",
+    "s": "s",
+    "umol": "umol",
+    "%": "%",
+}
+"""A difference of temperatures is in kelvin: UDUNITS has no name for a Celsius interval."""
+
+_FACTOR = re.compile(r"(?P<name>[A-Za-z%]+)(?P<power>[0-9]*)")
+
+
+def udunits(unit: str) -> str:
+    """Return EnergyPlus's `unit` as UDUNITS spells it.
+
+    EnergyPlus writes a quotient as ``a/b-c``, meaning a / (b c). What is no such product of known units,
+    such as the free text of an EnergyManagementSystem output variable, is returned unchanged.
+
+    Parameters
+    ----------
+    unit
+        As it stands in the engine's SQLite or data dictionary, without brackets.
+
+    Source
+    ------
+    EnergyPlus Input Output Reference, "Standard EnergyPlus Units"; UDUNITS-2 unit database.
+
+    Examples
+    --------
+    >>> udunits("C"), udunits("deltaC"), udunits("W/m2-K"), udunits("")
+    ('degC', 'K', 'W m-2 K-1', '1')
+    """
+    if unit in _WHOLE:
+        return _WHOLE[unit]
+    numerator, *denominators = unit.split("/")
+    if len(denominators) > 1:
+        return unit
+    factors = [_factor(part, sign=1) for part in numerator.split("-")]
+    factors += [_factor(part, sign=-1) for text in denominators for part in text.split("-")]
+    known = [factor for factor in factors if factor is not None]
+    return " ".join(known) if len(known) == len(factors) else unit
+
+
+def _factor(text: str, *, sign: int) -> str | None:
+    """Return one factor raised to `sign` times its power, or None if it is not known."""
+    match = _FACTOR.fullmatch(text)
+    if match is None or match["name"] not in _FACTORS:
+        return None
+    power = sign * int(match["power"] or 1)
+    names = _FACTORS[match["name"]].split()
+    return " ".join(name if power == 1 else f"{name}{power}" for name in names)
