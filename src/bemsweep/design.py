@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Points:
     """One value per column; baseline and weather are labels, None is "as in the baseline"."""
 
 
-def design_points(study: Study, labels: dict[str, Sequence[str]], *, most: int | None) -> Points:
+def design_points(study: Study, labels: Mapping[str, Sequence[str]], *, most: int | None) -> Points:
     """Return the points that `study` asks for, references first, without repetitions.
 
     Parameters
@@ -83,13 +83,13 @@ def design_points(study: Study, labels: dict[str, Sequence[str]], *, most: int |
 _Columns = tuple[tuple[str, ...], int, Iterator[tuple[Value, ...]]]
 
 
-def _grid(study: Study, labels: dict[str, Sequence[str]]) -> _Columns:
+def _grid(study: Study, labels: Mapping[str, Sequence[str]]) -> _Columns:
     levels: list[Sequence[Value]] = [labels[name] for name in LABELS]
     levels += [parameter.levels or (None,) for parameter in study.parameters.values()]
     return (*LABELS, *study.parameters), math.prod(map(len, levels)), itertools.product(*levels)
 
 
-def _table(study: Study, labels: dict[str, Sequence[str]]) -> _Columns:
+def _table(study: Study, labels: Mapping[str, Sequence[str]]) -> _Columns:
     """Return the listed points, each for every baseline and weather that the table does not choose itself."""
     names, rows = _read_table(study)
     known = (*LABELS, *study.parameters)

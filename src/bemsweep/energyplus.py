@@ -144,7 +144,7 @@ class Library:
             model.write_text(_TINY_MODEL.format(version=version.rpartition(".")[0]), encoding="utf-8")
             self._call("--convert-only", "-d", folder, str(model))
 
-    def simulate(self, model: Path, weather: Path, *, has_templates: bool = False) -> int:
+    def simulate(self, model: Path, weather: Path, *, has_templates: bool = False) -> int:  # noqa: ARG002
         """Run `model` in its own folder and return the exit code; the wheel cannot expand templates."""
         return self._call("-d", str(model.parent), "-w", str(weather), str(model))
 
@@ -164,7 +164,11 @@ class Executable:
         self._path = path
         try:
             answer = subprocess.run(
-                [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ASKING_TIMEOUT_S, check=True
+                [path, "--version"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_ASKING_TIMEOUT_S,
+                check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise EngineNotFoundError(f"{path} does not tell its version: {error}") from error

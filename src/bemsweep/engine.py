@@ -1,7 +1,7 @@
 """Running one variant on one EnergyPlus build.
 
-Defines what an engine is asked (`Job`) and what it answers (`EngineRun`); the client side of the
-engine host lives here. What an answer means is decided by `bemsweep.outcome`, never here.
+Defines what an engine is asked (`Job`) and what it answers (`EngineRun`). Who answers lives in
+`bemsweep.host_client`; what an answer means is decided by `bemsweep.outcome`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from bemsweep.outputs import Output, RunKind
 from bemsweep.periods import Calendar
 from bemsweep.records import Series
 
-__all__ = ["Engine", "EngineRun", "Job"]
+__all__ = ["COMPLETED", "EXIT_UNWRITABLE", "Engine", "EngineRun", "Job"]
+
+COMPLETED = "EnergyPlus Completed Successfully"
+"""How ``eplusout.end`` begins after a run that went well."""
+
+EXIT_UNWRITABLE = 74
+"""Exit code of a run that could not write to its own folder (EX_IOERR of sysexits.h)."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Source: EnergyPlus Output Details and Examples, "eplusout.sql".
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -177,7 +178,8 @@ def _read_times(database: sqlite3.Connection, environments: list[int]) -> _Times
     rows = np.fromiter(
         database.execute(
             "SELECT TimeIndex, coalesce(Month, 0), coalesce(Day, 0), coalesce(60 * Hour + Minute, 0) FROM Time"
-            f" WHERE coalesce(WarmupFlag, 0) = 0 AND EnvironmentPeriodIndex IN ({_listed(environments)})"
+            " WHERE coalesce(WarmupFlag, 0) = 0 AND EnvironmentPeriodIndex IN (SELECT value FROM json_each(?))",
+            [json.dumps(environments)],
         ),
         dtype=[("time", np.int32), ("month", np.int16), ("day", np.int16), ("minute", np.int16)],
     )
@@ -196,7 +198,8 @@ def _read_values(
     rows = np.fromiter(
         database.execute(
             "SELECT ReportDataDictionaryIndex, TimeIndex, Value FROM ReportData"
-            f" WHERE ReportDataDictionaryIndex IN ({_listed(entry.index for entry in entries)}) ORDER BY ReportDataIndex"
+            " WHERE ReportDataDictionaryIndex IN (SELECT value FROM json_each(?)) ORDER BY ReportDataIndex",
+            [json.dumps([entry.index for entry in entries])],
         ),
         dtype=_ROW,
     )
@@ -283,19 +286,15 @@ def _moment(month: int, day: int, minute: int) -> str:
 
 
 def _design_day_dates(database: sqlite3.Connection, environments: list[int]) -> tuple[str, ...]:
-    minutes_per_day_at_most = f"Interval <= {_MINUTES_PER_DAY}"  # a month's row carries the month's last day
+    # A month's row carries the month's last day.
     dates = {
         index: f"{month:02}-{day:02}"
         for index, month, day in database.execute(
-            "SELECT DISTINCT EnvironmentPeriodIndex, Month, Day FROM Time"
-            f" WHERE Month IS NOT NULL AND {minutes_per_day_at_most}"
+            "SELECT DISTINCT EnvironmentPeriodIndex, Month, Day FROM Time WHERE Month IS NOT NULL AND Interval <= ?",
+            [_MINUTES_PER_DAY],
         )
     }
     return tuple(dates.get(index, "") for index in environments)
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(str(int(number)) for number in numbers)
 
 
 def read_dictionary(folder: Path) -> dict[str, list[str]]:

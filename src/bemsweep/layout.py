@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from bemsweep.errors import ConflictError, Problem, StudyError
 from bemsweep.outputs import FREQUENCIES, Frequency
@@ -199,25 +199,21 @@ class Layout:
         StudyError
             An array has the name of something else in its group.
         """
-        arrays = dict(self._by_name)
-        keys = {axis: dict(positions) for axis, positions in self._key_positions.items()}
-        labels = {axis: list(names) for axis, names in self.keys.items()}
-        by_array: dict[tuple[Frequency, str], list[Series]] = {}
+        members: dict[tuple[Frequency, str], list[Series]] = {}
         for one in series:
-            by_array.setdefault((one.frequency, one.output), []).append(one)
-        for name, members in by_array.items():
-            array = arrays.setdefault(name, _array(members))
-            for one in members:
+            members.setdefault((one.frequency, one.output), []).append(one)
+        arrays = dict(self._by_name)
+        labels: dict[tuple[Frequency, str], dict[str, str]] = {
+            axis: {label.casefold(): label for label in names} for axis, names in self.keys.items()
+        }
+        for name, group in members.items():
+            array = arrays.setdefault(name, _array(group))
+            for one in group:
                 _refuse_conflict(array, one)
-                if not array.key_dim:
-                    continue
-                axis = (array.frequency, array.key_dim)
-                positions = keys.setdefault(axis, {})
-                if positions.setdefault(one.key.casefold(), len(positions)) == len(labels.setdefault(axis, [])):
-                    labels[axis].append(one.key)
-        return dataclasses.replace(
-            self, arrays=tuple(arrays.values()), keys={axis: tuple(names) for axis, names in labels.items()}
-        )
+                if array.key_dim:
+                    labels.setdefault((array.frequency, array.key_dim), {}).setdefault(one.key.casefold(), one.key)
+        keys = {axis: tuple(names.values()) for axis, names in labels.items()}
+        return dataclasses.replace(self, arrays=tuple(arrays.values()), keys=keys)
 
     def grow_parameters(self, parameters: Iterable[Parameter]) -> Layout:
         """Return the layout with the columns of new `parameters` added at the end.
@@ -272,9 +268,7 @@ class Layout:
         }
 
 
-def chunks(
-    time: Sequence[int], keys: int | None, *, itemsize: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def chunks(time: Sequence[int], keys: int | None, *, itemsize: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shapes of a shard and of the inner chunks that divide it.
 
     A shard takes a whole block of rows and as many keys as fit; an inner chunk as many rows as fit, then
@@ -350,32 +344,26 @@ def _refuse_conflict(array: Array, series: Series) -> None:
         )
 
 
-def _name_problems(layout: Layout) -> Iterable[str]:
+def _name_problems(layout: Layout) -> Iterator[str]:
     """Yield what is wrong with names; those of one group must differ even where case is ignored."""
-    for name in [parameter.name for parameter in layout.parameters]:
+    parameters = [parameter.name for parameter in layout.parameters]
+    for name in parameters:
         if any(character.isspace() for character in name):
             yield f"parameter {name!r} has a blank in its name; write it with '_'"
-    parameters = _Names("parameter", [parameter.name for parameter in layout.parameters])
-    yield from parameters.problems()
+    yield from _clashes("parameter", parameters, RESERVED_NAMES)
     for frequency in layout.frequencies:
         arrays = layout.arrays_of(frequency)
-        dims = {array.key_dim for array in arrays} - {"", *_KEY_DIMS}
-        yield from _Names("output", [array.name for array in arrays]).problems(taken=parameters.names)
-        yield from _Names("key axis", sorted(dims)).problems(
-            taken=[*parameters.names, *(array.name for array in arrays)]
-        )
+        names = [array.name for array in arrays]
+        dims = sorted({array.key_dim for array in arrays} - {"", *_KEY_DIMS})
+        yield from _clashes("output", names, (*RESERVED_NAMES, *parameters))
+        yield from _clashes("key axis", dims, (*RESERVED_NAMES, *parameters, *names))
 
 
-@dataclass(frozen=True)
-class _Names:
-    what: str
-    names: Sequence[str]
-
-    def problems(self, taken: Iterable[str] = ()) -> Iterable[str]:
-        seen = {name.casefold() for name in (*RESERVED_NAMES, *taken)}
-        for name in self.names:
-            if not name or name.strip(".") == "" or name.startswith("__") or not _NOT_IN_A_NAME.isdisjoint(name):
-                yield f"{self.what} {name!r} cannot name an array of the cube; use letters, digits and '_'"
-            elif name.casefold() in seen:
-                yield f"{self.what} {name!r} has the name of something else in the cube; give it another name"
-            seen.add(name.casefold())
+def _clashes(what: str, names: Iterable[str], taken: Iterable[str]) -> Iterator[str]:
+    seen = {name.casefold() for name in taken}
+    for name in names:
+        if not name.strip(".") or name.startswith("__") or not _NOT_IN_A_NAME.isdisjoint(name):
+            yield f"{what} {name!r} cannot name an array of the cube; use letters, digits and '_'"
+        elif name.casefold() in seen:
+            yield f"{what} {name!r} has the name of something else in the cube; give it another name"
+        seen.add(name.casefold())

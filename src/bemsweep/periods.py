@@ -7,6 +7,7 @@ what the engine reports can be checked against what it must report. Never reads 
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -116,6 +117,20 @@ class Calendar:
         """
         return _axis(self, frequency)
 
+    @property
+    def hours(self) -> int:
+        """Simulated hours of one variant."""
+        return math.prod(self.shape("hourly"))
+
+    def has_same_days(self, other: Calendar) -> bool:
+        """Return True if both have the same instants by month, day and hour, whatever the year."""
+
+        def days(calendar: Calendar) -> list[tuple[int, int, int, int]]:
+            return [(p.begin.month, p.begin.day, p.end.month, p.end.day) for p in calendar.periods]
+
+        mine = (days(self), self.design_days, self.steps_per_hour, self.is_leap)
+        return mine == (days(other), other.design_days, other.steps_per_hour, other.is_leap)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the calendar as plain values for JSON."""
         return {
@@ -147,6 +162,8 @@ def _axis(calendar: Calendar, frequency: Frequency) -> Axis:
         intervals += [(start, end, 0) for start, end in _steps(0, 1, step)]
     for number, period in enumerate(calendar.periods):
         runs = _runs(period, is_leap=calendar.is_leap)
+        if not runs:  # a 29 February alone, which the weather does not have
+            continue
         if frequency == "annual":
             intervals.append((runs[0][0] * _MINUTES_PER_DAY, runs[-1][1] * _MINUTES_PER_DAY, number))
         elif frequency == "monthly":
@@ -155,6 +172,7 @@ def _axis(calendar: Calendar, frequency: Frequency) -> Axis:
             step = _step_minutes(calendar, frequency)
             intervals += [(a, b, number) for run in runs for a, b in _steps(run[0], run[1], step)]
     columns = np.array(intervals, dtype=np.int64).reshape(-1, 3).T
+    columns.flags.writeable = False  # shared by all who ask
     return Axis(start=columns[0], end=columns[1], period=columns[2])
 
 

@@ -111,9 +111,7 @@ class RecordFile:
         self._file = _WatchedFile(file)
         with self._refusing():
             self._parquet = pq.ParquetFile(self._file, page_checksum_verification=True)
-            self._groups = [
-                self._parquet.metadata.row_group(n).num_rows for n in range(self._parquet.num_row_groups)
-            ]
+            self._groups = [self._parquet.metadata.row_group(n).num_rows for n in range(self._parquet.num_row_groups)]
         self._facts = self._read_facts()
 
     @property
@@ -130,9 +128,9 @@ class RecordFile:
             The file is no sound record.
         """
         with self._refusing():
-            columns = self._parquet.read(list(_DESCRIPTIONS), use_threads=False).to_pydict()
-        rows = zip(*(columns[name] for name in _DESCRIPTIONS), strict=True)
-        series = tuple(Series(*row, values=_NO_VALUES) for row in rows)
+            rows = self._parquet.read(list(_DESCRIPTIONS), use_threads=False).to_pylist()
+        self._check_count(len(rows), len(self.lengths))
+        series = tuple(Series(**row, values=_NO_VALUES) for row in rows)
         facts = {name: value for name, value in self._facts.items() if name not in ("schema", "lengths")}
         for name in ("design_day_names", "design_day_dates"):
             facts[name] = tuple(facts[name])
@@ -163,13 +161,10 @@ class RecordFile:
                     lists = column.combine_chunks()
                     offsets = lists.offsets.to_numpy()
                     flat = lists.values.to_numpy(zero_copy_only=True)
+                self._check_count(len(lists), rows)
                 for position in here:
-                    begin, end = offsets[position - first], offsets[position - first + 1]
-                    if end - begin != self._facts["lengths"][position]:
-                        raise RecordError(
-                            f"record {self._facts['variant_id']!r} is altered: series {position} holds "
-                            f"{end - begin} values, not {self._facts['lengths'][position]}"
-                        )
+                    begin, end = offsets[position - first : position - first + 2]
+                    self._check_count(end - begin, self.lengths[position], of=f"values of series {position}")
                     yield position, flat[begin:end]
             first += rows
 
@@ -188,11 +183,13 @@ class RecordFile:
             )
         if not self._parquet.schema_arrow.equals(_ARROW_SCHEMA, check_metadata=False):
             raise RecordError(f"the record is altered: its columns are {self._parquet.schema_arrow.names}")
-        if sum(self._groups) != len(facts["lengths"]):
-            raise RecordError(
-                f"the record is altered: it holds {sum(self._groups)} series, not {len(facts['lengths'])}"
-            )
+        self._check_count(sum(self._groups), len(facts["lengths"]))
         return facts
+
+    @staticmethod
+    def _check_count(found: int, expected: int, *, of: str = "series") -> None:
+        if found != expected:
+            raise RecordError(f"the record is altered: it holds {found} {of}, not {expected}")
 
     @contextlib.contextmanager
     def _refusing(self) -> Iterator[None]:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bemsweep.edits import CallEdit, apply_edits
-from bemsweep.engine import EngineRun, Job
+from bemsweep.edits import apply_edits
+from bemsweep.engine import COMPLETED, EXIT_UNWRITABLE, EngineRun, Job
 from bemsweep.eplusout import Report, read_dictionary, read_report, read_text
-from bemsweep.errors import BemsweepError, InfrastructureError, ModelError
+from bemsweep.errors import InfrastructureError, ModelError
 from bemsweep.model import KeyLabels, prepare_run, read_model, write_model
 from bemsweep.records import Series
 
@@ -30,13 +29,7 @@ if TYPE_CHECKING:
 
     from bemsweep.energyplus import EnergyPlus
 
-__all__ = ["EXIT_UNWRITABLE", "COMPLETED", "read_run", "simulate"]
-
-COMPLETED = "EnergyPlus Completed Successfully"
-"""What ``eplusout.end`` says of a run that went well."""
-
-EXIT_UNWRITABLE = 74
-"""Exit code of a run that could not write to its own folder (EX_IOERR of sysexits.h)."""
+__all__ = ["read_run", "simulate"]
 
 _MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE}
 _MODEL = "in.idf"
@@ -147,12 +140,12 @@ def _describe(error: BaseException) -> str:
 
 
 def _write(scratch: Path, result: _Result) -> None:
-    content = asdict(result)
     series = result.report.series
-    content["report"]["series"] = [
+    descriptions = [
         {name: value for name, value in vars(one).items() if name != "values"} | {"length": len(one.values)}
         for one in series
     ]
+    content = vars(result) | {"report": vars(result.report) | {"series": descriptions}}
     np.save(scratch / _VALUES, np.concatenate([one.values for one in series]) if series else np.empty(0))
     # Last, and by a rename: a result that is there is whole.
     partial = scratch / f"{_RESULT}.partial"

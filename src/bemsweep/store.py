@@ -9,12 +9,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -138,23 +137,28 @@ class Store:
             except FileNotFoundError:
                 return None
 
-    def open(self, name: str) -> BinaryIO:
-        """Open an object for reading, seekable: the file itself if local, else one whole GET.
+    def has(self, name: str) -> bool:
+        """Return True if there is an object of that name."""
+        with self._told(f"cannot look for {name}"):
+            return bool(self.fs.exists(self.path(name)))
+
+    def as_file(self, name: str, folder: Path) -> Path | None:
+        """Return an object as a local file: itself if local, else fetched whole into `folder`; None if absent.
 
         Raises
         ------
-        FileNotFoundError
-            There is none of that name.
         StoreError
             It cannot be read.
         """
-        with self._told(f"cannot read {name}"):
-            if self.is_local:
-                return Path(self.path(name)).open("rb")
-            spooled = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-            spooled.write(self.fs.cat_file(self.path(name)))
-            spooled.seek(0)
-            return spooled
+        if self.is_local:
+            path = Path(self.path(name))
+            return path if path.exists() else None
+        data = self.get(name)
+        if data is None:
+            return None
+        path = folder / PurePosixPath(name).name
+        path.write_bytes(data)
+        return path
 
     def delete(self, name: str) -> None:
         """Delete an object; nothing happens if there is none."""

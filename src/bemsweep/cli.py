@@ -1,0 +1,250 @@
+"""The command line: the same verbs as in Python, with messages for people or JSON for programs.
+
+Exit status: 0 all succeeded; 1 some variants failed; 2 bad input; 3 the machine gave up, run again to
+carry on; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from bemsweep.errors import BemsweepError, EngineNotFoundError, InfrastructureError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bemsweep.planning import Plan
+    from bemsweep.runner import Run
+    from bemsweep.study import Study
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Parametric studies of EnergyPlus models, gathered in one labelled xarray dataset.",
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+FAILED, BAD_INPUT, GAVE_UP, STOPPED = 1, 2, 3, 130
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name in the store.")]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file.")]
+StoreOption = Annotated[
+    str, typer.Option("--store", envvar="BEMSWEEP_STORE", help="URL or path of the store.", show_default=True)
+]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="Path of an installed EnergyPlus, instead of the one that came along.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="More than a million variants are meant.")]
+
+DEFAULT_STORE = "bemsweep-store"
+
+
+def main() -> None:
+    """Run the command line; every expected error becomes a message and an exit status."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        err.print("stopped")
+        sys.exit(STOPPED)
+    except BemsweepError as error:
+        err.print(Text(str(error)))
+        is_machine = isinstance(error, InfrastructureError) and not isinstance(error, EngineNotFoundError)
+        sys.exit(GAVE_UP if is_machine else BAD_INPUT)
+
+
+@app.command("plan")
+def plan_command(
+    study: StudyFile,
+    store: StoreOption = DEFAULT_STORE,
+    engine: EngineOption = None,
+    *,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a study and say what there is to run; runs nothing but a short look at each baseline."""
+    made = _plan(study, store, engine, yes=yes)
+    if as_json:
+        _print_json(made.counts())
+    else:
+        out.print(Text(str(made)))
+
+
+@app.command("run")
+def run_command(
+    study: StudyFile,
+    store: StoreOption = DEFAULT_STORE,
+    engine: EngineOption = None,
+    *,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Run at most so many, to try a few.")] = None,
+    again: Annotated[
+        list[str] | None, typer.Option("--again", help="Run these again: failed, timed_out, out_of_memory.")
+    ] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run what is missing of a study and gather the results."""
+    from bemsweep.runner import run  # noqa: PLC0415 - Dask takes a second to import
+
+    statuses = {word for words in again or [] for word in words.split(",")}
+    if unknown := statuses - {"failed", "timed_out", "out_of_memory"}:
+        raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: failed, timed_out or out_of_memory")
+    made = _plan(study, store, engine, yes=yes)
+    if not as_json:
+        out.print(Text(str(made)))
+    started = run(made, wait=False, limit=limit, again=statuses)  # type: ignore[arg-type]
+    try:
+        _watch(started, is_quiet=as_json)
+        started.wait()
+    except KeyboardInterrupt:
+        _stop(started, made)
+        sys.exit(STOPPED)
+    _report(started, made, as_json=as_json)
+
+
+@app.command("status")
+def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = False) -> None:
+    """Say how many variants of a study are in which state."""
+    from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
+
+    table = results.status(store, _name_of(study))
+    counts = table["status"].value_counts().to_dict()
+    if as_json:
+        _print_json({"study": _name_of(study), "variants": len(table), "statuses": counts})
+        return
+    out.print(f"{_name_of(study)}: {len(table):,} variants")
+    for status, count in counts.items():
+        out.print(f"  {count:>8,} {status}")
+
+
+@app.command("errors")
+def errors_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = False) -> None:
+    """Group a study's failures by their first severe message."""
+    from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
+
+    groups = results.errors(store, _name_of(study))
+    if as_json:
+        _print_json(groups.to_dict(orient="records"))
+    elif groups.empty:
+        out.print("no variant has failed")
+    else:
+        out.print(_errors_table(groups))
+
+
+@app.command("engines")
+def engines_command(*, as_json: JsonOption = False) -> None:
+    """List the EnergyPlus builds of this machine, the preferred one first."""
+    from bemsweep.host_client import find_engines  # noqa: PLC0415 - starts a process
+
+    engines = {version: str(path) for version, path in find_engines().items()}
+    if as_json:
+        _print_json(engines)
+    for version, path in () if as_json else engines.items():
+        out.print(Text(f"{version}\n  {path}"))
+
+
+def _plan(path: Path, store: str, engine: str | None, *, yes: bool) -> Plan:
+    from bemsweep.planning import plan  # noqa: PLC0415 - idfkit and zarr take a second to import
+    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
+
+    study: Study = Study.from_yaml(path)
+    return plan(study, store=store, engine=engine, yes=yes)
+
+
+def _name_of(study: str) -> str:
+    """Return the name of a study given as a file or by name."""
+    if not study.endswith((".yaml", ".yml")):
+        return study
+    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
+
+    return Study.from_yaml(study).name
+
+
+class _Rate(ProgressColumn):
+    """Variants per second, or seconds per variant where that reads better, and the time to go."""
+
+    def render(self, task: Task) -> Text:
+        rate, eta = task.fields["rate"], task.fields["eta"]
+        speed = "" if not rate else f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+        to_go = "" if eta is None else f"ETA {int(eta) // 3600:d}:{int(eta) % 3600 // 60:02d}:{int(eta) % 60:02d}"
+        return Text(f"{speed} {to_go}".strip())
+
+
+def _watch(run: Run, *, is_quiet: bool) -> None:
+    """Show the progress bar until the run ends."""
+    columns = (
+        TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TextColumn("done"),
+        TextColumn("{task.fields[failed]} failed  {task.fields[cached]} cached"), _Rate(),
+    )  # fmt: skip
+    with Bar(*columns, console=err, disable=is_quiet) as bar:
+        task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None)
+        while True:
+            is_done, now = run.is_done, run.progress
+            bar.update(
+                task, description=now.stage, completed=now.done, total=now.to_do, failed=now.failed,
+                cached=now.cached, rate=now.rate, eta=now.eta_s,
+            )  # fmt: skip
+            if is_done:
+                return
+            time.sleep(0.1)
+
+
+def _stop(run: Run, plan: Plan) -> None:
+    """End a run that the user interrupted, and say how to carry on."""
+    err.print("stopping: engines are ended, what is finished is kept …")
+    run.cancel()
+    run.wait()
+    left = run.progress.to_do - run.progress.done
+    err.print(
+        Text(f"stopped with {left:,} variants to go. Results so far: {_where(plan)}\nThe same command carries on.")
+    )
+
+
+def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
+    """Say what came of the run and where it is; exit with 1 if some variants failed."""
+    table = run.status()
+    counts = table["status"].value_counts().to_dict()
+    groups = run.errors()
+    if as_json:
+        report = {"study": plan.study.name, "results": _where(plan), "statuses": counts}
+        _print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
+    else:
+        told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+        out.print(f"{told}; {run.progress.done:,} run now in {run.progress.elapsed_s:.1f} s")
+        if not groups.empty:
+            out.print(_errors_table(groups))
+        out.print(Text(f"results are in {_where(plan)}; open them with"))
+        out.print(Text(f'  xr.open_datatree("{_where(plan)}", engine="zarr")'))
+    if not groups.empty:
+        sys.exit(FAILED)
+
+
+def _where(plan: Plan) -> str:
+    return plan.store.url_of(plan.store.study_name(plan.study.name, "results.zarr"))
+
+
+def _errors_table(groups: pd.DataFrame) -> Table:
+    table = Table("count", "status", "message", "for example", box=None, padding=(0, 2, 0, 0))
+    for line in groups.to_dict(orient="records"):
+        table.add_row(str(line["count"]), line["status"], Text(line["message"]), ", ".join(line["examples"]))
+    return table
+
+
+def _print_json(value: Any) -> None:
+    out.print_json(json.dumps(value))

@@ -1,0 +1,350 @@
+"""The cube: one Zarr store with the labelled results of a study.
+
+Creates the cube, grows it and commits it; `bemsweep.packing` fills it. Readers see a commit, and only a
+commit: the one write of the root's metadata, consolidated. Never decides what stands where
+(`bemsweep.layout`) or how axes look (`bemsweep.coordinates`), and never opens a store itself.
+
+Three rules keep the commit atomic. Whoever writes reads live metadata (``use_consolidated=False``), for the
+consolidated copy is the readers'. An array is opened anew after every resize, for one opened before
+accepts writes beyond its old shape and drops them. The root's attributes are written together with the
+consolidated metadata that stands there, for without it readers fall back to live metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import zarr
+from zarr.abc.store import Store
+from zarr.codecs import BloscCodec
+from zarr.errors import ZarrUserWarning
+
+from bemsweep.coordinates import (
+    CONVENTIONS,
+    GROUP_COLUMNS,
+    Variable,
+    array_attributes,
+    axes,
+    column_attributes,
+    design_day_texts,
+    group_attributes,
+    row_coordinates,
+)
+from bemsweep.errors import StoreError
+from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Array, Layout, chunks
+
+__all__ = ["TABLE_CHUNK_ROWS", "Cube", "open_array", "read_layout"]
+
+TABLE_CHUNK_ROWS = 16_384
+"""Rows of the variant table in one object: a column of 100,000 rows takes seven requests."""
+
+_AXIS_CHUNK = 1024
+"""Least length of an axis's chunk, so that a key axis that grows stays in one object."""
+
+_STATE = "bemsweep"
+"""Name of the root attribute, JSON, that holds the layout and the packed blocks; plain readers need it not."""
+
+_DTYPES = {"text": "str", "number": "float64", "count": "int64"}
+
+
+@dataclass
+class Cube:
+    """A study's cube, held by its only writer.
+
+    Workers pack blocks meanwhile; everything else about the cube is written here.
+    """
+
+    store: Store
+    layout: Layout
+    """Includes what has grown since the last commit."""
+    attributes: dict[str, Any]
+    """Global attributes, such as title, study and source."""
+    blocks: dict[int, str] = field(default_factory=dict)
+    """Digest of each block's content at the last commit, by number of the block."""
+    _written: dict[tuple[str, int], bytes] = field(default_factory=dict, repr=False)
+    """Digests of the table's chunks as written, so that a commit writes only what has changed."""
+
+    @classmethod
+    def create(cls, store: Store, layout: Layout, *, attributes: Mapping[str, Any] | None = None) -> Cube:
+        """Write an empty cube, in place of whatever the store holds, and commit it.
+
+        Parameters
+        ----------
+        store
+            Where the cube lives; nothing else may.
+        layout
+            The arrays, axes and columns.
+        attributes
+            Global attributes: texts and numbers.
+
+        Side effects
+        ------------
+        Deletes everything in `store`.
+        """
+        cube = cls(store, layout, dict(attributes or {}))
+        zarr.create_group(store, overwrite=True)
+        cube._write_structure(rows=0)
+        cube._consolidate()
+        cube._write_state()
+        return cube
+
+    @classmethod
+    def open(cls, store: Store) -> Cube | None:
+        """Return the cube in `store` as it grew last, or None if there is none or its creation was cut short."""
+        state = _read_state(store)
+        if state is None:
+            return None
+        blocks = {int(number): digest for number, digest in state["blocks"].items()}
+        return cls(store, Layout.from_dict(state["layout"]), state["attributes"], blocks)
+
+    @property
+    def rows(self) -> int:
+        """Length of `variant` as it is live; readers see that of the last commit."""
+        return int(open_array(_open_live(self.store), "variant_id").shape[0])
+
+    def grow(self, layout: Layout) -> None:
+        """Give every array, key and column of `layout` its place; packed values stay where they are.
+
+        Parameters
+        ----------
+        layout
+            Grown from the cube's own layout.
+
+        Side effects
+        ------------
+        Writes metadata and coordinates only. Readers see the old cube until the next commit; packing uses the
+        new layout at once.
+        """
+        rows = self.rows
+        self.layout = layout
+        self._write_structure(rows=rows)
+        self._write_state()
+
+    def resize(self, rows: int) -> None:
+        """Make everything along `variant` at least `rows` long.
+
+        Side effects
+        ------------
+        Writes metadata only. Readers see the old length until the next commit.
+        """
+        self._write_structure(rows=max(rows, self.rows))
+
+    def commit(self, table: pd.DataFrame, blocks: Mapping[int, str]) -> None:
+        """Show readers the variant table and all blocks packed so far.
+
+        Parameters
+        ----------
+        table
+            Every row of the study in order, with the columns of `TABLE_COLUMNS` and the parameters. Null is
+            missing: NaN in a number, 0 in a count, ``""`` in a text.
+        blocks
+            Digest of each packed block's content, kept for `open`.
+
+        Raises
+        ------
+        ValueError
+            The table lacks a column, or has another length than the cube.
+
+        Side effects
+        ------------
+        Writes the changed parts of the table, then the root's metadata.
+        """
+        columns = self._columns()
+        if missing := [name for name in columns if name not in table]:
+            raise ValueError(f"the variant table lacks the columns {missing}; grow the cube by new parameters first")
+        if len(table) != (rows := self.rows):
+            raise ValueError(f"the variant table has {len(table)} rows, but the cube {rows}; resize the cube first")
+        root = _open_live(self.store)
+        for name, kind in columns.items():
+            values = _column_values(table[name], kind)
+            self._write_column(root, name, values)
+            if name in row_coordinates(self.layout):
+                for frequency in self.layout.frequencies:
+                    self._write_column(root, f"{frequency}/{name}", values)
+        self.blocks = dict(blocks)
+        self._write_state()
+        self._consolidate()
+
+    def _columns(self) -> dict[str, str]:
+        return {**TABLE_COLUMNS, **{parameter.name: parameter.kind for parameter in self.layout.parameters}}
+
+    def _write_structure(self, *, rows: int) -> None:
+        """Bring live metadata and axes up to the layout and `rows`; what is there already stays."""
+        root = _open_live(self.store)
+        columns = self._columns()
+        for name, kind in columns.items():
+            self._require_column(root, name, kind, rows=rows)
+        for frequency in self.layout.frequencies:
+            if frequency not in root:
+                root.create_group(frequency, attributes=group_attributes(self.attributes, frequency))
+            group = root.require_group(frequency)
+            for name in (*GROUP_COLUMNS, *(parameter.name for parameter in self.layout.parameters)):
+                self._require_column(group, name, columns[name], rows=rows)
+            for variable in axes(self.layout, frequency):
+                _write_axis(group, variable)
+            for name, attributes in design_day_texts(self.layout).items():
+                days = self.layout.calendar.design_days
+                _require(
+                    group,
+                    name,
+                    shape=(rows, days),
+                    dtype="str",
+                    fill_value="",
+                    chunks=(BLOCK_ROWS, days),
+                    dims=("variant", "design_day"),
+                    attributes=attributes,
+                )
+            for array in self.layout.arrays_of(frequency):
+                self._require_array(group, array, rows=rows)
+
+    def _require_column(self, group: zarr.Group, name: str, kind: str, *, rows: int) -> None:
+        _require(
+            group,
+            name,
+            shape=(rows,),
+            dtype=_DTYPES[kind],
+            fill_value={"text": "", "number": np.nan, "count": 0}[kind],
+            chunks=(TABLE_CHUNK_ROWS,),
+            dims=("variant",),
+            attributes=column_attributes(self.layout, name, is_root=not group.path),
+        )
+
+    def _require_array(self, group: zarr.Group, array: Array, *, rows: int) -> None:
+        labels = self.layout.key_labels(array)
+        shard, inner = chunks(
+            self.layout.calendar.shape(array.frequency),
+            None if labels is None else len(labels),
+            itemsize=np.dtype(self.layout.dtype).itemsize,
+        )
+        _require(
+            group,
+            array.name,
+            shape=(rows, *self.layout.shape(array)),
+            dtype=self.layout.dtype,
+            fill_value=np.nan,
+            chunks=inner,
+            shards=None if shard == inner else shard,
+            dims=self.layout.dims(array),
+            attributes=array_attributes(self.layout, array),
+            compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        )
+
+    def _write_column(self, root: zarr.Group, path: str, values: npt.NDArray[Any]) -> None:
+        array = open_array(root, path)
+        for number, first in enumerate(range(0, len(values), TABLE_CHUNK_ROWS)):
+            part = values[first : first + TABLE_CHUNK_ROWS]
+            content = json.dumps(part.tolist()).encode() if part.dtype == object else part.tobytes()
+            digest = hashlib.sha256(content).digest()
+            if self._written.get((path, number)) != digest:
+                array[first : first + len(part)] = part
+                self._written[path, number] = digest
+
+    def _write_state(self) -> None:
+        """Write the root's attributes, together with the consolidated metadata that readers see now."""
+        state = {
+            "layout": self.layout.to_dict(),
+            "attributes": self.attributes,
+            "blocks": {str(number): digest for number, digest in sorted(self.blocks.items())},
+        }
+        # One text, not nested JSON: an attribute of that kind cannot be written to netCDF.
+        text = json.dumps(state, separators=(",", ":"))
+        root = zarr.open_group(self.store, mode="r+", use_consolidated=True)
+        root.attrs.put({"Conventions": CONVENTIONS, **self.attributes, _STATE: text})
+
+    def _consolidate(self) -> None:
+        with warnings.catch_warnings():
+            # Consolidated metadata is an extension of Zarr v3 that zarr-python and xarray share.
+            warnings.simplefilter("ignore", ZarrUserWarning)
+            zarr.consolidate_metadata(self.store)
+
+
+def read_layout(store: Store) -> Layout:
+    """Return the layout of the cube in `store` as it grew last.
+
+    Raises
+    ------
+    StoreError
+        There is no cube.
+    """
+    state = _read_state(store)
+    if state is None:
+        raise StoreError(f"there is no cube in {store}; create it before packing")
+    return Layout.from_dict(state["layout"])
+
+
+def _read_state(store: Store) -> dict[str, Any] | None:
+    try:
+        text = _open_live(store, mode="r").attrs.get(_STATE)
+    except FileNotFoundError:
+        return None
+    state: dict[str, Any] | None = None if text is None else json.loads(str(text))
+    return state
+
+
+def _open_live(store: Store, *, mode: Any = "r+") -> zarr.Group:
+    return zarr.open_group(store, mode=mode, use_consolidated=False)
+
+
+def open_array(group: zarr.Group, path: str) -> zarr.Array[Any]:
+    """Return the array at `path` as it is live, if the group is.
+
+    Raises
+    ------
+    StoreError
+        There is no array.
+    """
+    array = group.get(path)
+    if not isinstance(array, zarr.Array):
+        raise StoreError(f"there is no array {path!r} in the cube {group.store}; delete the cube to pack it again")
+    return array
+
+
+def _require(
+    group: zarr.Group,
+    name: str,
+    *,
+    shape: tuple[int, ...],
+    dims: tuple[str, ...],
+    attributes: Mapping[str, Any],
+    **creation: Any,
+) -> zarr.Array[Any]:
+    """Return the array, created if need be, at least as long as `shape` and with just these attributes."""
+    if name not in group:
+        return group.create_array(name, shape=shape, dimension_names=dims, attributes=dict(attributes), **creation)
+    array = open_array(group, name)
+    longer = tuple(max(new, old) for new, old in zip(shape, array.shape, strict=True))
+    if longer != array.shape:
+        array.resize(longer)
+    if dict(array.attrs) != attributes:
+        array.attrs.put(dict(attributes))
+    return array
+
+
+def _write_axis(group: zarr.Group, variable: Variable) -> None:
+    is_text = variable.values.dtype == object
+    array = _require(
+        group,
+        variable.name,
+        shape=variable.values.shape,
+        dtype="str" if is_text else variable.values.dtype,
+        fill_value="" if is_text else 0,
+        chunks=(max(variable.values.shape[0], _AXIS_CHUNK), *variable.values.shape[1:]),
+        dims=variable.dims,
+        attributes=variable.attributes,
+    )
+    array[...] = variable.values
+
+
+def _column_values(column: pd.Series[Any], kind: str) -> npt.NDArray[Any]:
+    if kind == "text":
+        return np.array(["" if pd.isna(value) else str(value) for value in column], dtype=object)
+    numbers = pd.to_numeric(column).astype("float64")
+    return numbers.to_numpy() if kind == "number" else numbers.fillna(0).to_numpy().astype(np.int64)

@@ -1,0 +1,431 @@
+"""The driver: brings a plan's variants to a Dask cluster and their records into the cube.
+
+Decides what is submitted when, what is tried again, and when blocks are packed and committed. It never
+runs an engine or reads a series. Killed at any time, it carries on from records and the last commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+
+from bemsweep.cluster import current_client, open_local_client
+from bemsweep.cube import Cube
+from bemsweep.errors import ConflictError, InfrastructureError, StoreError
+from bemsweep.inputs import Input
+from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Layout
+from bemsweep.parameters import Call
+from bemsweep.planning import Plan
+from bemsweep.record_file import RecordFile
+from bemsweep.records import Series, Status
+from bemsweep.store import Store
+from bemsweep.submission import ContextPlugin, Flight
+from bemsweep.task import Context, Finished, InputRef, Packed, read_facts
+
+__all__ = ["Driver", "Progress"]
+
+_log = logging.getLogger(__name__)
+
+COMMIT_INTERVAL_S = 60.0
+"""How often readers are shown what has been packed."""
+
+MOST_TRIES = 4
+"""How often a variant or a block is tried that fails by the machine's fault."""
+
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    total: int
+    """Variants that the study asks for, each counted once."""
+    cached: int
+    """Of these, those that had a record before this run."""
+    done: int = 0
+    """Variants that this run finished."""
+    to_do: int = 0
+    """Variants that this run is to finish."""
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    """How many variants of this run ended how."""
+    gave_up: int = 0
+    """Variants that could not be run by the machine's fault."""
+    elapsed_s: float = 0.0
+    stage: str = "starting"
+    """``starting``, ``running``, ``packing`` or ``done``."""
+
+    @property
+    def failed(self) -> int:
+        """Variants of this run that did not succeed."""
+        return sum(count for status, count in self.statuses.items() if status != "succeeded")
+
+    @property
+    def rate(self) -> float:
+        """Variants finished per second."""
+        return self.done / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to go at this rate; None before the first variant is done."""
+        return (self.to_do - self.done) / self.rate if self.done else None
+
+
+class Driver:
+    """One run of a plan; everything but `progress`, `table` and `stop` belongs to the thread of `execute`."""
+
+    def __init__(self, plan: Plan, *, client: Client | None, limit: int | None, again: frozenset[Status]) -> None:
+        self.stop = threading.Event()
+        """Set it to end the run: engines are killed, what is finished is kept and committed."""
+        self._plan, self._store, self._name = plan, plan.store, plan.study.name
+        self._client, self._limit, self._again = client, limit, again
+        self._run_id = f"bemsweep-{self._name}-{time.time_ns()}"
+        self._rows_of: dict[str, list[int]] = {}
+        """Rows that each variant fills."""
+        for row, variant in enumerate(plan.variant_ids):
+            self._rows_of.setdefault(variant, []).append(row)
+        self._wanted = {v for v, is_wanted in zip(plan.variant_ids, plan.is_wanted, strict=True) if is_wanted}
+        self._table = _blank_table(plan)
+        self._stored = set(plan.stored)
+        self._queue: deque[str] = deque()
+        self._open: Counter[int] = Counter()
+        """Per block, how many of its rows wait for a variant of this run."""
+        self._tries: Counter[str | int] = Counter()
+        self._gave_up: dict[str, str] = {}
+        self._dirty: set[int] = set()
+        """Blocks with records that the cube does not show yet."""
+        self._digests: dict[int, str] = {}
+        """Content of the blocks that are packed."""
+        self._has_grown = False
+        self._progress = Progress(total=len(self._wanted), cached=0)
+        self._statuses: Counter[str] = Counter()
+        self._began, self._ended = time.monotonic(), 0.0
+
+    def progress(self) -> Progress:
+        """Return how far the run is; safe from any thread."""
+        elapsed = (self._ended or time.monotonic()) - self._began
+        return replace(self._progress, statuses=dict(self._statuses), gave_up=len(self._gave_up), elapsed_s=elapsed)
+
+    def table(self) -> pd.DataFrame:
+        """Return the variant table as far as blocks are packed."""
+        return self._table.rename_axis("variant")
+
+    def execute(self) -> None:
+        """Do the whole run.
+
+        Raises
+        ------
+        InfrastructureError
+            Some variants could not be run by the machine's fault, the scheduler was lost, or the store
+            failed; everything finished is kept.
+        """
+        try:
+            self._prepare()
+            if self._queue or self._dirty:
+                with self._connected() as client:
+                    self._work(Flight(client, self._run_id))
+            self._commit_at_end()
+        finally:
+            self._ended = time.monotonic()
+            self._tell_stage("done")
+        if self._gave_up:
+            variant, reason = next(iter(self._gave_up.items()))
+            raise InfrastructureError(
+                f"{len(self._gave_up)} variants could not be run, by the machine's fault, such as {variant[:12]}: "
+                f"{reason}. Everything else is kept: run again to carry on"
+            )
+
+    def _tell_stage(self, stage: str) -> None:
+        self._progress = replace(self._progress, stage=stage)
+
+    # Before the first task
+
+    def _prepare(self) -> None:
+        """Write what workers need, open the cube and find out what is left to do."""
+        plan = self._plan
+        inputs = [baseline.input for baseline in plan.baselines.values()]
+        inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
+        inputs += [weather.input for weather in plan.weather.values()]
+        for source in inputs:
+            self._put_input(source)
+        plan.state.save(
+            self._store,
+            plan.study,
+            points=plan.points,
+            variant_ids=plan.variant_ids,
+            outputs=plan.outputs,
+            baselines={label: baseline.input.sha256 for label, baseline in plan.baselines.items()},
+            engine=plan.engine_version,
+        )
+        self._cube = self._open_cube()
+        for block, digest in self._cube.blocks.items():
+            if digest == self._digest(block, self._stored):
+                self._digests[block] = digest
+                self._take_facts(block)
+        self._forget(self._stale())
+        to_do = [variant for variant in plan.wanted_variants if variant not in self._stored]
+        self._enqueue(to_do[: self._limit])
+        for variant in self._stored & self._rows_of.keys():
+            self._dirty |= self._blocks_of(variant) - self._digests.keys()
+        cached = len(self._wanted) - len(to_do)
+        self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
+
+    def _put_input(self, source: Input) -> None:
+        name = Store.input_name(source.sha256, source.suffix)
+        if not self._store.has(name):
+            self._store.put(name, source.path.read_bytes())
+
+    def _open_cube(self) -> Cube:
+        """Return the cube with a place for all that the plan expects; one that cannot grow so is made anew."""
+        plan, zarr_store = self._plan, self._store.zarr(self._name)
+        cube = Cube.open(zarr_store)
+        if cube is not None:
+            try:
+                layout = _grown(cube.layout, plan)
+            except ConflictError as error:
+                _log.warning("the cube of %s is packed anew: %s", self._name, error)
+            else:
+                if layout != cube.layout:
+                    cube.grow(layout)
+                    self._has_grown = True
+                return cube
+        attributes = {"title": f"bemsweep study {self._name}", "study": self._name, "source": plan.engine_version}
+        return Cube.create(zarr_store, plan.layout, attributes=attributes)
+
+    def _stale(self) -> set[str]:
+        """Return variants to run again: of a status asked for, or timed out by a shorter limit than this study's."""
+        again = self._table["status"].isin(list(self._again)) | self._is_short(self._table)
+        return set(self._table["variant_id"][again]) & self._stored & self._wanted
+
+    def _is_short(self, table: pd.DataFrame) -> pd.Series[bool]:
+        return (table["status"] == "timed_out") & (table["timeout_s"] < self._plan.study.timeout_s)
+
+    def _forget(self, variants: set[str]) -> None:
+        """Delete the records of `variants`, so that they are pending again."""
+        if not variants:
+            return
+        for block in set().union(*(self._blocks_of(variant) for variant in variants)):
+            self._digests.pop(block, None)
+            self._dirty.add(block)
+        # The cube forgets first: if we were killed in between, it must not take these blocks for packed.
+        self._cube.commit(self._table.iloc[: self._cube.rows], self._digests)
+        for variant in variants:
+            self._delete_record(variant)
+
+    def _delete_record(self, variant: str) -> None:
+        self._store.delete(Store.record_name(variant))
+        self._stored.discard(variant)
+        rows = self._rows_of[variant]
+        blank = _blank_table(self._plan, rows)
+        for column in TABLE_COLUMNS:
+            self._table.loc[rows, column] = blank[column].to_numpy()
+
+    # While tasks are under way
+
+    @contextmanager
+    def _connected(self) -> Iterator[Client]:
+        """Give a client whose workers know this run; afterwards they have forgotten it."""
+        with ExitStack() as stack:
+            client = self._client or current_client() or stack.enter_context(open_local_client())
+            client.register_plugin(ContextPlugin(self._run_id, _context(self._plan)))
+            stack.callback(client.unregister_worker_plugin, self._run_id)
+            yield client
+
+    def _work(self, flight: Flight) -> None:
+        """Keep the cluster busy until everything is run and packed, or the run is stopped."""
+        self._tell_stage("running")
+        self._began = time.monotonic()
+        next_commit = self._began + COMMIT_INTERVAL_S
+        awaited: set[str | int] | None = None  # packings that the commit which is due waits for
+        while (self._queue or flight.count or self._dirty) and not self.stop.is_set():
+            self._submit(flight)
+            self._take_finished(flight)
+            is_due = time.monotonic() > next_commit
+            ready = {block for block in self._dirty if is_due or not self._open[block]} - flight.packings
+            for block in ready:
+                self._pack(block, flight)
+            if is_due:
+                awaited, next_commit = set(flight.packings), time.monotonic() + COMMIT_INTERVAL_S
+            if awaited is not None and not awaited & flight.packings:
+                self._cube.commit(self._table.iloc[: self._cube.rows], self._digests)
+                awaited = None
+            self.stop.wait(_POLL_S)
+        self._tell_stage("packing")
+        flight.cancel_runs()
+        while self._dirty or flight.packings:
+            for block in self._dirty - flight.packings:
+                self._pack(block, flight)
+            self._take_finished(flight)
+            time.sleep(_POLL_S)
+
+    def _submit(self, flight: Flight) -> None:
+        batch = [self._queue.popleft() for _ in range(min(flight.room(), len(self._queue)))]
+        rows = self._plan.points.rows
+        flight.run([(variant, rows[self._rows_of[variant][0]]) for variant in batch], self._tries)
+
+    def _take_finished(self, flight: Flight) -> None:
+        for item, outcome in flight.finished():
+            if isinstance(outcome, Finished):
+                self._statuses[outcome.status] += 1
+                self._stored.add(outcome.variant_id)
+                self._close(outcome.variant_id)
+                self._dirty |= self._blocks_of(outcome.variant_id)
+            elif isinstance(outcome, Packed):
+                self._take_packed(outcome)
+            else:
+                self._take_error(item, outcome)
+
+    def _take_error(self, item: str | int, error: BaseException) -> None:
+        self._tries[item] += 1
+        _log.info("try %d of %s failed: %r", self._tries[item], item, error)
+        is_last = self._tries[item] >= MOST_TRIES
+        if isinstance(item, int):
+            if is_last:
+                raise StoreError(f"block {item} of {self._name} could not be packed: {error}") from error
+            self._dirty.add(item)
+        elif is_last:
+            self._gave_up[item] = f"{type(error).__name__}: {error}"
+            self._close(item)
+        else:
+            self._queue.append(item)
+
+    def _take_packed(self, packed: Packed) -> None:
+        if packed.unknown:
+            self._cube.grow(self._cube.layout.grow(self._series_of(packed.unknown)))
+            self._dirty.add(packed.block)
+            return
+        facts = self._take_facts(packed.block)
+        self._digests[packed.block] = self._digest(packed.block, set(facts["variant_id"]))
+        for variant in {*packed.unreadable, *facts["variant_id"][self._is_short(facts)]} & self._stored:
+            self._delete_record(variant)
+            self._tries[variant] += 1
+            if variant in self._wanted and self._tries[variant] < MOST_TRIES and not self.stop.is_set():
+                self._enqueue([variant])
+                self._progress = replace(self._progress, to_do=self._progress.to_do + 1)
+
+    def _series_of(self, variants: Iterable[str]) -> Iterator[Series]:
+        for variant in variants:
+            data = self._store.get(Store.record_name(variant))
+            if data is not None:
+                yield from RecordFile(io.BytesIO(data)).header().series
+
+    def _pack(self, block: int, flight: Flight) -> None:
+        rows = min((block + 1) * BLOCK_ROWS, len(self._table))
+        if self._cube.rows < rows:
+            self._cube.resize(rows)
+        self._dirty.discard(block)
+        flight.pack(block)
+
+    def _commit_at_end(self) -> None:
+        """Show readers every row of the study, those that are pending too."""
+        rows = len(self._table)
+        if self._has_grown or self._digests != self._cube.blocks or self._cube.rows != rows:
+            self._cube.resize(rows)
+            self._cube.commit(self._table, self._digests)
+
+    # Bookkeeping
+
+    def _blocks_of(self, variant: str) -> set[int]:
+        return {row // BLOCK_ROWS for row in self._rows_of[variant]}
+
+    def _enqueue(self, variants: Iterable[str]) -> None:
+        for variant in variants:
+            self._queue.append(variant)
+            self._open.update(self._blocks_of(variant))
+
+    def _close(self, variant: str) -> None:
+        self._open.subtract(self._blocks_of(variant))
+
+    def _digest(self, block: int, finished: set[str]) -> str:
+        """Return what decides a block's content: its variants, and which of them are finished."""
+        ids = self._plan.variant_ids[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
+        text = "".join(f"{variant}{'+' if variant in finished else '-'}" for variant in ids)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _take_facts(self, block: int) -> pd.DataFrame:
+        """Enter a packed block's facts into the variant table."""
+        facts = read_facts(self._store, self._name, block).set_index("row")
+        rows = range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self._table)))
+        blank = _blank_table(self._plan, rows)
+        for column in TABLE_COLUMNS:
+            blank.loc[facts.index, column] = facts[column]
+            self._table.loc[blank.index, column] = blank[column]
+        return facts
+
+
+def _grown(layout: Layout, plan: Plan) -> Layout:
+    """Return the cube's layout with a place for all that the plan expects.
+
+    Raises
+    ------
+    ConflictError
+        The cube cannot grow to that: another calendar, number format, or kind of parameter.
+    """
+    wanted = plan.layout
+    calendar = layout.calendar
+    if calendar.steps_per_hour is None or wanted.calendar.steps_per_hour is None:
+        steps = calendar.steps_per_hour or wanted.calendar.steps_per_hour
+        calendar = replace(calendar, steps_per_hour=steps)
+        wanted = replace(wanted, calendar=replace(wanted.calendar, steps_per_hour=steps))
+    if calendar != wanted.calendar or layout.dtype != wanted.dtype:
+        raise ConflictError("it has another calendar or number format")
+    return replace(layout, calendar=calendar).grow(plan.series).grow_parameters(wanted.parameters)
+
+
+def _blank_table(plan: Plan, rows: Iterable[int] | None = None) -> pd.DataFrame:
+    """Return rows of the variant table as they are before their variant has run; all rows if None."""
+    numbers = list(range(len(plan.variant_ids)) if rows is None else rows)
+    columns: dict[str, object] = {}
+    for position, parameter in enumerate(plan.layout.parameters):
+        values = [plan.points.rows[row][position] for row in numbers]
+        if parameter.kind == "number":
+            columns[parameter.name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        else:
+            columns[parameter.name] = np.array(["" if v is None else str(v) for v in values], dtype=object)
+    blanks = {"text": "", "number": np.nan, "count": 0}
+    for column, kind in TABLE_COLUMNS.items():
+        columns[column] = [blanks[kind]] * len(numbers)
+    columns["variant_id"] = [plan.variant_ids[row] for row in numbers]
+    columns["status"] = ["pending"] * len(numbers)
+    return pd.DataFrame(columns, index=numbers)
+
+
+def _context(plan: Plan) -> Context:
+    """Return what the variants of a plan have in common, for the workers."""
+
+    def ref(source: Input) -> InputRef:
+        return InputRef(source.sha256, source.suffix)
+
+    calls = [parameter for parameter in plan.study.parameters.values() if isinstance(parameter, Call)]
+    return Context(
+        study=plan.study.name,
+        store=plan.store,
+        engine=plan.engine,
+        engine_version=plan.engine_version,
+        run=plan.study.run,
+        outputs=plan.outputs,
+        calendar=plan.layout.calendar,
+        keep_model_outputs=plan.study.keep_model_outputs,
+        timeout_s=plan.study.timeout_s,
+        names=plan.points.names,
+        edits=plan.edits,
+        baselines={label: ref(baseline.input) for label, baseline in plan.baselines.items()},
+        files={
+            label: {name: ref(file) for name, file in baseline.files.items()}
+            for label, baseline in plan.baselines.items()
+        },
+        weather={label: ref(weather.input) for label, weather in plan.weather.items()},
+        utc_offsets_h={label: weather.facts.utc_offset_h for label, weather in plan.weather.items()},
+        calls={call.function_name: call.function() for call in calls},
+    )

@@ -1,0 +1,237 @@
+"""The engine host: a child process that keeps EnergyPlus warm and forks once for each run.
+
+``python -m bemsweep.host KIND PATH`` serves runs until its standard input ends; then it kills what
+still runs and ends. ``--once`` does a single run in the process itself, for systems without fork;
+``--version`` only reports the engine. It has one thread, since it forks, and imports nothing that
+would start another. It never judges a run and never touches a store.
+
+What travels, each a tuple: to the host ``("run", serial, baseline, job, scratch, sys_path)`` and
+``("kill", serial)``; back ``("ready", version)`` or ``("broken", message)`` once, then
+``("ended", serial, returncode, memory_bytes)`` for each run, without the serial under ``--once``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import selectors
+import signal
+import sys
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from bemsweep.energyplus import Build, EnergyPlus, die_with_parent, load
+from bemsweep.engine import Job
+from bemsweep.errors import BemsweepError
+from bemsweep.messages import receive, send
+from bemsweep.model import read_model
+from bemsweep.simulate import simulate
+
+if TYPE_CHECKING:
+    from idfkit import IDFDocument
+
+__all__ = ["main"]
+
+_BASELINES_KEPT = 4
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+_CONSOLE = "bemsweep.console"
+"""File in a run's folder for what the run prints."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until standard input ends.
+
+    Side effects
+    ------------
+    Takes over file descriptors 0 and 1, and in the end leaves no process behind.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bemsweep.host", description=__doc__)
+    parser.add_argument("kind", choices=["library", "executable"])
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    options = parser.parse_args(arguments)
+    requests, reports = _take_over_stdio()
+    try:
+        energyplus = load(Build(options.kind, options.path))
+        if not (options.once or options.version):
+            energyplus.warm_up()
+    except BemsweepError as error:
+        send(reports, ("broken", str(error)))
+        return 1
+    if not options.once:
+        send(reports, ("ready", energyplus.version))
+    if options.version:
+        return 0
+    if options.once:
+        return _run_once(energyplus, requests, reports)
+    return _Host(energyplus, requests, reports).serve()
+
+
+def _take_over_stdio() -> tuple[int, int]:
+    """Move the pipes off 0 and 1, where a print of a library or of a user's function would hit them."""
+    requests, reports = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    os.close(nothing)
+    return requests, reports
+
+
+class _Host:
+    """The loop that starts runs, reaps them and kills them on request."""
+
+    def __init__(self, energyplus: EnergyPlus, requests: int, reports: int) -> None:
+        self._energyplus = energyplus
+        self._requests = requests
+        self._reports = reports
+        self._baselines: OrderedDict[tuple[str, int, int], IDFDocument] = OrderedDict()
+        self._serials: dict[int, int] = {}
+        """Process id of each run that is under way -> its serial number."""
+
+    def serve(self) -> int:
+        """Answer requests until their pipe ends."""
+        woken, waker = os.pipe()
+        os.set_blocking(waker, False)
+        os.set_blocking(woken, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._requests, selectors.EVENT_READ)
+            selector.register(woken, selectors.EVENT_READ)
+            try:
+                while True:
+                    ready = {key.fd for key, _ in selector.select()}
+                    if woken in ready:
+                        with suppress(BlockingIOError):
+                            os.read(woken, 4096)
+                        self._reap()
+                    if self._requests in ready:
+                        self._answer(receive(self._requests))
+            except (EOFError, BrokenPipeError):
+                return 0
+            finally:
+                self._end_all()
+
+    def _answer(self, message: tuple[Any, ...]) -> None:
+        if message[0] == "run":
+            self._start(*message[1:])
+        else:
+            for pid, serial in self._serials.items():
+                if serial == message[1]:
+                    _kill_group(pid)
+
+    def _start(self, serial: int, baseline: str, job: bytes, scratch: str, sys_path: list[str]) -> None:
+        document = self._parsed(baseline)
+        pid = os.fork()
+        if pid == 0:
+            self._become_run(job, Path(scratch), sys_path, document)
+        with suppress(OSError):  # in both processes, so that neither can act before the group exists
+            os.setpgid(pid, pid)
+        self._serials[pid] = serial
+
+    def _parsed(self, baseline: str) -> IDFDocument | None:
+        """Return the parsed baseline, or None if it cannot be: then the run parses it again and reports why."""
+        try:
+            stat = Path(baseline).stat()
+            key = baseline, stat.st_mtime_ns, stat.st_size
+            if key not in self._baselines:
+                self._baselines[key] = read_model(Path(baseline))
+        except Exception:  # noqa: BLE001 - a model must not take the host of all other runs down
+            return None
+        self._baselines.move_to_end(key)
+        if len(self._baselines) > _BASELINES_KEPT:
+            self._baselines.popitem(last=False)
+        return self._baselines[key]
+
+    def _become_run(self, job: bytes, scratch: Path, sys_path: list[str], document: IDFDocument | None) -> NoReturn:
+        returncode = 1
+        try:
+            host = os.getppid()
+            os.setpgid(0, 0)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if sys.platform == "linux":
+                die_with_parent()
+                if os.getppid() != host:
+                    os._exit(1)
+            os.close(self._requests)
+            os.close(self._reports)
+            returncode = _run(self._energyplus, job, scratch, sys_path, document)
+        finally:
+            os._exit(returncode)
+
+    def _reap(self) -> None:
+        while self._serials:
+            # The leader stays a zombie, and its group's number its own, until the group is dead.
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return
+            _kill_group(ended.si_pid)
+            pid, status, usage = os.wait4(ended.si_pid, 0)
+            serial = self._serials.pop(pid, None)
+            if serial is not None:
+                returncode = os.waitstatus_to_exitcode(status)
+                send(self._reports, ("ended", serial, returncode, usage.ru_maxrss * _MAXRSS_UNIT))
+
+    def _end_all(self) -> None:
+        for pid in self._serials:
+            _kill_group(pid)
+        for pid in self._serials:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # macOS refuses for a group of zombies
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _run_once(energyplus: EnergyPlus, requests: int, reports: int) -> NoReturn:
+    """Do the one run that is asked for; end at once, with everything started, if the client goes away."""
+    _, _, _, job, scratch, sys_path = receive(requests)
+    threading.Thread(target=_end_with_client, args=[requests], daemon=True).start()
+    returncode = _run(energyplus, job, Path(scratch), sys_path, None)
+    send(reports, ("ended", returncode, _peak_memory_bytes()))
+    os._exit(returncode)
+
+
+def _peak_memory_bytes() -> int:
+    """Return the peak of this process or its largest child; 0 where the system does not tell."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ModuleNotFoundError:
+        return 0
+    usages = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(usages) * _MAXRSS_UNIT
+
+
+def _end_with_client(requests: int) -> None:
+    with suppress(EOFError):
+        receive(requests)
+    if hasattr(os, "killpg"):
+        _kill_group(os.getpid())
+    os._exit(1)
+
+
+def _run(energyplus: EnergyPlus, job: bytes, scratch: Path, sys_path: list[str], document: IDFDocument | None) -> int:
+    os.chdir(scratch)
+    console = os.open(_CONSOLE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(console, 1)
+    os.dup2(console, 2)
+    os.close(console)
+    sys.path.extend(path for path in sys_path if path not in sys.path)
+
+    def unpickle() -> Job:
+        loaded: Job = pickle.loads(job)  # noqa: S301 - from the client, through a private pipe
+        return loaded
+
+    return simulate(unpickle, scratch, energyplus, document=document)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

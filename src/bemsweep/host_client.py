@@ -1,0 +1,413 @@
+"""Opening an EnergyPlus build as an `Engine` that many threads can use at once.
+
+`HostEngine` talks to one warm, forking host (`bemsweep.host`); `FreshEngine` starts a child for each
+run where there is no fork. Both count time-outs by the clock and kill whole process groups. The
+calling process never loads EnergyPlus, and nothing here judges a run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import pickle
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+import cloudpickle
+
+from bemsweep.energyplus import Build, build_at, find_builds
+from bemsweep.engine import EngineRun, Job
+from bemsweep.errors import EngineNotFoundError, InfrastructureError
+from bemsweep.host_process import KILLED, HostProcess
+from bemsweep.simulate import read_run
+
+__all__ = ["FreshEngine", "HostEngine", "find_engines", "open_engine"]
+
+_log = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 120.0
+_KILL_TIMEOUT_S = 30.0
+"""How long a killed run, or a host whose pipe was closed, may take to end."""
+
+_HAS_FORK = sys.platform == "linux"
+"""macOS forks too, but no one has proven yet that its frameworks survive it."""
+
+
+def open_engine(spec: str | Path | None = None, *, can_fork: bool | None = None) -> HostEngine | FreshEngine:
+    """Return the engine that `spec` names; it starts at its first use.
+
+    Parameters
+    ----------
+    spec
+        Path of an ``energyplus`` executable or of its folder; None for the library of the wheel
+        ``pyenergyplus-lbnl``, else ``ENERGYPLUS_DIR``, else ``energyplus`` on ``PATH``.
+    can_fork
+        False to start a fresh process for each run; None to decide by the system.
+
+    Raises
+    ------
+    EngineNotFoundError
+        There is no such build.
+
+    Examples
+    --------
+    >>> with open_engine() as engine:  # doctest: +SKIP
+    ...     engine.version
+    'EnergyPlus, Version 25.2.0-cf7368216c (No OpenGL)'
+    """
+    build = build_at(spec)
+    return HostEngine(build) if (_HAS_FORK if can_fork is None else can_fork) else FreshEngine(build)
+
+
+def find_engines() -> dict[str, Path]:
+    """Return the engines of this machine: the string that each reports -> its file, the preferred one first.
+
+    Side effects
+    ------------
+    Starts each build once to ask it; one that does not answer is logged and left out.
+    """
+    engines: dict[str, Path] = {}
+    for build in find_builds():
+        try:
+            with FreshEngine(build) as engine:
+                engines.setdefault(engine.version, build.path)
+        except (EngineNotFoundError, InfrastructureError) as error:
+            _log.warning("leaving out the EnergyPlus at %s: %s", build.path, error)
+    return engines
+
+
+@dataclass
+class _Waiting:
+    """A run that a thread waits for."""
+
+    run_id: str
+    ended: Future[tuple[int, int]] = field(default_factory=Future)
+    """Return code and peak memory in bytes."""
+    is_timed_out: bool = False
+    is_cancelled: bool = False
+
+
+class _Host:
+    """One host process, the thread that listens to it, and the runs that wait for it."""
+
+    def __init__(self, build: Build) -> None:
+        self.version: Future[str] = Future()
+        self.is_dead = False
+        self._child = HostProcess(build)
+        self._lock = threading.Lock()
+        self._serials = itertools.count()
+        self._waiting: dict[int, _Waiting] = {}
+        self._listener = threading.Thread(target=self._listen, name="bemsweep-engine", daemon=True)
+        self._listener.start()
+
+    def start(self, waiting: _Waiting, job: Job, pickled: bytes, scratch: Path) -> int:
+        """Ask for a run and return its serial number; `waiting` is told of its end."""
+        with self._lock:
+            if self.is_dead:
+                raise InfrastructureError("the engine's host has ended")
+            serial = next(self._serials)
+            self._waiting[serial] = waiting
+            self._child.send(("run", serial, str(job.baseline), pickled, str(scratch), _import_path()))
+        return serial
+
+    def kill(self, serial: int) -> None:
+        """Ask the host to kill the run's process group."""
+        with self._lock:
+            if serial in self._waiting:
+                self._child.send(("kill", serial))
+
+    def cancel(self, run_id: str) -> None:
+        """Kill the runs of that name."""
+        with self._lock:
+            serials = [serial for serial, waiting in self._waiting.items() if waiting.run_id == run_id]
+            for serial in serials:
+                self._waiting[serial].is_cancelled = True
+                self._child.send(("kill", serial))
+
+    def kill_host(self) -> None:
+        """End a host that does not answer any more."""
+        self._child.kill_group()
+
+    def close(self) -> None:
+        """End the host and its runs, and wait until they are gone."""
+        with self._lock:
+            for waiting in self._waiting.values():
+                waiting.is_cancelled = True
+            if not self.is_dead:
+                self._child.hang_up()
+        self._listener.join(_KILL_TIMEOUT_S)
+        if self._listener.is_alive():
+            self.kill_host()
+            self._listener.join()
+
+    def _listen(self) -> None:
+        broken: Exception | None = None
+        with suppress(EOFError):
+            while True:
+                match self._child.receive():
+                    case "ready", version:
+                        self.version.set_result(version)
+                    case "broken", message:
+                        broken = EngineNotFoundError(message)
+                    case "ended", serial, returncode, memory_bytes:
+                        with self._lock:
+                            waiting = self._waiting.pop(serial)
+                        waiting.ended.set_result((returncode, memory_bytes))
+        with self._lock:
+            self.is_dead = True
+            last_words = self._child.end()
+            left, self._waiting = self._waiting, {}
+        error = broken or InfrastructureError(f"the engine's host has died{_last_words(last_words)}")
+        if not self.version.done():
+            self.version.set_exception(error)
+        for waiting in left.values():
+            if waiting.is_cancelled:
+                waiting.ended.set_result((KILLED, 0))
+            else:
+                waiting.ended.set_exception(error)
+
+
+class _Engine:
+    """What both engines share."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an engine cannot be pickled: open one in each process with open_engine()")
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class HostEngine(_Engine):
+    """A build behind one warm host, which forks for each run.
+
+    Parameters
+    ----------
+    build
+        Where it lies.
+    """
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self._host: _Host | None = None
+        self._is_closed = False
+
+    @property
+    def version(self) -> str:
+        """The string that the engine reports itself; asking starts the host."""
+        return self._version_of(self._living_host())
+
+    def run(self, job: Job, scratch: Path, *, timeout_s: float) -> EngineRun:
+        """Simulate `job` in the empty folder `scratch`, which the caller deletes afterwards.
+
+        Parameters
+        ----------
+        job
+            What to simulate.
+        scratch
+            Where; when this returns or raises, no process works there any more.
+        timeout_s
+            Limit by the clock, seconds.
+
+        Raises
+        ------
+        EngineNotFoundError
+            The build is not an EnergyPlus.
+        InfrastructureError
+            The host cannot be started, has died or does not answer.
+
+        Side effects
+        ------------
+        Starts the host if there is none. Writes to `scratch`.
+        """
+        pickled = _pickle(job)
+        if isinstance(pickled, EngineRun):
+            return pickled
+        host = self._living_host()
+        self._version_of(host)
+        waiting = _Waiting(job.run_id)
+        begin = time.monotonic()
+        serial = host.start(waiting, job, pickled, scratch.absolute())
+        try:
+            returncode, memory_bytes = self._wait(host, serial, waiting, timeout_s)
+        finally:
+            if not waiting.ended.done():  # Ctrl-C in this thread
+                host.kill(serial)
+                with suppress(TimeoutError, InfrastructureError):
+                    waiting.ended.result(timeout=_KILL_TIMEOUT_S)
+        return _read(scratch, returncode, memory_bytes, waiting, begin)
+
+    def kill(self, run_id: str) -> None:
+        """End a run that another thread waits for; unknown ids are ignored."""
+        with self._lock:
+            host = self._host
+        if host is not None:
+            host.cancel(run_id)
+
+    def close(self) -> None:
+        """End the host and all of its runs, which are reported as cancelled."""
+        with self._lock:
+            host, self._host, self._is_closed = self._host, None, True
+        if host is not None:
+            host.close()
+
+    def _living_host(self) -> _Host:
+        with self._lock:
+            if self._is_closed:
+                raise InfrastructureError("the engine is closed")
+            if self._host is None or self._host.is_dead:
+                self._host = _Host(self._build)
+            return self._host
+
+    @staticmethod
+    def _version_of(host: _Host) -> str:
+        try:
+            return host.version.result(timeout=_START_TIMEOUT_S)
+        except TimeoutError:
+            host.kill_host()
+            raise InfrastructureError(f"the engine's host did not start within {_START_TIMEOUT_S:.0f} s") from None
+
+    @staticmethod
+    def _wait(host: _Host, serial: int, waiting: _Waiting, timeout_s: float) -> tuple[int, int]:
+        try:
+            return waiting.ended.result(timeout=min(timeout_s, threading.TIMEOUT_MAX))
+        except TimeoutError:
+            waiting.is_timed_out = True
+            host.kill(serial)
+        try:
+            return waiting.ended.result(timeout=_KILL_TIMEOUT_S)
+        except TimeoutError:
+            host.kill_host()
+            raise InfrastructureError("the engine's host does not answer any more and was killed") from None
+
+
+class FreshEngine(_Engine):
+    """A build for which each run starts a process of its own, for systems without fork.
+
+    Parameters
+    ----------
+    build
+        Where it lies.
+    """
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self._version: str | None = None
+        self._running: list[tuple[_Waiting, HostProcess]] = []
+        self._is_closed = False
+
+    @property
+    def version(self) -> str:
+        """The string that the engine reports itself; the first question starts it once."""
+        with self._lock:
+            if self._version is None:
+                child = HostProcess(self._build, "--version")
+                try:
+                    self._version = str(_expect("ready", child)[0])
+                finally:
+                    child.end()
+            return self._version
+
+    def run(self, job: Job, scratch: Path, *, timeout_s: float) -> EngineRun:
+        """Simulate `job` in the empty folder `scratch`; as `HostEngine.run`."""
+        pickled = _pickle(job)
+        if isinstance(pickled, EngineRun):
+            return pickled
+        waiting = _Waiting(job.run_id)
+        begin = time.monotonic()
+        with self._lock:
+            if self._is_closed:
+                raise InfrastructureError("the engine is closed")
+            child = HostProcess(self._build, "--once")
+            self._running.append((waiting, child))
+        memory_bytes = 0
+        try:
+            child.send(("run", 0, str(job.baseline), pickled, str(scratch.absolute()), _import_path()))
+            returncode = child.wait(timeout_s)
+            if returncode is None:
+                waiting.is_timed_out = True
+                child.kill_group()
+                returncode = child.wait(_KILL_TIMEOUT_S)
+            if returncode is None:
+                raise InfrastructureError("a run cannot be killed: its process does not end")
+            if returncode >= 0:
+                memory_bytes = int(_expect("ended", child)[1])
+        finally:
+            with self._lock:
+                self._running = [(other, its_child) for other, its_child in self._running if other is not waiting]
+            child.end()
+        return _read(scratch, returncode, memory_bytes, waiting, begin)
+
+    def kill(self, run_id: str) -> None:
+        """End a run that another thread waits for; unknown ids are ignored."""
+        self._kill(run_id)
+
+    def close(self) -> None:
+        """End all runs, which are reported as cancelled."""
+        with self._lock:
+            self._is_closed = True
+        for child in self._kill(None):
+            child.wait(_KILL_TIMEOUT_S)
+
+    def _kill(self, run_id: str | None) -> list[HostProcess]:
+        with self._lock:
+            matching = [(waiting, child) for waiting, child in self._running if run_id in (None, waiting.run_id)]
+            for waiting, child in matching:
+                waiting.is_cancelled = True
+                child.kill_group()
+        return [child for _, child in matching]
+
+
+def _pickle(job: Job) -> bytes | EngineRun:
+    """Return the job's bytes; a function that cannot be sent is an edit that fails."""
+    try:
+        pickled: bytes = cloudpickle.dumps(job)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        message = f"{type(error).__name__}: a function of the study cannot be sent to the engine's process: {error}"
+        return EngineRun(returncode=1, stage="edit", error=" ".join(message.split()))
+    return pickled
+
+
+def _import_path() -> list[str]:
+    """Return ``sys.path`` as absolute paths: what can be imported here can be imported in the run."""
+    return [str(Path(path).absolute()) for path in sys.path]
+
+
+def _expect(kind: str, child: HostProcess) -> tuple[Any, ...]:
+    try:
+        message = child.receive()
+    except EOFError:
+        raise InfrastructureError(f"the engine's process has died{_last_words(child.end())}") from None
+    if message[0] == kind:
+        return message[1:]
+    raise EngineNotFoundError(message[1])
+
+
+def _last_words(line: str) -> str:
+    return f", its last words: {line}" if line else ""
+
+
+def _read(scratch: Path, returncode: int, memory_bytes: int, waiting: _Waiting, begin: float) -> EngineRun:
+    """Return what the run left; one that ended by itself was neither timed out nor cancelled."""
+    was_killed = returncode == KILLED
+    run = read_run(
+        scratch,
+        returncode,
+        memory_bytes=memory_bytes,
+        is_timed_out=was_killed and waiting.is_timed_out and not waiting.is_cancelled,
+        is_cancelled=was_killed and waiting.is_cancelled,
+    )
+    return replace(run, engine_s=time.monotonic() - begin) if was_killed else run

@@ -1,0 +1,100 @@
+"""A process of `bemsweep.host` and the pipes to it.
+
+Knows how such a process is started, talked to and ended with all that it started. What is said over
+the pipes is the affair of `bemsweep.host_client`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from typing import IO, Any, cast
+
+from bemsweep.energyplus import Build
+from bemsweep.errors import InfrastructureError
+from bemsweep.messages import receive, send
+
+__all__ = ["KILLED", "HostProcess"]
+
+KILLED = 1 if sys.platform == "win32" else -9
+"""Return code of a process that was killed."""
+
+
+class HostProcess:
+    """A child process of `bemsweep.host` with the pipes to it, in a process group of its own."""
+
+    def __init__(self, build: Build, *options: str) -> None:
+        with tempfile.TemporaryFile() as stderr:
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "bemsweep.host", build.kind, str(build.path), *options],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    bufsize=0,
+                    env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+                    # Ctrl-C in a terminal goes to the whole foreground group; runs are ended by us, in order.
+                    process_group=None if sys.platform == "win32" else 0,
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                )
+            except OSError as error:
+                raise InfrastructureError(f"the engine's process cannot be started: {error}") from error
+            self._stderr = os.dup(stderr.fileno())
+        self._last_words = ""
+        self._stdin, self._stdout = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
+
+    def send(self, message: object) -> None:
+        """Send a message, unless the process has ended."""
+        with suppress(OSError):  # who waits for the answer learns of a dead child there
+            send(self._stdin.fileno(), message)
+
+    def receive(self) -> tuple[Any, ...]:
+        """Wait for a message.
+
+        Raises
+        ------
+        EOFError
+            The child has ended.
+        """
+        message: tuple[Any, ...] = receive(self._stdout.fileno())
+        return message
+
+    def hang_up(self) -> None:
+        """Close the pipe to the child, whereupon it ends."""
+        with suppress(OSError):
+            self._stdin.close()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Return the child's return code, or None if it still runs after `timeout_s`."""
+        try:
+            return self._process.wait(timeout=min(timeout_s, threading.TIMEOUT_MAX))
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill_group(self) -> None:
+        """Kill the child and what it started, save what has a group of its own."""
+        if sys.platform == "win32":
+            self._process.kill()
+        else:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def end(self) -> str:
+        """Make sure that the child is gone and return the last line it wrote to its standard error."""
+        if self._stdout.closed:
+            return self._last_words
+        self.hang_up()
+        self.kill_group()
+        self._process.wait()
+        self._stdout.close()
+        with os.fdopen(self._stderr, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 4096))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+        self._last_words = lines[-1] if lines else ""
+        return self._last_words

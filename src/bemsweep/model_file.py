@@ -1,0 +1,259 @@
+"""Reading a model from a file and writing it for the engine.
+
+Decides what counts as a broken file, and the order and encoding of what is written. Never changes a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from idfkit import IDFDocument, IDFObject
+from idfkit.exceptions import IdfKitError, IDFParseError, SchemaNotFoundError
+from idfkit.idf_parser import IDFParser
+from idfkit.schema import EpJSONSchema, get_schema
+from idfkit.writers import write_idf
+
+from bemsweep.errors import ModelError, nearest
+
+__all__ = ["NOT_IN_IDF", "read_model", "read_version", "texts_of", "write_model"]
+
+NOT_IN_IDF = ",;!\n\r"
+"""Characters that end a field of an IDF, so that no text may hold them."""
+
+_CANNOT_READ = {
+    ".imf": "run EnergyPlus's EPMacro on it and use the IDF that it writes",
+    ".osm": "export it from OpenStudio as IDF and use that",
+    ".ddy": "it holds design days only; name the model, and this file under design_days",
+}
+_COMMENT = re.compile(rb"![^\n]*")
+_STATEMENT = re.compile(rb"([^;]*);")
+_OBJECT_BEGIN = re.compile(rb"\s*[A-Za-z][A-Za-z0-9:_ /\-]*?\s*,")
+_VERSION = re.compile(rb"(?:^|;)\s*Version\s*,\s*(\d+)\.(\d+)(?:\.(\d+))?", re.IGNORECASE)
+
+_BOOKKEEPING = frozenset({"idf_order", "idf_max_fields", "idf_max_extensible_fields"})
+"""Fields that EnergyPlus's converter adds to epJSON and nobody reads."""
+
+
+def read_model(path: Path) -> IDFDocument[bool]:
+    """Return the model in an IDF or epJSON file.
+
+    The objects of an epJSON are put in the order of their names, as EnergyPlus does: it decides in which
+    order design days and run periods are simulated, and shifts a few values in their last digits.
+
+    Parameters
+    ----------
+    path
+        A file whose suffix is ``.idf``, ``.epJSON`` or ``.json``, in any case.
+
+    Raises
+    ------
+    ModelError
+        The file holds no model of EnergyPlus, or a broken one; says where.
+    OSError
+        The file cannot be read.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _CANNOT_READ:
+        raise ModelError(f"{path.name} cannot be run as it is: {_CANNOT_READ[suffix]}")
+    if suffix not in {".idf", ".epjson", ".json"}:
+        raise ModelError(f"{path.name} is no model: its name must end in .idf or .epJSON")
+    content = path.read_bytes()
+    if not content.strip():
+        raise ModelError(f"{path.name} is empty")
+    try:
+        return _read_idf(path, content) if suffix == ".idf" else _read_epjson(path, content)
+    except SchemaNotFoundError as error:
+        version = ".".join(map(str, error.version[:2]))
+        raise ModelError(
+            f"{path.name} is of EnergyPlus {version}, which is not known here: "
+            "bring it to a newer version with EnergyPlus's IDFVersionUpdater"
+        ) from error
+    except IdfKitError as error:
+        raise ModelError(f"{path.name} cannot be read: {error}") from error
+
+
+def read_version(path: Path) -> tuple[int, int, int]:
+    """Return the version of EnergyPlus that the model in `path` is written for, without reading the rest of it.
+
+    Raises
+    ------
+    ModelError
+        The file names no version.
+    OSError
+        The file cannot be read.
+    """
+    content = path.read_bytes()
+    is_idf = path.suffix.lower() == ".idf"
+    return _idf_version(path, _COMMENT.sub(b"", content)) if is_idf else _epjson_version(path, _parsed(path, content))
+
+
+def _read_idf(path: Path, content: bytes) -> IDFDocument[bool]:
+    text = _COMMENT.sub(b"", content)
+    _check_statements(path, text)
+    # idfkit would also take a Version that stands in a comment, and Latin-1 unless told.
+    version, encoding = _idf_version(path, text), _encoding(content)
+    parser = IDFParser(path, encoding=encoding)
+    try:
+        document: IDFDocument[bool] = parser.parse(version)
+        findings = parser.diagnostics
+    except IDFParseError as error:
+        # Once more, without stopping at the first finding.
+        parser = IDFParser(path, encoding=encoding, strict_parsing=False)
+        parser.parse(version)
+        findings = (*error.diagnostics, *parser.diagnostics)
+    if findings:
+        told = sorted({(finding.line or 0, finding.message) for finding in findings})
+        raise ModelError(f"{path.name} is broken: {'; '.join(f'line {line}: {text}' for line, text in told[:10])}")
+    return document
+
+
+def _idf_version(path: Path, text: bytes) -> tuple[int, int, int]:
+    found = _VERSION.search(text)
+    if found is None:
+        raise ModelError(f"{path.name} has no Version object: add one, for example 'Version, 25.2;'")
+    return int(found[1]), int(found[2]), int(found[3] or 0)
+
+
+def _encoding(content: bytes) -> str:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def _check_statements(path: Path, text: bytes) -> None:
+    """Raise ModelError unless `text`, free of comments, is a row of objects; idfkit passes over the rest."""
+    end = 0
+    for statement in _STATEMENT.finditer(text):
+        end = statement.end()
+        if statement[1].strip() and not _OBJECT_BEGIN.match(statement[1]):
+            begin = statement.start() + len(statement[1]) - len(statement[1].lstrip())
+            words = _first_words(statement[1])
+            if words.startswith("##"):
+                raise ModelError(
+                    f"{path.name} holds EPMacro commands, line {_line(text, begin)}: run EPMacro on it first"
+                )
+            raise ModelError(f"{path.name} is no IDF, or broken: line {_line(text, begin)} has {words!r} for an object")
+    rest = text[end:]
+    if rest.strip():
+        begin = end + len(rest) - len(rest.lstrip())
+        what = _first_words(rest)
+        raise ModelError(f"{path.name} is no IDF, or cut short: {what!r} in line {_line(text, begin)} has no ';'")
+    if end == 0:
+        raise ModelError(f"{path.name} holds no object")
+
+
+def _line(text: bytes, position: int) -> int:
+    return text.count(b"\n", 0, position) + 1
+
+
+def _first_words(text: bytes) -> str:
+    return " ".join(text.decode("utf-8", errors="replace").split())[:40]
+
+
+def _read_epjson(path: Path, content: bytes) -> IDFDocument[bool]:
+    data = _parsed(path, content)
+    version = _epjson_version(path, data)
+    schema = get_schema(version)
+    text = content.decode("utf-8")
+    problems = [f"line {_line_of(text, words)}: {message}" for words, message in _epjson_problems(data, schema)]
+    if problems:
+        raise ModelError(f"{path.name} is broken: {'; '.join(problems[:10])}")
+    document: IDFDocument[bool] = IDFDocument(version=version, schema=schema, filepath=path)
+    for object_type, objects in data.items():
+        is_named = schema.has_name(schema.resolve_type_name(object_type) or object_type)
+        for name, fields in sorted(objects.items(), key=lambda item: item[0].encode()):
+            kept = {field: value for field, value in fields.items() if field not in _BOOKKEEPING}
+            document.add(object_type, name if is_named else "", kept, validate=False)
+    return document
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
+    try:
+        data = json.loads(content.decode("utf-8"), object_pairs_hook=_without_duplicates)
+    except UnicodeDecodeError as error:
+        line = _line(content, error.start)
+        raise ModelError(f"{path.name} is no epJSON: line {line} is not encoded as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{path.name} is broken: line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except ValueError as error:
+        raise ModelError(f"{path.name} is broken: {error}") from error
+    if not isinstance(data, dict) or not all(isinstance(objects, dict) for objects in data.values()):
+        raise ModelError(f"{path.name} is no epJSON: it must be an object of object types")
+    return data
+
+
+def _epjson_version(path: Path, data: dict[str, dict[str, Any]]) -> tuple[int, int, int]:
+    objects = data.get("Version", {}).values()
+    version = next((str(one.get("version_identifier", "")) for one in objects if isinstance(one, dict)), "")
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    if found is None:
+        raise ModelError(f'{path.name} has no Version object with a version_identifier such as "25.2"')
+    return int(found[1]), int(found[2]), int(found[3] or 0)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return found
+
+
+def _epjson_problems(data: Mapping[str, Mapping[str, Any]], schema: EpJSONSchema) -> Iterator[tuple[str, str]]:
+    """Yield a text to look for in the file, and what is wrong there."""
+    for object_type, objects in data.items():
+        canonical = schema.resolve_type_name(object_type)
+        if canonical is None:
+            hint = nearest(object_type, schema.object_types)
+            yield object_type, f"EnergyPlus has no object type {object_type!r}{hint}"
+            continue
+        known = (schema.get_inner_schema(canonical) or {}).get("properties", {})
+        for name, fields in objects.items():
+            if not isinstance(fields, dict):
+                yield name, f"{object_type} {name!r} is no object"
+                continue
+            for field in fields:
+                if field not in known and field not in _BOOKKEEPING:
+                    yield field, f"{object_type} {name!r} has no field {field!r}{nearest(field, known)}"
+
+
+def _line_of(text: str, words: str) -> int:
+    return text.count("\n", 0, max(text.find(json.dumps(words)), 0)) + 1
+
+
+def write_model(document: IDFDocument[bool], path: Path) -> str:
+    """Write `document` as IDF, in UTF-8, and return the sha256 of the file's bytes.
+
+    Never epJSON: EnergyPlus would then order the objects by name.
+
+    Raises
+    ------
+    ModelError
+        A text of the model holds what ends a field of an IDF.
+    """
+    for obj in document.all_objects:
+        for text in (obj.name, *texts_of(obj)):
+            if "," in text or ";" in text or "!" in text or "\n" in text or "\r" in text:
+                raise ModelError(
+                    f"{obj.obj_type} {obj.name!r} holds the text {text!r}: "
+                    "a field of an IDF cannot hold a comma, ';', '!' or a new line"
+                )
+    content = write_idf(document, ordering="source").encode("utf-8")
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def texts_of(obj: IDFObject) -> Iterator[str]:
+    """Yield every text that stands in a field of `obj`, its name excepted."""
+    for value in obj.data.values():
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            yield from (text for group in value for text in group.values() if isinstance(text, str))

@@ -1,0 +1,278 @@
+"""Packing: the records of one block of rows become one block of the cube.
+
+Streams: at any time it holds the rows of a few shards, never those of a whole variable, and of a record only
+the series that go there. Never decides what stands where, and never commits: readers see a block only
+after `bemsweep.cube.Cube.commit`. Blocks can be packed in any order and by several processes at once,
+each block by one of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import zarr
+from zarr.abc.store import Store
+
+from bemsweep.coordinates import design_day_texts
+from bemsweep.cube import open_array, read_layout
+from bemsweep.errors import RecordError, StoreError
+from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Array, Layout, Place
+from bemsweep.record_file import RecordFile
+from bemsweep.records import Record
+
+__all__ = ["OpenRecord", "Packed", "pack"]
+
+OpenRecord = Callable[[], BinaryIO]
+"""Opens a record's file for reading; it is closed after use."""
+
+_MOST_NAMED = 16
+
+_BUFFER_BYTES = 256_000_000
+"""What is held at a time, raw, while it is put together; at least one shard."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What became of a block."""
+
+    unknown: tuple[str, ...]
+    """variant_ids, at most 16, with series that have no place in the cube yet; if any, nothing was written."""
+    unreadable: tuple[int, ...]
+    """Rows, at most 16, whose record cannot be read or does not fit the calendar; they were packed as missing."""
+    facts: pd.DataFrame
+    """A line per finished row: ``row`` and the columns of `TABLE_COLUMNS`."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One row's record, and where its series go."""
+
+    offset: int
+    """Row, counted from the block's first."""
+    open_record: OpenRecord
+    record: Record
+    """Without its series."""
+    places: Sequence[Place]
+    """Of each series, in the order of the record."""
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """What one shard holds of an array."""
+
+    array: Array
+    keys: slice
+    """Along the key dim; the first and only one if the array has none."""
+    time: slice
+    """Along the last dim."""
+    shape: tuple[int, ...]
+    """Lengths of the tile: keys and dims of time."""
+
+    def holds(self, place: Place) -> bool:
+        """Return True if the values at `place` belong here."""
+        return place.array == self.array and self.keys.start <= (place.key or 0) < self.keys.stop
+
+    def put(self, place: Place, values: npt.NDArray[np.float64], row: npt.NDArray[Any]) -> None:
+        """Copy a series into one row of the tile's buffer."""
+        days = self.shape[1:-1]
+        row[(place.key or 0) - self.keys.start] = values.reshape(*days, -1)[..., self.time]
+
+    def write(self, target: zarr.Array[Any], rows: slice, buffer: npt.NDArray[Any]) -> None:
+        """Write the rows of a block into the live array."""
+        days = [slice(None)] * len(self.shape[1:-1])
+        if self.array.key_dim:
+            target[(rows, self.keys, *days, self.time)] = buffer
+        else:
+            target[(rows, *days, self.time)] = buffer[:, 0]
+
+
+def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]) -> Packed:
+    """Write the records of the rows from `first_row` on into the cube.
+
+    Parameters
+    ----------
+    store
+        The cube's, created and long enough.
+    first_row
+        A multiple of `BLOCK_ROWS`.
+    open_records
+        For each row of the block what opens its record; None for a variant that is not finished, which
+        becomes missing values.
+
+    Returns
+    -------
+    Packed
+        If `unknown` is not empty, grow the cube and pack again; if `unreadable` is not empty, delete those
+        records, run the variants and pack again.
+
+    Raises
+    ------
+    ValueError
+        These rows are no block.
+    StoreError
+        There is no cube, or it is shorter than the block needs.
+    ConflictError
+        A record reports another variable under the name of one of the cube's arrays.
+
+    Side effects
+    ------------
+    Writes whole shards of all arrays for these rows. Opens each record once, and once more for every
+    256 MB of the block.
+    """
+    rows = slice(first_row, first_row + len(open_records))
+    if first_row % BLOCK_ROWS or not 0 < len(open_records) <= BLOCK_ROWS:
+        raise ValueError(f"rows {rows.start} to {rows.stop} are no block of {BLOCK_ROWS} rows or the start of one")
+    layout = read_layout(store)
+    sources, unknown, unreadable = _read_headers(layout, open_records)
+    if not unknown:
+        group = zarr.open_group(store, mode="r+", use_consolidated=False)
+        _write_design_days(group, layout, rows, sources)
+        targets = {array: _open_target(group, layout, array, rows.stop) for array in layout.arrays}
+        for tiles in _passes(_tiles(layout, targets), row_bytes=len(open_records) * np.dtype(layout.dtype).itemsize):
+            buffers = [np.full((len(open_records), *tile.shape), np.nan, dtype=layout.dtype) for tile in tiles]
+            unreadable += _fill(tiles, buffers, [source for source in sources if source.offset not in unreadable])
+            for tile, buffer in zip(tiles, buffers, strict=True):
+                tile.write(targets[tile.array], rows, buffer)
+    return Packed(
+        unknown=tuple(unknown[:_MOST_NAMED]),
+        unreadable=tuple(first_row + offset for offset in sorted(unreadable)[:_MOST_NAMED]),
+        facts=_facts(first_row, [source for source in sources if source.offset not in unreadable]),
+    )
+
+
+def _read_headers(
+    layout: Layout, open_records: Sequence[OpenRecord | None]
+) -> tuple[list[_Source], list[str], list[int]]:
+    """Return every record's places, the variants that have series without one, and the unreadable rows."""
+    sources: list[_Source] = []
+    unknown: list[str] = []
+    unreadable: list[int] = []
+    # Most variants of a study report the same series: one list of places serves them all.
+    shared: dict[tuple[Place | None, ...], tuple[Place, ...]] = {}
+    for offset, open_record in enumerate(open_records):
+        if open_record is None:
+            continue
+        try:
+            with contextlib.closing(open_record()) as file:
+                reader = RecordFile(file)
+                record = reader.header()
+        except RecordError:
+            unreadable.append(offset)
+            continue
+        found = tuple(layout.find(series) for series in record.series)
+        places = shared.setdefault(found, tuple(place for place in found if place is not None))
+        if len(places) < len(found):
+            unknown.append(record.variant_id)
+        elif not _fits(layout, record, places, reader.lengths):
+            unreadable.append(offset)
+        else:
+            sources.append(_Source(offset, open_record, dataclasses.replace(record, series=()), places))
+    return sources, unknown, unreadable
+
+
+def _fits(layout: Layout, record: Record, places: Sequence[Place], lengths: Sequence[int]) -> bool:
+    """Return True if the record has as many values and design days as the calendar."""
+    calendar = layout.calendar
+    has_days = max(len(record.design_day_names), len(record.design_day_dates)) <= calendar.design_days
+    return has_days and all(
+        length == math.prod(calendar.shape(place.array.frequency))
+        for place, length in zip(places, lengths, strict=True)
+    )
+
+
+def _open_target(group: zarr.Group, layout: Layout, array: Array, rows: int) -> zarr.Array[Any]:
+    """Return the live array; zarr would drop what is written beyond its end without a word."""
+    target = open_array(group, f"{array.frequency}/{array.name}")
+    needed = (rows, *layout.shape(array))
+    if any(length < need for length, need in zip(target.shape, needed, strict=True)):
+        raise StoreError(f"array {target.path!r} has shape {target.shape}, the block needs {needed}; resize the cube")
+    return target
+
+
+def _tiles(layout: Layout, targets: Mapping[Array, zarr.Array[Any]]) -> Iterator[_Tile]:
+    """Yield the shards of all arrays that one block touches, as the live arrays are cut."""
+    for array, target in targets.items():
+        shard = target.shards or target.chunks
+        *days, length = layout.calendar.shape(array.frequency)
+        labels = layout.key_labels(array)
+        count, step = (1, 1) if labels is None else (len(labels), shard[1])
+        for key, time in itertools.product(range(0, count, step), range(0, length, shard[-1])):
+            keys, times = slice(key, min(key + step, count)), slice(time, min(time + shard[-1], length))
+            yield _Tile(array, keys, times, (keys.stop - keys.start, *days, times.stop - times.start))
+
+
+def _passes(tiles: Iterator[_Tile], *, row_bytes: int) -> Iterator[list[_Tile]]:
+    """Yield runs of tiles that fit into `_BUFFER_BYTES` together."""
+    run: list[_Tile] = []
+    size = 0
+    for tile in tiles:
+        tile_bytes = math.prod(tile.shape) * row_bytes
+        if run and size + tile_bytes > _BUFFER_BYTES:
+            yield run
+            run, size = [], 0
+        run.append(tile)
+        size += tile_bytes
+    if run:
+        yield run
+
+
+def _fill(tiles: Sequence[_Tile], buffers: Sequence[npt.NDArray[Any]], sources: Sequence[_Source]) -> list[int]:
+    """Put what the records hold for these tiles into the buffers; return the rows that cannot be read."""
+    unreadable: list[int] = []
+    wanted: dict[int, dict[int, list[int]]] = {}
+    for source in sources:
+        positions = wanted.get(id(source.places))
+        if positions is None:
+            positions = wanted[id(source.places)] = _positions(tiles, source.places)
+        if not positions:
+            continue
+        try:
+            with contextlib.closing(source.open_record()) as file:
+                for position, values in RecordFile(file).values(list(positions)):
+                    for number in positions[position]:
+                        tiles[number].put(source.places[position], values, buffers[number][source.offset])
+        except RecordError:
+            unreadable.append(source.offset)
+            for buffer in buffers:
+                buffer[source.offset] = np.nan
+    return unreadable
+
+
+def _positions(tiles: Sequence[_Tile], places: Sequence[Place]) -> dict[int, list[int]]:
+    """Return which tiles each series goes to; series that go to none are left out."""
+    found = {
+        position: [number for number, tile in enumerate(tiles) if tile.holds(place)]
+        for position, place in enumerate(places)
+    }
+    return {position: numbers for position, numbers in found.items() if numbers}
+
+
+def _write_design_days(group: zarr.Group, layout: Layout, rows: slice, sources: Sequence[_Source]) -> None:
+    texts = {"design_day_name": "design_day_names", "design_day_date": "design_day_dates"}
+    for frequency, name in itertools.product(layout.frequencies, design_day_texts(layout)):
+        values = np.full((rows.stop - rows.start, layout.calendar.design_days), "", dtype=object)
+        for source in sources:
+            given = getattr(source.record, texts[name])
+            values[source.offset, : len(given)] = given
+        open_array(group, f"{frequency}/{name}")[rows] = values
+
+
+def _facts(first_row: int, sources: Sequence[_Source]) -> pd.DataFrame:
+    lines = []
+    for source in sources:
+        line: dict[str, Any] = {"row": first_row + source.offset}
+        for column in TABLE_COLUMNS:
+            line[column] = getattr(source.record, "utc_offset_h" if column == "utc_offset" else column)
+        lines.append(line)
+    frame = pd.DataFrame(lines, columns=["row", *TABLE_COLUMNS])
+    kinds = {"text": "str", "number": "float64", "count": "int64"}
+    return frame.astype({"row": "int64", **{column: kinds[kind] for column, kind in TABLE_COLUMNS.items()}})

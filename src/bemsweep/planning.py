@@ -1,0 +1,462 @@
+"""The plan: what a study means, checked against its files, the engine and the store.
+
+Decides which variants there are, what identifies each, and which have no record yet. Everything that
+can be refused before the first run is refused here, all problems at once. Nothing of a study is
+simulated here but one short run per baseline that tells what it can report.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bemsweep.design import Points, design_points
+from bemsweep.edit_checks import edit_problems, normalised
+from bemsweep.edits import Edit, FieldEdit
+from bemsweep.engine import Engine
+from bemsweep.errors import ModelError, Problem, StudyError
+from bemsweep.host_client import open_engine
+from bemsweep.inputs import Input, WeatherFacts, read_weather, resolve_baselines, resolve_weather
+from bemsweep.layout import Layout, Parameter
+from bemsweep.model import external_files, model_calendar, model_problems, read_model, version_problem
+from bemsweep.outputs import Output
+from bemsweep.parameters import Call, Field, Value
+from bemsweep.periods import Calendar
+from bemsweep.probe import output_problems, probe_model
+from bemsweep.records import Series
+from bemsweep.store import DEFAULT_URL, Store
+from bemsweep.study import Study
+from bemsweep.studystate import StudyState
+from bemsweep.variant_id import variant_id
+
+if TYPE_CHECKING:
+    from idfkit import IDFDocument
+
+__all__ = ["MOST_VARIANTS", "Baseline", "Plan", "Weather", "plan"]
+
+MOST_VARIANTS = 1_000_000
+"""A design with more points than this is taken for a mistake unless the user says otherwise."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline as the workers need it."""
+
+    input: Input
+    files: Mapping[str, Input]
+    """External files: as the model spells them -> the file."""
+
+
+@dataclass(frozen=True)
+class Weather:
+    """A weather file as the workers need it."""
+
+    input: Input
+    facts: WeatherFacts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study that was checked: its variants, and which of them are still to run.
+
+    Shows itself as a table in Jupyter; ``print(plan)`` gives the counts.
+    """
+
+    study: Study
+    """The study as asked for now."""
+    store: Store
+    """Where its records and results live."""
+    engine: Engine | str | None
+    """The engine to open on each worker: None for the default, a path, or an engine object."""
+    engine_version: str
+    """The string that the engine reports itself."""
+    baselines: Mapping[str, Baseline]
+    weather: Mapping[str, Weather]
+    outputs: tuple[Output, ...]
+    """The outputs asked for, with those of earlier amendments."""
+    series: tuple[Series, ...]
+    """What the baselines report of the outputs; without values."""
+    layout: Layout
+    """The cube's layout for these, with a column per parameter."""
+    points: Points
+    """Rows of the variant table, those of earlier amendments first."""
+    variant_ids: tuple[str, ...]
+    """Of each row."""
+    is_wanted: tuple[bool, ...]
+    """False for rows of earlier amendments that the study no longer asks for."""
+    stored: frozenset[str]
+    """Variants that have a record."""
+    state: StudyState
+    """What the store knows of the study."""
+    edits: Mapping[tuple[str, str, Value], Edit]
+    """(baseline, parameter, value) -> the edit, normalised."""
+    warnings: tuple[str, ...] = ()
+    """What is allowed but deserves a look."""
+
+    @cached_property
+    def wanted_variants(self) -> tuple[str, ...]:
+        """Variants that the study asks for, each once, in the order of the rows."""
+        rows = zip(self.variant_ids, self.is_wanted, strict=True)
+        return tuple(dict.fromkeys(variant for variant, is_wanted in rows if is_wanted))
+
+    @property
+    def to_run(self) -> tuple[str, ...]:
+        """Those of them that have no record."""
+        return tuple(variant for variant in self.wanted_variants if variant not in self.stored)
+
+    @property
+    def bytes_per_variant(self) -> int:
+        """Size of one variant's series in the cube before compression, bytes."""
+        size = 8 if self.layout.dtype == "float64" else 4
+        return size * sum(math.prod(self.layout.shape(array)) for array in self.layout.arrays)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the variant table: parameters, variant_id and whether a record is stored."""
+        frame = pd.DataFrame(list(self.points.rows), columns=list(self.points.names))
+        frame["variant_id"] = list(self.variant_ids)
+        frame["is_stored"] = [variant in self.stored for variant in self.variant_ids]
+        frame.index.name = "variant"
+        return frame
+
+    def counts(self) -> dict[str, Any]:
+        """Return what `print` shows, for programs."""
+        return {
+            "study": self.study.name,
+            "store": self.store.url,
+            "engine": self.engine_version,
+            "variants": len(self.variant_ids),
+            "stored": len(self.variant_ids) - sum(variant not in self.stored for variant in self.variant_ids),
+            "to_run": len(self.to_run),
+            "hours_per_variant": self.layout.calendar.hours,
+            "bytes": self.bytes_per_variant * len(self.variant_ids),
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        counts = self.counts()
+        lines = [
+            f"study     {counts['study']} in {counts['store']}",
+            f"engine    {counts['engine']}",
+            f"variants  {counts['variants']:,}: {counts['stored']:,} stored, {counts['to_run']:,} to run",
+            f"hours     {counts['hours_per_variant']:,} simulated in each",
+            f"results   {_size(self.bytes_per_variant)} each, {_size(counts['bytes'])} in all, before compression",
+        ]
+        return "\n".join([*lines, *(f"warning   {warning}" for warning in self.warnings)])
+
+    def _repr_html_(self) -> str:
+        from html import escape  # noqa: PLC0415 - only in a notebook
+
+        return f"<pre>{escape(str(self))}</pre>{self.to_frame().to_html(max_rows=12, notebook=True)}"
+
+
+def plan(
+    study: Study,
+    *,
+    store: str | Path | Store = DEFAULT_URL,
+    storage_options: Mapping[str, Any] | None = None,
+    engine: Engine | str | None = None,
+    yes: bool = False,
+) -> Plan:
+    """Check a study and work out what is to run.
+
+    Parameters
+    ----------
+    study
+        What is wanted.
+    store
+        URL or path of the store.
+    storage_options
+        Passed to the store's filesystem.
+    engine
+        Path of an installed EnergyPlus; None for the one that was installed with bemsweep.
+    yes
+        True if more than a million variants are meant.
+
+    Returns
+    -------
+    Plan
+        Frozen; pass it to `bemsweep.run`.
+
+    Raises
+    ------
+    StudyError
+        The study cannot run as written; carries every problem found.
+    ConflictError
+        A study of this name is in the store and its definition conflicts.
+    EngineNotFoundError
+        There is no EnergyPlus.
+    StoreError
+        The store cannot be written.
+
+    Side effects
+    ------------
+    One short engine run for each baseline that the store does not know yet; what it tells is kept there.
+    """
+    home = store if isinstance(store, Store) else Store(store, storage_options)
+    home.check_writable()
+    opened = open_engine(engine) if engine is None or isinstance(engine, str) else engine
+    try:
+        return _Planner(study, home, opened, engine).plan(most=None if yes else MOST_VARIANTS)
+    finally:
+        if opened is not engine:
+            opened.close()
+
+
+@contextmanager
+def _collected(problems: list[Problem]) -> Iterator[None]:
+    """Keep what a step finds wrong, so that the next steps can look too."""
+    try:
+        yield
+    except StudyError as error:
+        problems += error.problems
+
+
+class _Planner:
+    """The steps of `plan`, which share the list of problems."""
+
+    def __init__(self, study: Study, store: Store, engine: Engine, engine_choice: Engine | str | None) -> None:
+        self.study, self.store, self.engine, self.engine_choice = study, store, engine, engine_choice
+        self.problems: list[Problem] = []
+        self.warnings: list[str] = []
+        self.documents: dict[str, IDFDocument[bool]] = {}
+
+    def plan(self, *, most: int | None) -> Plan:
+        study = self.study
+        baselines = self._baselines()
+        weather = self._weather()
+        labels = {"baseline": list(baselines) or list(study.baseline), "weather": list(weather) or list(study.weather)}
+        points: Points | None = None
+        with _collected(self.problems):
+            points = design_points(study, labels, most=most)
+        edits = self._edits(points) if points is not None else {}
+        calendar = self._calendar(weather)
+        self._stop_if_wrong()
+        assert points is not None  # noqa: S101 - or a problem was told
+        assert calendar is not None  # noqa: S101 - or a problem was told
+
+        state = StudyState.load(self.store, study.name)
+        inputs = {label: baseline.input.sha256 for label, baseline in baselines.items()}
+        state.check_compatible(study, inputs)
+        outputs = state.merged_outputs(study)
+        probes = self._probes(baselines, weather, outputs)
+        self._stop_if_wrong()
+
+        series = tuple(one for found in probes.values() for one in found)
+        ids = self._ids(points, edits, baselines, weather, outputs)
+        rows, variant_ids, is_wanted = state.merge(points, ids)
+        if kept := is_wanted.count(False):
+            self.warnings.append(f"{kept} rows of earlier amendments are kept as they are")
+        layout = Layout(calendar=calendar, dtype=study.dtype)
+        with _collected(self.problems):
+            layout = layout.grow(series).grow_parameters(_columns(rows))
+        self._stop_if_wrong()
+        return Plan(
+            study=study,
+            store=self.store,
+            engine=self.engine_choice,
+            engine_version=self.engine.version,
+            baselines=baselines,
+            weather=weather,
+            outputs=outputs,
+            series=series,
+            layout=layout,
+            points=rows,
+            variant_ids=variant_ids,
+            is_wanted=is_wanted,
+            stored=frozenset(self.store.stored(set(variant_ids))),
+            state=state,
+            edits=edits,
+            warnings=tuple(self.warnings),
+        )
+
+    def _stop_if_wrong(self) -> None:
+        if self.problems:
+            raise StudyError(dict.fromkeys(self.problems))
+
+    def _tell(self, message: str, *path: str | int) -> None:
+        self.problems.append(self.study.problem(message, *path))
+
+    def _baselines(self) -> dict[str, Baseline]:
+        found: dict[str, Input] = {}
+        with _collected(self.problems):
+            found = resolve_baselines(self.study)
+        baselines = {}
+        for label, source in found.items():
+            try:
+                document = read_model(source.path)
+            except ModelError as error:
+                self._tell(str(error), "baseline", label)
+                continue
+            wrong = [told for told in [version_problem(document, [self.engine.version])] if told]
+            for message in wrong or model_problems(document, can_expand=getattr(self.engine, "can_expand", False)):
+                self._tell(f"{source.source}: {message}", "baseline", label)
+            if not wrong:
+                self.documents[label] = document
+                baselines[label] = Baseline(source, self._external_files(label, source, document))
+        return baselines
+
+    def _external_files(self, label: str, source: Input, document: IDFDocument[bool]) -> dict[str, Input]:
+        files = {}
+        for name in external_files(document):
+            path = source.path.parent / name
+            try:
+                files[name] = Input.of(path, name)
+            except OSError:
+                self._tell(f"{source.source} names the file {name}, which is not at {path}", "baseline", label)
+        return files
+
+    def _weather(self) -> dict[str, Weather]:
+        found: dict[str, Input] = {}
+        with _collected(self.problems):
+            found = resolve_weather(self.study)
+        weather = {}
+        for label, source in found.items():
+            try:
+                facts = read_weather(source.path)
+            except (ValueError, OSError) as error:
+                self._tell(f"{source.source} is no whole EPW: {error}", "weather", label)
+                continue
+            if self.study.run == "annual" and not facts.is_whole_year:
+                self._tell(f"{source.source} does not hold a whole year, which `run: annual` needs", "weather", label)
+            weather[label] = Weather(source, facts)
+        if self.study.run != "design_day" and len({entry.facts.is_leap for entry in weather.values()}) > 1:
+            leap = ", ".join(label for label, entry in weather.items() if entry.facts.is_leap)
+            self._tell(f"weather with and without a 29 February has no common time axis: {leap} has one", "weather")
+        return weather
+
+    def _edits(self, points: Points) -> dict[tuple[str, str, Value], Edit]:
+        """Return the edit of every value that occurs, checked against and normalised for each baseline."""
+        edits: dict[tuple[str, str, Value], Edit] = {}
+        fields: dict[str, dict[Value, FieldEdit]] = {}
+        for name, parameter in self.study.parameters.items():
+            position = points.names.index(name)
+            values = dict.fromkeys(row[position] for row in points.rows if row[position] is not None)
+            if isinstance(parameter, Field):
+                fields[name] = {value: parameter.edit(value) for value in values if value is not None}
+            elif self._is_callable(name, parameter):
+                calls = {value: parameter.edit(value) for value in values if value is not None}
+                edits |= {(label, name, value): edit for label in self.documents for value, edit in calls.items()}
+        everything = [edit for by_value in fields.values() for edit in by_value.values()]
+        for (label, document), (name, by_value) in itertools.product(self.documents.items(), fields.items()):
+            wrong = edit_problems(document, list(by_value.values()), all_edits=everything)
+            where = f" (baseline {label})" if len(self.documents) > 1 else ""
+            for message in wrong:
+                self._tell(message + where, "parameters", name)
+            if not wrong:
+                edits |= {(label, name, value): normalised(e, document.schema) for value, e in by_value.items()}
+        return edits
+
+    def _is_callable(self, name: str, parameter: Call) -> bool:
+        try:
+            parameter.function()
+        except (ImportError, AttributeError) as error:
+            self._tell(f"cannot import {parameter.function_name}: {error}", "parameters", name)
+            return False
+        if not parameter.source() and not parameter.version:
+            self._tell(
+                f"Python cannot tell the source of {parameter.function_name}: give it a `version`", "parameters", name
+            )
+        return True
+
+    def _calendar(self, weather: Mapping[str, Weather]) -> Calendar | None:
+        """Return the one calendar that all variants share."""
+        study = self.study
+        has_timestep = any(output.frequency == "timestep" for output in study.resolved_outputs())
+        is_leap = study.run != "design_day" and any(entry.facts.is_leap for entry in weather.values())
+        calendars: dict[str, Calendar] = {}
+        for label, document in self.documents.items():
+            try:
+                calendars[label] = model_calendar(document, study.run, is_leap=is_leap, has_timestep=has_timestep)
+            except ModelError as error:
+                self._tell(str(error), "baseline", label)
+        if not calendars:
+            return None
+        first_label, first = next(iter(calendars.items()))
+        for label, calendar in calendars.items():
+            if not first.has_same_days(calendar):
+                self._tell(
+                    f"{label} and {first_label} have no common time axis: other run periods, design days or timestep",
+                    "baseline", label,
+                )  # fmt: skip
+            elif calendar != first:
+                self.warnings.append(
+                    f"{label} and {first_label} begin on different weekdays: dates are {first_label}'s"
+                )
+        for name, parameter in study.parameters.items():
+            edited = parameter.object if isinstance(parameter, Field) else ""
+            moves_axis = {"timestep": has_timestep, "runperiod": study.run == "run_period"}
+            if moves_axis.get(edited.casefold(), False):
+                self._tell(f"editing {edited} gives variants different time axes", "parameters", name)
+        return first
+
+    def _probes(
+        self, baselines: Mapping[str, Baseline], weather: Mapping[str, Weather], outputs: Sequence[Output]
+    ) -> dict[str, tuple[Series, ...]]:
+        """Return what each baseline reports of the outputs, and tell those that it does not."""
+        epw = next(iter(weather.values())).input.path
+        found: dict[str, tuple[Series, ...]] = {}
+        for label, baseline in baselines.items():
+            try:
+                probe = probe_model(self.store, self.engine, baseline.input, epw, outputs, files=baseline.files)
+            except ModelError as error:
+                self._tell(f"{baseline.input.source} does not run as it stands: {error}", "baseline", label)
+                continue
+            found[label] = tuple(series for output in outputs for series in probe.series_of(output))
+            known = {output: number for number, output in enumerate(wanted.output() for wanted in self.study.outputs)}
+            where = f" (baseline {label})" if len(baselines) > 1 else ""
+            for output, message in output_problems(outputs, probe):
+                self._tell(message + where, "outputs", *([known[output]] if output in known else []))
+        return found
+
+    def _ids(
+        self,
+        points: Points,
+        edits: Mapping[tuple[str, str, Value], Edit],
+        baselines: Mapping[str, Baseline],
+        weather: Mapping[str, Weather],
+        outputs: tuple[Output, ...],
+    ) -> tuple[str, ...]:
+        ids = []
+        for row in points.rows:
+            baseline, climate = str(row[0]), str(row[1])
+            ids.append(
+                variant_id(
+                    [
+                        edits[baseline, name, value]
+                        for name, value in zip(points.names[2:], row[2:], strict=True)
+                        if value is not None
+                    ],
+                    baseline=baselines[baseline].input.sha256,
+                    weather=weather[climate].input.sha256,
+                    files={name: source.sha256 for name, source in baselines[baseline].files.items()},
+                    engine=self.engine.version,
+                    run=self.study.run,
+                    outputs=outputs,
+                    keep_model_outputs=self.study.keep_model_outputs,
+                )
+            )
+        return tuple(ids)
+
+
+def _columns(points: Points) -> Iterator[Parameter]:
+    """Return the variant table's columns: numbers where every value is one, else texts."""
+    for position, name in enumerate(points.names):
+        values = (row[position] for row in points.rows)
+        is_text = any(isinstance(value, (str, bool)) for value in values)
+        yield Parameter(name, "text" if is_text else "number")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,148 @@
+"""What a baseline can report: one short engine run, kept by content.
+
+Decides whether each output that a study asks for exists and which keys match, so that a typo costs
+nothing. The answer is kept in the store under a hash of all that it depends on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bemsweep.engine import Engine, Job
+from bemsweep.errors import ModelError, nearest
+from bemsweep.inputs import Input
+from bemsweep.outcome import judge
+from bemsweep.outputs import Output
+from bemsweep.records import Series
+from bemsweep.store import Store
+from bemsweep.variant_id import MODEL_WRITING_VERSION
+
+__all__ = ["Probe", "output_problems", "probe_model"]
+
+_TIMEOUT_S = 1800.0
+_KEYS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one model can report."""
+
+    series: tuple[Series, ...]
+    """Of every output asked for, each key that the model has; without values."""
+    dictionary: Mapping[str, Sequence[str]]
+    """``variable`` and ``meter`` -> every name that this model can report."""
+
+    def series_of(self, output: Output) -> tuple[Series, ...]:
+        """Return what the model reports of `output`, keys that do not match left out."""
+        return tuple(
+            series
+            for series in self.series
+            if (series.output, series.frequency) == (output.array, output.frequency)
+            and (output.kind == "meter" or output.is_wanted(series.key))
+        )
+
+
+def probe_model(
+    store: Store,
+    engine: Engine,
+    baseline: Input,
+    weather: Path,
+    outputs: Sequence[Output],
+    *,
+    files: Mapping[str, Input],
+) -> Probe:
+    """Return what a baseline reports of `outputs`, from the store or by one short run.
+
+    Raises
+    ------
+    ModelError
+        The engine rejects the baseline; carries its first severe message.
+    InfrastructureError
+        The machine's fault.
+
+    Side effects
+    ------------
+    Keeps the answer in the store.
+    """
+    asked = sorted({_with_every_key(output) for output in outputs}, key=lambda output: json.dumps(asdict(output)))
+    identity = {
+        "baseline": baseline.sha256,
+        "files": {name: file.sha256 for name, file in files.items()},
+        "engine": engine.version,
+        "outputs": [asdict(output) for output in asked],
+        "model_writing": MODEL_WRITING_VERSION,
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    name = f"probes/{digest[:2]}/{digest}.json"
+    kept = store.get(name)
+    if kept is not None:
+        return _from_json(json.loads(kept))
+    job = Job(
+        run_id=f"probe-{digest[:16]}",
+        baseline=baseline.path,
+        weather=weather,
+        run="run_period",
+        outputs=tuple(asked),
+        calendar=None,
+        files={name: file.path for name, file in files.items()},
+    )
+    with tempfile.TemporaryDirectory(prefix="bemsweep-") as scratch:
+        run = engine.run(job, Path(scratch), timeout_s=_TIMEOUT_S)
+    status, message = judge(run)
+    if status != "succeeded":
+        raise ModelError(message or status)
+    probe = Probe(run.series, {kind: list(names) for kind, names in run.dictionary.items()})
+    store.put(name, json.dumps(_to_json(probe), sort_keys=True).encode())
+    return probe
+
+
+def output_problems(outputs: Sequence[Output], probe: Probe) -> Iterator[tuple[Output, str]]:
+    """Tell each output that the model does not report, with the nearest right name.
+
+    Parameters
+    ----------
+    outputs
+        What is asked for; optional ones may be missing.
+    probe
+        What the model can report.
+    """
+    for output in outputs:
+        if output.optional or probe.series_of(output):
+            continue
+        names = probe.dictionary.get(output.kind, ())
+        other_kind = "variable" if output.kind == "meter" else "meter"
+        reported = [series.key for series in probe.series_of(_with_every_key(output))]
+        if reported:
+            shown = ", ".join(reported[:_KEYS_SHOWN]) + (", …" if len(reported) > _KEYS_SHOWN else "")
+            hint = nearest(output.key, reported)
+            yield output, f"no key of {output.name!r} matches {output.key!r}{hint}; the model has {shown}"
+        elif output.name.casefold() in (known.casefold() for known in names):
+            yield output, f"{output.name!r} is known but nothing in this model reports it {output.frequency}"
+        elif output.name.casefold() in (known.casefold() for known in probe.dictionary.get(other_kind, ())):
+            yield output, f"{output.name!r} is a {other_kind}: ask for {{{other_kind}: {output.name}}}"
+        else:
+            hint = nearest(output.name, names)
+            told = "if only some variants report it, say `optional: true`"
+            yield output, f"this model has no {output.kind} {output.name!r}{hint}; {told}"
+
+
+def _with_every_key(output: Output) -> Output:
+    return replace(output, key="*" if output.kind == "variable" else "", optional=False)
+
+
+def _to_json(probe: Probe) -> dict[str, Any]:
+    series = [{k: v for k, v in vars(one).items() if k != "values"} for one in probe.series]
+    return {"series": series, "dictionary": dict(probe.dictionary)}
+
+
+def _from_json(data: Mapping[str, Any]) -> Probe:
+    empty = np.empty(0, dtype=np.float64)
+    return Probe(tuple(Series(**one, values=empty) for one in data["series"]), data["dictionary"])

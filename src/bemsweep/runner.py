@@ -1,0 +1,141 @@
+"""Running a plan: the public face of the driver.
+
+Starts the driver in a thread and tells how far it is. Decides nothing about the work itself
+(`bemsweep.driver` does). It can be killed at any time: the same call carries on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from html import escape
+
+import pandas as pd
+from distributed import Client
+
+from bemsweep.driver import Driver, Progress
+from bemsweep.planning import Plan
+from bemsweep.records import Status
+from bemsweep.results import failures
+
+__all__ = ["Progress", "Run", "run"]
+
+
+def run(
+    plan: Plan,
+    *,
+    client: Client | None = None,
+    wait: bool = True,
+    limit: int | None = None,
+    again: Iterable[Status] = (),
+) -> Run:
+    """Run what a plan has left to run and gather the results.
+
+    Parameters
+    ----------
+    plan
+        What `bemsweep.plan` returned.
+    client
+        A Dask client; None for the current one, else all local cores.
+    wait
+        False to return at once; the run goes on in a thread of this process.
+    limit
+        Run at most so many variants, to try a few first.
+    again
+        Statuses, such as ``"failed"`` or ``"timed_out"``, whose variants are run again.
+
+    Returns
+    -------
+    Run
+        With ``wait()``, ``cancel()``, ``progress`` and the results.
+
+    Raises
+    ------
+    InfrastructureError
+        Some variants could not be run by the machine's fault; run again to carry on.
+    StoreError
+        The store cannot be read or written.
+
+    Side effects
+    ------------
+    Writes inputs, records and the cube to the plan's store.
+    """
+    started = Run(plan, Driver(plan, client=client, limit=limit, again=frozenset(again)))
+    return started.wait() if wait else started
+
+
+class Run:
+    """A run under way or finished."""
+
+    def __init__(self, plan: Plan, driver: Driver) -> None:
+        self.plan = plan
+        self._driver = driver
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name=f"bemsweep-{plan.study.name}", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            self._driver.execute()
+        except BaseException as error:  # noqa: BLE001 - raised again by `wait`, in the caller's thread
+            self._error = error
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is, now."""
+        return self._driver.progress()
+
+    @property
+    def is_done(self) -> bool:
+        """True if nothing is under way any more."""
+        return not self._thread.is_alive()
+
+    def wait(self, timeout_s: float | None = None) -> Run:
+        """Wait for the end; Ctrl-C cancels the run and keeps what is finished.
+
+        Raises
+        ------
+        InfrastructureError
+            Some variants could not be run by the machine's fault.
+        TimeoutError
+            The run is still under way after `timeout_s`.
+        """
+        try:
+            self._thread.join(timeout_s)
+        except KeyboardInterrupt:
+            self.cancel()
+            self._thread.join()
+            raise
+        if self._thread.is_alive():
+            raise TimeoutError(f"the run is still under way after {timeout_s} s")
+        if self._error is not None:
+            raise self._error
+        return self
+
+    def cancel(self) -> None:
+        """Stop: engines are killed, what is finished is kept and committed. Returns at once; see `wait`."""
+        self._driver.stop.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True if the run was told to stop."""
+        return self._driver.stop.is_set()
+
+    def status(self) -> pd.DataFrame:
+        """Return the variant table: parameters, status, messages and timings, a row per variant."""
+        return self._driver.table()
+
+    def errors(self) -> pd.DataFrame:
+        """Return failures grouped by their message, with counts and example ids."""
+        return failures(self.status())
+
+    def __repr__(self) -> str:
+        progress = self.progress
+        told = ", ".join(f"{count} {status}" for status, count in sorted(progress.statuses.items()))
+        return (
+            f"Run of {self.plan.study.name}: {progress.stage}, {progress.done} of {progress.to_do} done"
+            f"{f' ({told})' if told else ''}, {progress.cached} cached"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>{self.status().to_html(max_rows=12, notebook=True)}"

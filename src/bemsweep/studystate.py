@@ -1,0 +1,227 @@
+"""What the store knows of a study: its definition as run, its amendments and its variant table.
+
+Decides what growing a study means: rows keep their place, new ones come at the end, a variant whose
+identity changed is told anew. Only another baseline, run kind or edit under an old name conflicts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bemsweep.design import Points
+from bemsweep.errors import ConflictError, StoreError
+from bemsweep.outputs import Output
+from bemsweep.parameters import Value
+from bemsweep.store import Store
+from bemsweep.study import Study
+
+__all__ = ["StudyState"]
+
+_ROW, _ID = "row", "variant_id"
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """A study as the store has it; empty if it is new."""
+
+    name: str
+    """The study's name."""
+    definition: Mapping[str, Any] = field(default_factory=dict)
+    """``study.json``."""
+    names: tuple[str, ...] = ()
+    """Columns of the variant table."""
+    rows: tuple[tuple[Value, ...], ...] = ()
+    """Its rows."""
+    variant_ids: tuple[str, ...] = ()
+    """Of each row."""
+    parts: int = 0
+    """How many parts the table has."""
+
+    @classmethod
+    def load(cls, store: Store, name: str) -> StudyState:
+        """Read a study's definition and variant table.
+
+        Raises
+        ------
+        StoreError
+            They cannot be read.
+        """
+        data = store.get(Store.study_name(name, "study.json"))
+        if data is None:
+            return cls(name)
+        tables = [_read_part(store, name, part) for part in store.names(Store.study_name(name, "variants"))]
+        names = tuple(
+            dict.fromkeys(column for table in tables for column in table.column_names if column.startswith("="))
+        )
+        table: dict[int, tuple[str, tuple[Value, ...]]] = {}
+        for part in tables:
+            columns = [
+                part.column(column).to_pylist() if column in part.column_names else ["null"] * len(part)
+                for column in names
+            ]
+            ids = part.column(_ID).to_pylist()
+            for number, row in enumerate(part.column(_ROW).to_pylist()):
+                table[row] = (ids[number], tuple(json.loads(column[number]) for column in columns))
+        if sorted(table) != list(range(len(table))):
+            raise StoreError(f"{store.url_of(Store.study_name(name, 'variants'))} has lost a part")
+        ordered = [table[row] for row in range(len(table))]
+        return cls(
+            name=name,
+            definition=json.loads(data),
+            names=tuple(column[1:] for column in names),
+            rows=tuple(values for _, values in ordered),
+            variant_ids=tuple(variant for variant, _ in ordered),
+            parts=len(tables),
+        )
+
+    @property
+    def is_new(self) -> bool:
+        """True if the store knows no study of this name."""
+        return not self.definition
+
+    def check_compatible(self, study: Study, baselines: Mapping[str, str]) -> None:
+        """Refuse a definition that is not a growth of the stored one.
+
+        Parameters
+        ----------
+        study
+            The study as asked for now.
+        baselines
+            Label -> sha256 of the baseline's content.
+
+        Raises
+        ------
+        ConflictError
+            Another baseline, run kind or edit under an old parameter name; tells all of them.
+        """
+        if self.is_new:
+            return
+        differences = [
+            f"{key} was {self.definition[key]!r} and is now {getattr(study, key)!r}"
+            for key in ("run", "keep_model_outputs")
+            if self.definition[key] != getattr(study, key)
+        ]
+        for label, digest in self.definition["baselines"].items():
+            if label in baselines and baselines[label] != digest:
+                differences.append(f"baseline {label!r} has another content")
+        for name, parameter in study.parameters.items():
+            old = self.definition["parameters"].get(name)
+            if old is not None and old != parameter.definition():
+                differences.append(f"parameter {name!r} was {old} and is now {parameter.definition()}")
+        if differences:
+            told = "; ".join(differences)
+            raise ConflictError(
+                f"the store has a study {self.name!r} with another definition: {told}. "
+                "Give this one another name, or change it back: a study grows, it does not change"
+            )
+
+    def merged_outputs(self, study: Study) -> tuple[Output, ...]:
+        """Return the outputs asked for now and those of before, so that leaving one out runs nothing again."""
+        before = tuple(Output(**output) for output in self.definition.get("outputs", ()))
+        now = study.resolved_outputs()
+        renamed = {(output.frequency, output.array) for output in now}
+        return (*(old for old in before if old in now or (old.frequency, old.array) not in renamed), *now)
+
+    def merge(self, points: Points, variant_ids: Sequence[str]) -> tuple[Points, tuple[str, ...], tuple[bool, ...]]:
+        """Return the table with `points` in it, the variants of each row, and which rows are asked for.
+
+        Rows of before keep their place; a new parameter is null in them.
+        """
+        names = (*self.names, *(name for name in points.names if name not in self.names))
+        rows = [(*row, *[None] * (len(names) - len(row))) for row in self.rows]
+        ids, wanted = list(self.variant_ids), [False] * len(rows)
+        place = {_row_key(row): number for number, row in enumerate(rows)}
+        order = [points.names.index(name) if name in points.names else None for name in names]
+        for point, variant in zip(points.rows, variant_ids, strict=True):
+            row = tuple(None if position is None else point[position] for position in order)
+            number = place.setdefault(_row_key(row), len(rows))
+            if number == len(rows):
+                rows.append(row)
+                ids.append(variant)
+                wanted.append(True)
+            else:
+                ids[number], wanted[number] = variant, True
+        return Points(names, tuple(rows)), tuple(ids), tuple(wanted)
+
+    def save(
+        self,
+        store: Store,
+        study: Study,
+        *,
+        points: Points,
+        variant_ids: Sequence[str],
+        outputs: Sequence[Output],
+        baselines: Mapping[str, str],
+        engine: str,
+    ) -> None:
+        """Write the definition and a part with the rows that are new or have another variant.
+
+        Side effects
+        ------------
+        Writes ``study.json`` and at most one part; neither if nothing has changed.
+        """
+        definition: dict[str, Any] = {
+            "name": self.name,
+            "run": study.run,
+            "keep_model_outputs": study.keep_model_outputs,
+            "baselines": {**self.definition.get("baselines", {}), **baselines},
+            "parameters": {
+                **self.definition.get("parameters", {}),
+                **{name: parameter.definition() for name, parameter in study.parameters.items()},
+            },
+            "outputs": [asdict(output) for output in outputs],
+            "amendments": list(self.definition.get("amendments", ())),
+        }
+        amendment = {"definition": study.to_dict(), "engine": engine, "versions": _versions()}
+        last = definition["amendments"][-1] if definition["amendments"] else {}
+        if {key: last.get(key) for key in amendment} != amendment:
+            definition["amendments"].append({"at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), **amendment})
+        if definition != self.definition:
+            text = json.dumps(definition, indent=1, ensure_ascii=False)
+            store.put(Store.study_name(self.name, "study.json"), text.encode())
+        changed = [
+            number
+            for number, variant in enumerate(variant_ids)
+            if number >= len(self.variant_ids) or self.variant_ids[number] != variant
+        ]
+        if changed or points.names != self.names:
+            part = Store.study_name(self.name, "variants", f"{self.parts:06d}.parquet")
+            store.put(part, _part_bytes(points, variant_ids, changed))
+
+
+def _row_key(row: Sequence[Value]) -> tuple[tuple[bool, Value], ...]:
+    return tuple((isinstance(value, bool), value) for value in row)  # True is not 1
+
+
+def _part_bytes(points: Points, variant_ids: Sequence[str], numbers: Sequence[int]) -> bytes:
+    """Return a part: values as JSON, because a parameter may hold numbers, texts and null."""
+    columns: dict[str, Any] = {_ROW: pa.array(numbers, pa.int64()), _ID: [variant_ids[n] for n in numbers]}
+    for position, name in enumerate(points.names):
+        columns[f"={name}"] = pa.array([json.dumps(points.rows[n][position]) for n in numbers], pa.string())
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _read_part(store: Store, name: str, part: str) -> pa.Table:
+    data = store.get(Store.study_name(name, "variants", part))
+    try:
+        return pq.read_table(io.BytesIO(data or b""))
+    except pa.ArrowInvalid as error:
+        where = store.url_of(Store.study_name(name, "variants", part))
+        raise StoreError(f"{where} cannot be read: {error}") from error
+
+
+def _versions() -> dict[str, str]:
+    names = ("bemsweep", "idfkit", "distributed", "zarr", "xarray", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,313 @@
+"""What a worker does: run one variant and write its record; pack one block of records into the cube.
+
+Both work the same wherever they are called; nothing here knows Dask. Decides nothing about a run's
+outcome (`bemsweep.outcome` does) or the cube's form (`bemsweep.layout` does).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import os
+import platform
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pandas as pd
+
+from bemsweep.design import LABELS
+from bemsweep.edits import Edit
+from bemsweep.engine import Engine, EngineRun, Job
+from bemsweep.errors import InfrastructureError, RunCancelledError
+from bemsweep.host_client import open_engine
+from bemsweep.layout import BLOCK_ROWS
+from bemsweep.outcome import count_messages, judge
+from bemsweep.outputs import Output, RunKind
+from bemsweep.packing import pack
+from bemsweep.parameters import Value
+from bemsweep.periods import Calendar
+from bemsweep.record_file import to_bytes
+from bemsweep.records import Record, Status
+from bemsweep.store import Store
+from bemsweep.studystate import StudyState
+
+__all__ = [
+    "Context",
+    "Finished",
+    "InputRef",
+    "Packed",
+    "Workplace",
+    "facts_name",
+    "pack_block",
+    "read_facts",
+    "run_variant",
+]
+
+
+@dataclass(frozen=True)
+class InputRef:
+    """An input in the store."""
+
+    sha256: str
+    suffix: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that the variants of a study have in common; reaches each worker once."""
+
+    study: str
+    store: Store
+    engine: Engine | str | None
+    engine_version: str
+    run: RunKind
+    outputs: tuple[Output, ...]
+    calendar: Calendar
+    keep_model_outputs: bool
+    timeout_s: float
+    names: tuple[str, ...]
+    """Columns of a row: baseline, weather, parameters."""
+    edits: Mapping[tuple[str, str, Value], Edit]
+    """(baseline, parameter, value) -> edit."""
+    baselines: Mapping[str, InputRef]
+    files: Mapping[str, Mapping[str, InputRef]]
+    """Baseline -> external files as the model spells them."""
+    weather: Mapping[str, InputRef]
+    utc_offsets_h: Mapping[str, float]
+    calls: Mapping[str, Callable[[Any, Any], object]] = field(default_factory=dict)
+    """The Python functions that edits name."""
+
+    def edits_of(self, row: Sequence[Value]) -> tuple[Edit, ...]:
+        """Return the edits of a row, in the order of the parameters."""
+        values = dict(zip(self.names, row, strict=True))
+        baseline = str(values["baseline"])
+        return tuple(self.edits[baseline, n, v] for n, v in values.items() if n not in LABELS and v is not None)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a task tells of its variant; the rest is in the record."""
+
+    variant_id: str
+    status: Status
+    engine_s: float
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What a task tells of its block; the rest is in the cube and in the block's facts."""
+
+    block: int
+    unknown: tuple[str, ...] = ()
+    """Variants that report something the cube has no place for yet; nothing was written."""
+    unreadable: tuple[str, ...] = ()
+    """Variants whose record cannot be read."""
+
+
+class Workplace:
+    """A worker's side of a run: its context and the engine, opened when first needed.
+
+    One serves all threads of a worker process.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    def engine(self) -> Engine:
+        """Return the engine, which must be the build that the plan was made with.
+
+        Raises
+        ------
+        InfrastructureError
+            This worker has another build, or none.
+        """
+        with self._lock:
+            if self._engine is None:
+                choice = self.context.engine
+                engine: Engine = open_engine(choice) if choice is None or isinstance(choice, str) else choice
+                if engine.version != self.context.engine_version:
+                    engine.close()
+                    raise InfrastructureError(
+                        f"worker {platform.node()} has {engine.version!r}, the plan needs "
+                        f"{self.context.engine_version!r}: install the same packages everywhere"
+                    )
+                self._engine = engine
+            return self._engine
+
+    def kill(self, variant_id: str) -> None:
+        """End a variant's run, if it is running here."""
+        if self._engine is not None:
+            self._engine.kill(variant_id)
+
+    def close(self) -> None:
+        """End the engine and all of its runs."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+
+
+def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> Finished:
+    """Simulate one variant and write its record.
+
+    Parameters
+    ----------
+    variant_id
+        Names the record.
+    row
+        One value per column of the variant table.
+    workplace
+        The worker's context and engine.
+
+    Raises
+    ------
+    InfrastructureError
+        The machine's fault; nothing was written and another try may succeed.
+    RunCancelledError
+        The run was stopped on request; nothing was written.
+
+    Side effects
+    ------------
+    One record in the store; the .err of a failed variant under ``raw/``. Scratch is deleted.
+    """
+    started = time.perf_counter()
+    context, store = workplace.context, workplace.context.store
+    baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
+    job = Job(
+        run_id=variant_id,
+        baseline=_local(store, context.baselines[baseline]),
+        weather=_local(store, context.weather[climate]),
+        run=context.run,
+        outputs=context.outputs,
+        calendar=context.calendar,
+        edits=context.edits_of(row),
+        calls=context.calls,
+        files={name: _local(store, ref) for name, ref in context.files[baseline].items()},
+        keep_model_outputs=context.keep_model_outputs,
+    )
+    engine = workplace.engine()
+    with _scratch() as scratch:
+        run = engine.run(job, scratch, timeout_s=context.timeout_s)
+        if run.is_cancelled:
+            raise RunCancelledError(f"variant {variant_id} was stopped")
+        status, message = judge(run)
+        if status == "succeeded" and (missing := _not_reported(context.outputs, run)):
+            status = "failed"
+            message = f"does not report {', '.join(missing)}: say `optional: true` if only some variants do"
+        if status != "succeeded" and run.err:
+            store.put(store.raw_name(variant_id, "eplusout.err"), run.err.encode())
+        warnings, severe_errors = count_messages(run.err)
+        record = Record(
+            variant_id=variant_id,
+            status=status,
+            message=message,
+            warnings=warnings,
+            severe_errors=severe_errors,
+            engine=context.engine_version,
+            engine_s=run.engine_s,
+            total_s=time.perf_counter() - started,
+            memory_bytes=run.memory_bytes,
+            timeout_s=context.timeout_s,
+            utc_offset_h=context.utc_offsets_h[climate],
+            design_day_names=run.design_day_names,
+            design_day_dates=run.design_day_dates,
+            provenance={
+                "edits": [asdict(edit) for edit in job.edits],
+                "run": context.run,
+                "baseline_sha256": context.baselines[baseline].sha256,
+                "weather_sha256": context.weather[climate].sha256,
+                "files_sha256": {name: ref.sha256 for name, ref in context.files[baseline].items()},
+                "model_sha256": run.model_sha256,
+                "bemsweep": version("bemsweep"),
+                "worker": platform.node(),
+                "finished_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            },
+            series=run.series if status == "succeeded" else (),
+        )
+        store.put(store.record_name(variant_id), to_bytes(record))
+    return Finished(variant_id, status, run.engine_s)
+
+
+def pack_block(block: int, workplace: Workplace) -> Packed:
+    """Pack the records of one block of the variant table into the cube.
+
+    Parameters
+    ----------
+    block
+        Number of the block; it holds the rows ``block * 256`` to ``block * 256 + 255``.
+    workplace
+        The worker's context.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read or written.
+
+    Side effects
+    ------------
+    Writes the block's part of every array, and its facts for the driver.
+    """
+    context, store = workplace.context, workplace.context.store
+    first = block * BLOCK_ROWS
+    ids = StudyState.load(store, context.study).variant_ids[first : first + BLOCK_ROWS]
+    with _scratch() as scratch:
+        files = [store.as_file(store.record_name(variant_id), scratch) for variant_id in ids]
+        openers = [None if file is None else partial(_open, file) for file in files]
+        result = pack(store.zarr(context.study), first, openers)
+    if not result.unknown:
+        sink = io.BytesIO()
+        result.facts.to_parquet(sink)
+        store.put(facts_name(context.study, block), sink.getvalue())
+    return Packed(block, result.unknown, tuple(ids[row - first] for row in result.unreadable))
+
+
+def facts_name(study: str, block: int) -> str:
+    """Return the name of the object in which a pack task tells the driver what its rows are."""
+    return Store.study_name(study, "blocks", f"{block:06d}.parquet")
+
+
+def read_facts(store: Store, study: str, block: int) -> pd.DataFrame:
+    """Return the facts of a packed block: one row per finished row."""
+    return pd.read_parquet(io.BytesIO(store.get(facts_name(study, block)) or b""))
+
+
+def _local(store: Store, ref: InputRef) -> Path:
+    return store.local_copy(ref.sha256, ref.suffix)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Give a folder of its own that is gone afterwards, whatever happens."""
+    folder = os.environ.get("BEMSWEEP_SCRATCH")
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix="bemsweep-", dir=folder))
+    except OSError as error:
+        raise InfrastructureError(f"no scratch folder in {folder or tempfile.gettempdir()}: {error}") from error
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def _not_reported(outputs: Iterable[Output], run: EngineRun) -> list[str]:
+    reported = {(series.output, series.frequency) for series in run.series}
+    return [
+        f"{output.name} ({output.frequency})"
+        for output in outputs
+        if not output.optional and (output.array, output.frequency) not in reported
+    ]

@@ -1,0 +1,236 @@
+"""An engine that only pretends, for tests of studies and of what is built on bemsweep.
+
+`FakeEngine` follows the calendar, the outputs and the edits it is given, counts its runs and fails
+on script; it never starts a process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from bemsweep.engine import COMPLETED, EngineRun, Job
+from bemsweep.errors import InfrastructureError
+from bemsweep.outputs import Output
+from bemsweep.records import Series
+
+__all__ = ["FakeEngine", "Fault"]
+
+Fault = Literal["fail", "crash", "bad_edit", "other_axis", "hang", "infrastructure", "killed", "full_disk"]
+"""``fail``, ``crash``, ``bad_edit`` and ``other_axis`` are the model's fault; ``hang`` runs into the time-out;
+``infrastructure`` raises; ``killed`` and ``full_disk`` are what a machine does to a run."""
+
+_FATAL = """   ** Severe  ** <root>[Lights][LIGHTS 1][watts_per_floor_area] - "-5" - Expected a number of at least 0.
+   **  Fatal  ** Errors occurred on processing input file. Preceding condition(s) cause termination.
+"""
+_ENDS: dict[Fault, EngineRun] = {
+    "fail": EngineRun(1, "engine", err=_FATAL, end="EnergyPlus Terminated--Fatal Error Detected."),
+    "crash": EngineRun(-11, "engine"),
+    "bad_edit": EngineRun(1, "edit", error="ValueError: scripted (edits.py, line 1, in edit)"),
+    "other_axis": EngineRun(0, "read", end=COMPLETED, error="ModelError: time axis differs from the study's: scripted"),
+    "killed": EngineRun(-9, "engine"),
+    "full_disk": EngineRun(1, "engine", sqlite_err="SQLite3 message, open\ndatabase disk image is malformed\n"),
+}
+
+
+class FakeEngine:
+    """An `Engine` whose values are computed from the variant: the same one agrees, others differ.
+
+    Parameters
+    ----------
+    keys
+        Key values of every variable, or a function that returns them for a job. Meters and variables whose
+        names begin with ``Site`` have none.
+    reports
+        Names of the variables and meters that the model can report; None for whatever is asked for.
+    faults
+        Number of the run, counted from 1 -> its fault; or a function that takes the job and how often this
+        variant was started, this time included, and returns a fault or None. So ``lambda job, attempt:
+        "crash" if attempt == 1 else None`` acts once on each variant.
+    longest_s
+        Runs last a random part of this, which puts their ends out of order.
+    seed
+        Of the durations.
+    counter
+        A file in which starts are counted across processes; None counts them in this object.
+    version
+        The string that the engine reports.
+
+    Examples
+    --------
+    >>> engine = FakeEngine(keys=["CORE_ZN"], faults={2: "crash"})
+    >>> engine.starts
+    0
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Sequence[str] | Callable[[Job], Sequence[str]] = ("Zone 1", "Zone 2"),
+        reports: Collection[str] | None = None,
+        faults: Mapping[int, Fault] | Callable[[Job, int], Fault | None] | None = None,
+        longest_s: float = 0.0,
+        seed: int = 0,
+        counter: Path | None = None,
+        version: str = "EnergyPlus, Version 25.2.0-fake",
+    ) -> None:
+        self._settings: dict[str, Any] = {
+            "keys": keys,
+            "reports": reports,
+            "faults": faults,
+            "longest_s": longest_s,
+            "seed": seed,
+            "counter": counter,
+            "version": version,
+        }
+        self._keys, self._reports, self._faults = keys, reports, faults or {}
+        self._longest_s, self._seed, self._counter = longest_s, seed, counter
+        self.version = version
+        self._lock = threading.Lock()
+        self._started: list[str] = []
+        self._killed: dict[str, threading.Event] = {}
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], FakeEngine], tuple[dict[str, Any]]]:
+        return _rebuild, (self._settings,)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def starts(self) -> int:
+        """Number of runs started, by all processes that share the counter."""
+        return len(self._log())
+
+    def run(self, job: Job, scratch: Path, *, timeout_s: float) -> EngineRun:  # noqa: ARG002
+        """Pretend to simulate `job`; `scratch` stays empty.
+
+        Raises
+        ------
+        InfrastructureError
+            The script says so.
+        """
+        variant = _digest(_name_content(job.baseline), _name_content(job.weather), [asdict(edit) for edit in job.edits])
+        with self._lock:
+            number, attempt = self._count(variant)
+        fault = self._faults(job, attempt) if callable(self._faults) else self._faults.get(number)
+        if fault == "infrastructure":
+            raise InfrastructureError(f"scripted fault of run {number}")
+        duration_s = _random(variant, self._seed).random() * self._longest_s
+        is_hanging = fault == "hang" or duration_s > timeout_s
+        killed = threading.Event()
+        with self._lock:
+            self._killed[job.run_id] = killed
+        try:
+            was_killed = killed.wait(timeout_s if is_hanging else duration_s)
+        finally:
+            with self._lock:
+                self._killed.pop(job.run_id, None)
+        if was_killed or is_hanging:
+            return EngineRun(-9, "engine", is_cancelled=was_killed, is_timed_out=not was_killed, engine_s=timeout_s)
+        if fault is not None:
+            return _ENDS[fault]
+        days = job.calendar.design_days if job.calendar else 0
+        run = EngineRun(
+            returncode=0,
+            stage="done",
+            end=COMPLETED,
+            series=self._series(job, variant),
+            design_day_names=tuple(f"DAY {number}" for number in range(1, days + 1)),
+            design_day_dates=tuple(f"01-{number:02}" for number in range(1, days + 1)),
+            model_sha256=variant,
+            engine_s=duration_s,
+            memory_bytes=1,
+        )
+        return run if job.calendar else replace(run, dictionary=self._dictionary(job))
+
+    def kill(self, run_id: str) -> None:
+        """End a run that another thread waits for; unknown ids are ignored."""
+        with self._lock:
+            killed = self._killed.get(run_id)
+        if killed is not None:
+            killed.set()
+
+    def close(self) -> None:
+        """End all runs."""
+        with self._lock:
+            for killed in self._killed.values():
+                killed.set()
+
+    def _count(self, variant: str) -> tuple[int, int]:
+        if self._counter is None:
+            self._started.append(variant)
+        else:
+            file = os.open(self._counter, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            os.write(file, f"{variant}\n".encode())
+            os.close(file)
+        log = self._log()
+        return len(log), log.count(variant)
+
+    def _log(self) -> list[str]:
+        if self._counter is None:
+            return self._started
+        return self._counter.read_text(encoding="ascii").splitlines() if self._counter.exists() else []
+
+    def _series(self, job: Job, variant: str) -> tuple[Series, ...]:
+        found: dict[tuple[str, str, str], Series] = {}
+        for output in job.outputs:
+            if self._reports is None or output.name in self._reports:
+                for key in self._keys_of(output, job):
+                    place = output.name.upper(), output.frequency, key.upper()
+                    found.setdefault(place, _one_series(output, key, job, variant))
+        return tuple(found.values())
+
+    def _keys_of(self, output: Output, job: Job) -> list[str]:
+        if output.kind == "meter" or output.name.startswith("Site"):
+            return [""]
+        keys = self._keys(job) if callable(self._keys) else self._keys
+        return [key for key in keys if output.is_wanted(key)]
+
+    def _dictionary(self, job: Job) -> dict[str, list[str]]:
+        kinds = {output.name: output.kind for output in job.outputs}
+        names = sorted(kinds if self._reports is None else self._reports)
+        meters = [name for name in names if kinds.get(name, "meter" if ":" in name else "variable") == "meter"]
+        return {"variable": [name for name in names if name not in meters], "meter": meters}
+
+
+def _rebuild(settings: dict[str, Any]) -> FakeEngine:
+    return FakeEngine(**settings)
+
+
+def _one_series(output: Output, key: str, job: Job, variant: str) -> Series:
+    length = int(np.prod(job.calendar.shape(output.frequency))) if job.calendar else 0
+    seed = _digest(variant, output.name.upper(), output.frequency, key.upper())
+    is_meter = output.kind == "meter"
+    return Series(
+        output=output.array,
+        frequency=output.frequency,
+        key=key,
+        key_kind="zone" if key else "",
+        name=output.name,
+        units="J" if is_meter else "C",
+        method="sum" if is_meter else "mean",
+        values=_random(seed, 0).random(length),
+    )
+
+
+def _name_content(path: Path) -> str:
+    """Return what names the file's content, so that copies agree; its name if there is no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else path.name
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _random(digest: str, seed: int) -> np.random.Generator:
+    return np.random.default_rng([int(digest[:16], 16), seed])

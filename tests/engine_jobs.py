@@ -1,0 +1,56 @@
+"""Jobs for the tests that run real EnergyPlus, and a way to count processes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from pyenergyplus.dataset import ref_models, weather_files
+
+from bemsweep.edits import CallEdit
+from bemsweep.engine import Job
+from bemsweep.outputs import Output
+from bemsweep.periods import Calendar, Period
+
+DESIGN_DAYS = Calendar(design_days=2, steps_per_hour=6)
+YEAR = Calendar(periods=(Period("year", dt.date(2017, 1, 1), dt.date(2017, 12, 31)),), steps_per_hour=6)
+TEMPERATURE = Output("variable", "Zone Mean Air Temperature", "hourly", "temperature")
+ELECTRICITY = Output("meter", "Electricity:Facility", "hourly", "electricity")
+
+
+def job(run_id: str = "run", **changes) -> Job:
+    """Return a short run of the small office: its two design days."""
+    settings = {
+        "run_id": run_id,
+        "baseline": Path(ref_models["small_office"]),
+        "weather": Path(weather_files["usa_il_chicago"]),
+        "run": "design_day",
+        "outputs": (TEMPERATURE, ELECTRICITY),
+        "calendar": DESIGN_DAYS,
+    }
+    return Job(**(settings | changes))
+
+
+def calling(function: Callable[[object, object], object], value: object = 0, **changes) -> Job:
+    """Return a job whose only edit calls `function`."""
+    return job(edits=(CallEdit("test:function", value),), calls={"test:function": function}, **changes)
+
+
+def descendants() -> set[int]:
+    """Return the living processes below this one."""
+    return {
+        process.pid
+        for process in psutil.Process().children(recursive=True)
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    }
+
+
+def wait_until(is_true: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+    """Poll until `is_true` returns True; fail after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not is_true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from bemsweep.messages import receive, send
+
+
+@pytest.fixture
+def pipe():
+    reader, writer = os.pipe()
+    yield reader, writer
+    for fd in (reader, writer):
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+
+
+def test_messages_keep_their_borders(pipe):
+    reader, writer = pipe
+    send(writer, ("run", 1))
+    send(writer, {"b": b"x" * 1000})
+    assert receive(reader) == ("run", 1)
+    assert receive(reader) == {"b": b"x" * 1000}
+
+
+def test_message_larger_than_the_pipe(pipe):
+    reader, writer = pipe
+    thread = threading.Thread(target=send, args=(writer, b"x" * 5_000_000))
+    thread.start()
+    assert len(receive(reader)) == 5_000_000
+    thread.join()
+
+
+@pytest.mark.parametrize("rest", [b"", b"\0\0", b"\0\0\0\0\0\0\0\5ab"])
+def test_end_of_file_also_within_a_message(pipe, rest):
+    reader, writer = pipe
+    os.write(writer, rest)
+    os.close(writer)
+    with pytest.raises(EOFError):
+        receive(reader)
