@@ -22,7 +22,7 @@ open("arguments", "w").write("\\n".join(sys.argv[1:]))
 """
 
 
-def program(folder: Path, *, name="energyplus", version="EnergyPlus, Version 25.2.0-test", returncode=0, action="") -> Path:
+def program(folder, *, name="energyplus", version="EnergyPlus, Version 25.2.0-test", returncode=0, action="") -> Path:
     path = folder / name
     path.write_text(SCRIPT.format(python=sys.executable, version=version, returncode=returncode, action=action))
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -61,7 +61,7 @@ def test_folder_of_the_environment_comes_before_the_path(monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("no_wheel")
 def test_nothing_found_says_what_to_install():
-    with pytest.raises(EngineNotFoundError, match="pip install pyenergyplus-lbnl==25.2.0.*ENERGYPLUS_DIR"):
+    with pytest.raises(EngineNotFoundError, match=r"pip install pyenergyplus-lbnl==25\.2\.0.*ENERGYPLUS_DIR"):
         build_at()
 
 

@@ -17,9 +17,16 @@ from bemsweep.errors import InfrastructureError, ModelError
 from bemsweep.outputs import Output
 from bemsweep.periods import Calendar, Period
 
-NAMES = {"timestep": "Zone Timestep", "hourly": "Hourly", "daily": "Daily", "monthly": "Monthly", "annual": "Run Period"}
+NAMES = {
+    "timestep": "Zone Timestep",
+    "hourly": "Hourly",
+    "daily": "Daily",
+    "monthly": "Monthly",
+    "annual": "Run Period",
+}
 SCHEMA = """
-CREATE TABLE EnvironmentPeriods (EnvironmentPeriodIndex INTEGER PRIMARY KEY, EnvironmentName TEXT, EnvironmentType INTEGER);
+CREATE TABLE EnvironmentPeriods (EnvironmentPeriodIndex INTEGER PRIMARY KEY, EnvironmentName TEXT,
+  EnvironmentType INTEGER);
 CREATE TABLE Time (TimeIndex INTEGER PRIMARY KEY, Month INTEGER, Day INTEGER, Hour INTEGER, Minute INTEGER,
   Interval INTEGER, EnvironmentPeriodIndex INTEGER, WarmupFlag INTEGER);
 CREATE TABLE ReportDataDictionary (ReportDataDictionaryIndex INTEGER PRIMARY KEY, IsMeter INTEGER, Type TEXT,
@@ -43,7 +50,7 @@ class Sql:
         self.times = 0
         self.entries = 0
 
-    def __enter__(self) -> Sql:
+    def __enter__(self):
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -287,16 +294,13 @@ def test_650000_rows_take_less_than_a_second(sql):
 
 
 def test_dictionary_lists_variables_and_meters(tmp_path):
+    heading = "Program Version,EnergyPlus, Version 25.2.0,\nVar Type,Var Report Type,Variable Name [Units]\n"
     (tmp_path / "eplusout.rdd").write_text(
-        "! Program Version\n! Output:Variable Objects (applicable to this run)\n"
-        "Output:Variable,*,Site Outdoor Air Drybulb Temperature,hourly; !- Zone Average [C]\n"
-        "Output:Variable,*,Fan Electricity Rate,hourly; !- HVAC Average [W]\n"
+        heading + "Zone,Average,Site Outdoor Air Drybulb Temperature [C]\nHVAC,Sum,Fan Electricity Energy [J]\n"
     )
-    (tmp_path / "eplusout.mdd").write_text(
-        "Output:Meter,Electricity:Facility,hourly; !- [J]\nOutput:Meter:Cumulative,Electricity:Facility,hourly; !- [J]\n"
-    )
+    (tmp_path / "eplusout.mdd").write_text(heading + "Zone,Meter,Electricity:Facility [J]\n")
     assert read_dictionary(tmp_path) == {
-        "variable": ["Fan Electricity Rate", "Site Outdoor Air Drybulb Temperature"],
+        "variable": ["Fan Electricity Energy", "Site Outdoor Air Drybulb Temperature"],
         "meter": ["Electricity:Facility"],
     }
 
@@ -310,3 +314,7 @@ def test_long_text_is_cut_in_the_middle(tmp_path):
     text = read_text(path, limit_bytes=1000)
     assert text.startswith("a" * 500 + "\n... 199000 bytes left out")
     assert text.endswith("b" * 500)
+
+
+def test_dictionary_of_a_run_without_one(tmp_path):
+    assert read_dictionary(tmp_path) == {"variable": [], "meter": []}

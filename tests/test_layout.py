@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bemsweep.errors import ConflictError, StudyError
-from bemsweep.layout import BLOCK_ROWS, CHUNK_BYTES, RESERVED_NAMES, SHARD_BYTES, Array, Layout, Parameter, Place, chunks
+from bemsweep.layout import (
+    BLOCK_ROWS,
+    CHUNK_BYTES,
+    RESERVED_NAMES,
+    SHARD_BYTES,
+    Array,
+    Layout,
+    Parameter,
+    Place,
+    chunks,
+)
 from bemsweep.periods import Calendar, Period
 from bemsweep.records import Series
 
@@ -94,7 +104,7 @@ def test_two_things_under_one_name_conflict(other, message):
 
 
 def test_a_key_where_there_is_no_axis_conflicts():
-    with pytest.raises(ConflictError, match="has no key axis.*'Core'"):
+    with pytest.raises(ConflictError, match=r"has no key axis.*'Core'"):
         EMPTY.grow([series("t")]).grow([series("t", "Core", "zone")])
 
 
@@ -127,7 +137,7 @@ def test_parameters_grow_at_the_end_and_keep_their_kind():
         [Parameter("a", "text"), Parameter("b", "number")]
     )
     assert [parameter.name for parameter in layout.parameters] == ["b", "a"]
-    with pytest.raises(ConflictError, match="'b' holds text .* number"):
+    with pytest.raises(ConflictError, match=r"'b' holds text .* number"):
         layout.grow_parameters([Parameter("b", "text")])
 
 

@@ -9,7 +9,7 @@ from bemsweep.errors import InfrastructureError, RunCancelledError
 from bemsweep.outcome import count_messages, judge
 
 COMPLETED = "EnergyPlus Completed Successfully-- 2 Warning; 0 Severe Errors; Elapsed Time=00hr 00min  0.49sec\n"
-TERMINATED = "EnergyPlus Terminated--Fatal Error Detected. 0 Warning; 2 Severe Errors; Elapsed Time=00hr 00min  0.02sec\n"
+TERMINATED = "EnergyPlus Terminated--Fatal Error Detected. 0 Warning; 2 Severe Errors; Elapsed Time=00hr\n"
 OPENED = "SQLite3 message, /scratch/sqlite.err open for processing!\n"
 WARNING = "   ** Warning ** Check input. Pump nominal power is 0\n"
 SEVERE = (
@@ -41,7 +41,7 @@ FAILED = {
     ),
     "floating point": (replace(CRASHED, returncode=-8), "EnergyPlus died of SIGFPE (signal 8)"),
     "refused by our own edit": (EngineRun(1, "edit", error="ModelError: no field 'x'"), "no field 'x'"),
-    "raised by a user's function": (EngineRun(1, "edit", error="KeyError: 'x' (e.py, line 3)"), "KeyError: 'x' (e.py, line 3)"),
+    "raised by a user's function": (EngineRun(1, "edit", error="KeyError: 'x' (e.py)"), "KeyError: 'x' (e.py)"),
     "crash of a user's function": (
         EngineRun(-11, "edit"),
         "an edit ended the run's process: died of SIGSEGV (signal 11)",
@@ -68,7 +68,7 @@ MACHINE = {
     "killed while editing": (EngineRun(-9, "edit"), "SIGKILL"),
     "terminated from outside": (EngineRun(-15, "engine"), "SIGTERM"),
     "over a limit of file size": (EngineRun(-25, "engine"), "SIGXFSZ"),
-    "fewer rows": (replace(GOOD, returncode=1, stage="read", error="InfrastructureError: 5 instead of 24"), "5 instead"),
+    "fewer rows": (replace(GOOD, returncode=1, stage="read", error="InfrastructureError: 5 of 24"), "5 of 24"),
     "reader broke": (replace(GOOD, returncode=1, stage="read", error="KeyError: 1"), "KeyError"),
     "reader never ended": (replace(GOOD, returncode=0, stage="read"), "exit code 0"),
     "never began": (EngineRun(1, "start"), "'start'"),

@@ -73,7 +73,9 @@ def is_same(one, other):
 def hourly(count, *, length=8760):
     rng = np.random.default_rng(1)
     return tuple(
-        Series("t", "hourly", f"ZONE {number}", "zone", "Zone Mean Air Temperature", "C", "mean", rng.normal(size=length))
+        Series(
+            "t", "hourly", f"ZONE {number}", "zone", "Zone Mean Air Temperature", "C", "mean", rng.normal(size=length)
+        )
         for number in range(count)
     )
 

@@ -7,6 +7,8 @@ import sys
 
 
 def test_importing_the_types_starts_no_threads():
-    code = "import sys, bemsweep.records; print([name for name in ('pyarrow', 'zarr', 'pandas') if name in sys.modules])"
+    code = (
+        "import sys, bemsweep.records; print([name for name in ('pyarrow', 'zarr', 'pandas') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

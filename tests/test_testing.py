@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_jobs import DESIGN_DAYS, ELECTRICITY, TEMPERATURE, YEAR, job, wait_until
 
 from bemsweep.edits import FieldEdit
 from bemsweep.errors import InfrastructureError, RunCancelledError
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
 from bemsweep.testing import FakeEngine
+from engine_jobs import DESIGN_DAYS, ELECTRICITY, TEMPERATURE, YEAR, job, wait_until
 
 NOWHERE = Path("nowhere")
 
@@ -39,9 +39,10 @@ def test_same_variant_agrees_and_others_differ():
 
 
 def test_a_copy_of_the_baseline_is_the_same_baseline(tmp_path):
-    for name in ("a.idf", "b.idf", "c.idf"):
-        (tmp_path / name).write_text("Version,25.2;" + "!" * (name == "c.idf"))
-    a, b, c = (run(FakeEngine(), job(baseline=tmp_path / name)).series[0].values for name in ("a.idf", "b.idf", "c.idf"))
+    paths = [tmp_path / name for name in ("a.idf", "b.idf", "c.idf")]
+    for path in paths:
+        path.write_text("Version,25.2;" + "!" * (path.name == "c.idf"))
+    a, b, c = (run(FakeEngine(), job(baseline=path)).series[0].values for path in paths)
     assert a.tolist() == b.tolist() != c.tolist()
 
 

@@ -11,13 +11,9 @@ from distributed import Client, LocalCluster, get_client
 
 __all__ = ["current_client", "open_local_client"]
 
-_THREADS_PER_WORKER = 8
-"""A worker's own Python work is small beside the engine's; beyond this its interpreter lock would tell."""
-
 _SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,  # 1.1 puts a neighbour's variant under suspicion
-    "distributed.scheduler.allowed-failures": 10,  # a lost worker condemns no variant; the driver counts tries
-    "distributed.worker.daemon": False,
+    "distributed.scheduler.allowed-failures": 10,  # the driver counts tries, and condemns no innocent
 }
 
 
@@ -33,19 +29,22 @@ def current_client() -> Client | None:
 def open_local_client(cores: int | None = None) -> Iterator[Client]:
     """Give a client of a cluster on this machine, which ends with the block.
 
+    Scheduler and worker are threads of this process: it starts at once and needs no
+    ``if __name__ == "__main__"`` in a script. Engines are processes of their own all the same.
+
     Parameters
     ----------
     cores
         How many engines run at once; None for all cores that this process may use.
     """
-    cores = cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores or os.cpu_count() or 1
-    workers = -(-cores // _THREADS_PER_WORKER)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
         dask.config.set(_SETTINGS),
         LocalCluster(
-            n_workers=workers,
-            threads_per_worker=-(-cores // workers),
-            memory_limit=None,  # Dask sees the worker's memory, not the engine's
+            n_workers=1,
+            threads_per_worker=cores or usable or 1,
+            processes=False,
+            memory_limit=None,  # Dask would see this process's memory, not the engines'
             dashboard_address=None,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,

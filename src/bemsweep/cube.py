@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,11 +164,11 @@ class Cube:
             raise ValueError(f"the variant table has {len(table)} rows, but the cube {rows}; resize the cube first")
         root = _open_live(self.store)
         for name, kind in columns.items():
-            values = _column_values(table[name], kind)
-            self._write_column(root, name, values)
-            if name in row_coordinates(self.layout):
-                for frequency in self.layout.frequencies:
-                    self._write_column(root, f"{frequency}/{name}", values)
+            has_copies = name in row_coordinates(self.layout)
+            groups = self.layout.frequencies if has_copies else ()
+            self._write_column(
+                root, [name, *(f"{group}/{name}" for group in groups)], _column_values(table[name], kind)
+            )
         self.blocks = dict(blocks)
         self._write_state()
         self._consolidate()
@@ -237,15 +237,16 @@ class Cube:
             compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
         )
 
-    def _write_column(self, root: zarr.Group, path: str, values: npt.NDArray[Any]) -> None:
-        array = open_array(root, path)
+    def _write_column(self, root: zarr.Group, paths: Sequence[str], values: npt.NDArray[Any]) -> None:
+        """Write the chunks of a column that have changed into all of its copies."""
         for number, first in enumerate(range(0, len(values), TABLE_CHUNK_ROWS)):
             part = values[first : first + TABLE_CHUNK_ROWS]
             content = json.dumps(part.tolist()).encode() if part.dtype == object else part.tobytes()
             digest = hashlib.sha256(content).digest()
-            if self._written.get((path, number)) != digest:
-                array[first : first + len(part)] = part
-                self._written[path, number] = digest
+            for path in paths:
+                if self._written.get((path, number)) != digest:
+                    open_array(root, path)[first : first + len(part)] = part
+                    self._written[path, number] = digest
 
     def _write_state(self) -> None:
         """Write the root's attributes, together with the consolidated metadata that readers see now."""
@@ -345,6 +346,6 @@ def _write_axis(group: zarr.Group, variable: Variable) -> None:
 
 def _column_values(column: pd.Series[Any], kind: str) -> npt.NDArray[Any]:
     if kind == "text":
-        return np.array(["" if pd.isna(value) else str(value) for value in column], dtype=object)
+        return np.array(column.astype(object).where(column.notna(), "").map(str), dtype=object)
     numbers = pd.to_numeric(column).astype("float64")
     return numbers.to_numpy() if kind == "number" else numbers.fillna(0).to_numpy().astype(np.int64)

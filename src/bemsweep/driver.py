@@ -54,8 +54,6 @@ class Progress:
     """Variants that the study asks for, each counted once."""
     cached: int
     """Of these, those that had a record before this run."""
-    done: int = 0
-    """Variants that this run finished."""
     to_do: int = 0
     """Variants that this run is to finish."""
     statuses: Mapping[str, int] = field(default_factory=dict)
@@ -65,6 +63,11 @@ class Progress:
     elapsed_s: float = 0.0
     stage: str = "starting"
     """``starting``, ``running``, ``packing`` or ``done``."""
+
+    @property
+    def done(self) -> int:
+        """Variants that this run finished."""
+        return sum(self.statuses.values())
 
     @property
     def failed(self) -> int:

@@ -131,16 +131,24 @@ def _no_match(document: IDFDocument[bool], edit: FieldEdit) -> str:
     named = [obj for obj in document[edit.object] if matches(edit.name, obj.name)]
     if named:
         conditions = " and ".join(f"{field} = {value!r}" for field, value in edit.where)
-        found = [_shown(_condition(document, obj, edit.where[0][0])) for obj in named] if len(edit.where) == 1 else []
-        hint = f"; there it is {_listed(dict.fromkeys(found))}" if found else ""
         which = "" if edit.name == "*" else f" named {edit.name!r}"
-        return f"No {edit.object}{which} has {conditions}{hint}."
+        return f"No {edit.object}{which} has {conditions}{_present(document, named, edit)}."
     names = [obj.name for obj in document[edit.object] if obj.name]
     if not names:
         first = next(iter(field_labels(document.schema, edit.object).values()), "")
         return f"Objects of type {edit.object} have no name; choose among them with where: {{{first}: ...}}."
     hint = nearest(edit.name, names) or f"; there are {_listed(repr(name) for name in names)}"
     return f"No {edit.object} of the model is named {edit.name!r}{hint}."
+
+
+def _present(document: IDFDocument[bool], objects: Sequence[IDFObject], edit: FieldEdit) -> str:
+    """Return a hint at the values that the one field of the condition has."""
+    if len(edit.where) != 1:
+        return ""
+    field, wanted = edit.where[0]
+    found = list(dict.fromkeys(_condition(document, obj, field) for obj in objects))
+    likely = nearest(wanted, [value for value in found if isinstance(value, str)]) if isinstance(wanted, str) else ""
+    return likely or f"; there it is {_listed(map(_shown, found))}"
 
 
 def _condition(document: IDFDocument[bool], obj: IDFObject, field: str) -> Any:

@@ -187,7 +187,7 @@ class Executable:
         InfrastructureError
             The executable cannot be started.
         """
-        arguments = ["-d", model.parent, "-w", weather, model]
+        arguments: list[str | Path] = ["-d", model.parent, "-w", weather, model]
         if has_templates and _beside(self._path, "ExpandObjects") is not None:
             arguments.insert(0, "-x")
         try:

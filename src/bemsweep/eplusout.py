@@ -150,9 +150,11 @@ def _find_entries(database: sqlite3.Connection, outputs: tuple[Output, ...], *, 
         if frequency in _FREQUENCIES:
             place = bool(is_meter), name.upper(), _FREQUENCIES[frequency]
             by_name.setdefault(place, []).append((index, key or "", name, units or "", kind))
-    entries: dict[int, _Entry] = {}
+    # By what it is, not by its index: the engine may report a key twice if two patterns ask for it.
+    entries: dict[tuple[bool, str, Frequency, str], _Entry] = {}
     for output in outputs:
-        rows = by_name.get((output.kind == "meter", output.name.upper(), output.frequency), [])
+        place = output.kind == "meter", output.name.upper(), output.frequency
+        rows = by_name.get(place, [])
         wanted = [row for row in rows if output.kind == "meter" or output.is_wanted(row[1])]
         if not wanted and is_strict and not output.optional:
             key = f" of {output.key!r}" if output.kind == "variable" else ""
@@ -161,7 +163,7 @@ def _find_entries(database: sqlite3.Connection, outputs: tuple[Output, ...], *, 
                 " if only some variants have it, give that output `optional: true`"
             )
         for index, key, name, units, kind in wanted:
-            entries.setdefault(index, _Entry(index, output, key, name, units, kind))
+            entries.setdefault((*place, key), _Entry(index, output, key, name, units, kind))
     return list(entries.values())
 
 
@@ -305,20 +307,16 @@ def read_dictionary(folder: Path) -> dict[str, list[str]]:
     dict
         ``{"variable": [...], "meter": [...]}``, sorted; empty lists without the files.
     """
-    variables, meters = set(), set()
-    for line in _lines(folder / "eplusout.rdd"):
-        fields = line.split(",")
-        if fields[0] == "Output:Variable":
-            variables.add(fields[2].strip())
-    for line in _lines(folder / "eplusout.mdd"):
-        fields = line.split(",")
-        if fields[0] == "Output:Meter":
-            meters.add(fields[1].strip())
-    return {"variable": sorted(variables), "meter": sorted(meters)}
+    return {
+        "variable": _read_names(folder / "eplusout.rdd"),
+        "meter": _read_names(folder / "eplusout.mdd"),
+    }
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+def _read_names(path: Path) -> list[str]:
+    """Return the names of lines such as ``Zone,Average,Zone Mean Air Temperature [C]``, below two of heading."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[2:] if path.is_file() else []
+    return sorted({line.split(",", 2)[2].rpartition(" [")[0] for line in lines if line.count(",") > 1})
 
 
 def read_text(path: Path, *, limit_bytes: int = 65536) -> str:

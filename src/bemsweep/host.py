@@ -28,7 +28,7 @@ from bemsweep.energyplus import Build, EnergyPlus, die_with_parent, load
 from bemsweep.engine import Job
 from bemsweep.errors import BemsweepError
 from bemsweep.messages import receive, send
-from bemsweep.model import read_model
+from bemsweep.model_file import read_model
 from bemsweep.simulate import simulate
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Host:
         self._energyplus = energyplus
         self._requests = requests
         self._reports = reports
-        self._baselines: OrderedDict[tuple[str, int, int], IDFDocument] = OrderedDict()
+        self._baselines: OrderedDict[tuple[str, int, int], IDFDocument[bool]] = OrderedDict()
         self._serials: dict[int, int] = {}
         """Process id of each run that is under way -> its serial number."""
 
@@ -134,7 +134,7 @@ class _Host:
             os.setpgid(pid, pid)
         self._serials[pid] = serial
 
-    def _parsed(self, baseline: str) -> IDFDocument | None:
+    def _parsed(self, baseline: str) -> IDFDocument[bool] | None:
         """Return the parsed baseline, or None if it cannot be: then the run parses it again and reports why."""
         try:
             stat = Path(baseline).stat()
@@ -148,7 +148,9 @@ class _Host:
             self._baselines.popitem(last=False)
         return self._baselines[key]
 
-    def _become_run(self, job: bytes, scratch: Path, sys_path: list[str], document: IDFDocument | None) -> NoReturn:
+    def _become_run(
+        self, job: bytes, scratch: Path, sys_path: list[str], document: IDFDocument[bool] | None
+    ) -> NoReturn:
         returncode = 1
         try:
             host = os.getppid()
@@ -218,7 +220,9 @@ def _end_with_client(requests: int) -> None:
     os._exit(1)
 
 
-def _run(energyplus: EnergyPlus, job: bytes, scratch: Path, sys_path: list[str], document: IDFDocument | None) -> int:
+def _run(
+    energyplus: EnergyPlus, job: bytes, scratch: Path, sys_path: list[str], document: IDFDocument[bool] | None
+) -> int:
     os.chdir(scratch)
     console = os.open(_CONSOLE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(console, 1)

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 import cloudpickle
 
@@ -316,7 +316,7 @@ class FreshEngine(_Engine):
             if self._version is None:
                 child = HostProcess(self._build, "--version")
                 try:
-                    self._version = str(_expect("ready", child)[0])
+                    self._version = _reported_version(child)
                 finally:
                     child.end()
             return self._version
@@ -333,7 +333,6 @@ class FreshEngine(_Engine):
                 raise InfrastructureError("the engine is closed")
             child = HostProcess(self._build, "--once")
             self._running.append((waiting, child))
-        memory_bytes = 0
         try:
             child.send(("run", 0, str(job.baseline), pickled, str(scratch.absolute()), _import_path()))
             returncode = child.wait(timeout_s)
@@ -343,13 +342,16 @@ class FreshEngine(_Engine):
                 returncode = child.wait(_KILL_TIMEOUT_S)
             if returncode is None:
                 raise InfrastructureError("a run cannot be killed: its process does not end")
-            if returncode >= 0:
-                memory_bytes = int(_expect("ended", child)[1])
+            child.kill_group()  # what the run left behind, which may hold the pipe open
+            memory_bytes = _reported_memory(child)
         finally:
             with self._lock:
                 self._running = [(other, its_child) for other, its_child in self._running if other is not waiting]
-            child.end()
-        return _read(scratch, returncode, memory_bytes, waiting, begin)
+            last_words = child.end()
+        run = _read(scratch, returncode, memory_bytes, waiting, begin)
+        if run.stage == "start" and not (run.is_timed_out or run.is_cancelled):
+            raise InfrastructureError(f"the engine's process has died{_last_words(last_words)}")
+        return run
 
     def kill(self, run_id: str) -> None:
         """End a run that another thread waits for; unknown ids are ignored."""
@@ -386,14 +388,25 @@ def _import_path() -> list[str]:
     return [str(Path(path).absolute()) for path in sys.path]
 
 
-def _expect(kind: str, child: HostProcess) -> tuple[Any, ...]:
+def _reported_version(child: HostProcess) -> str:
+    try:
+        kind, text = child.receive()
+    except EOFError:
+        raise InfrastructureError(f"the engine's process has died{_last_words(child.end())}") from None
+    if kind == "broken":
+        raise EngineNotFoundError(text)
+    return str(text)
+
+
+def _reported_memory(child: HostProcess) -> int:
+    """Return what a process that has ended said last; 0 if it was not able to."""
     try:
         message = child.receive()
     except EOFError:
-        raise InfrastructureError(f"the engine's process has died{_last_words(child.end())}") from None
-    if message[0] == kind:
-        return message[1:]
-    raise EngineNotFoundError(message[1])
+        return 0
+    if message[0] == "broken":
+        raise EngineNotFoundError(message[1])
+    return int(message[2])
 
 
 def _last_words(line: str) -> str:

@@ -5,6 +5,7 @@ Decides what counts as a broken file, and the order and encoding of what is writ
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
@@ -62,7 +63,7 @@ def read_model(path: Path) -> IDFDocument[bool]:
         raise ModelError(f"{path.name} cannot be run as it is: {_CANNOT_READ[suffix]}")
     if suffix not in {".idf", ".epjson", ".json"}:
         raise ModelError(f"{path.name} is no model: its name must end in .idf or .epJSON")
-    content = path.read_bytes()
+    content = _content(path)
     if not content.strip():
         raise ModelError(f"{path.name} is empty")
     try:
@@ -87,9 +88,13 @@ def read_version(path: Path) -> tuple[int, int, int]:
     OSError
         The file cannot be read.
     """
-    content = path.read_bytes()
+    content = _content(path)
     is_idf = path.suffix.lower() == ".idf"
     return _idf_version(path, _COMMENT.sub(b"", content)) if is_idf else _epjson_version(path, _parsed(path, content))
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
 
 
 def _read_idf(path: Path, content: bytes) -> IDFDocument[bool]:

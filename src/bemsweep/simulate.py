@@ -21,7 +21,9 @@ from bemsweep.edits import apply_edits
 from bemsweep.engine import COMPLETED, EXIT_UNWRITABLE, EngineRun, Job
 from bemsweep.eplusout import Report, read_dictionary, read_report, read_text
 from bemsweep.errors import InfrastructureError, ModelError
-from bemsweep.model import KeyLabels, prepare_run, read_model, write_model
+from bemsweep.key_labels import KeyLabels
+from bemsweep.model import prepare_run
+from bemsweep.model_file import read_model, write_model
 from bemsweep.records import Series
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class _Result:
 
 
 def simulate(
-    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, *, document: IDFDocument | None = None
+    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, *, document: IDFDocument[bool] | None = None
 ) -> int:
     """Do the run that `load` returns in the folder `scratch` and return the exit code for the process.
 
@@ -84,14 +86,18 @@ def simulate(
 
 
 def _do(
-    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, document: IDFDocument | None, result: _Result
+    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, document: IDFDocument[bool] | None, result: _Result
 ) -> None:
     _enter(scratch, "edit")
     job = load()
     for path in (job.baseline, job.weather, *job.files.values()):
         if not path.is_file():
             raise InfrastructureError(f"an input of the run is missing: {path}")
-    document = read_model(job.baseline) if document is None else document
+    if document is None:
+        try:
+            document = read_model(job.baseline)
+        except OSError as error:
+            raise InfrastructureError(f"the baseline cannot be read: {error}") from error
     apply_edits(document, job.edits, job.calls)
     prepare_run(
         document,

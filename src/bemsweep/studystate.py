@@ -129,8 +129,7 @@ class StudyState:
         """Return the outputs asked for now and those of before, so that leaving one out runs nothing again."""
         before = tuple(Output(**output) for output in self.definition.get("outputs", ()))
         now = study.resolved_outputs()
-        renamed = {(output.frequency, output.array) for output in now}
-        return (*(old for old in before if old in now or (old.frequency, old.array) not in renamed), *now)
+        return tuple(dict.fromkeys((*before, *now)))
 
     def merge(self, points: Points, variant_ids: Sequence[str]) -> tuple[Points, tuple[str, ...], tuple[bool, ...]]:
         """Return the table with `points` in it, the variants of each row, and which rows are asked for.

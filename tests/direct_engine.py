@@ -1,0 +1,54 @@
+"""Running EnergyPlus without bemsweep, to compare with."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pyenergyplus
+from pyenergyplus.dataset import weather_files
+
+CHICAGO = Path(weather_files["usa_il_chicago"])
+
+_RUN = """
+import ctypes, sys
+library = ctypes.CDLL(sys.argv[1])
+library.stateNew.restype = ctypes.c_void_p
+library.setConsoleOutputState.argtypes = [ctypes.c_void_p, ctypes.c_int]
+library.energyplus.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+state = library.stateNew()
+library.setConsoleOutputState(state, 0)
+words = [word.encode() for word in ["energyplus", *sys.argv[2:]]]
+sys.exit(library.energyplus(state, len(words), (ctypes.c_char_p * len(words))(*words)))
+"""
+
+_VALUES = """
+    SELECT d.Name, d.KeyValue, d.ReportingFrequency, e.EnvironmentName,
+        t.Month, t.Day, t.Hour, t.Minute, t.IntervalType, r.Value
+    FROM ReportData r JOIN ReportDataDictionary d USING (ReportDataDictionaryIndex)
+    JOIN Time t USING (TimeIndex) JOIN EnvironmentPeriods e USING (EnvironmentPeriodIndex)
+    WHERE coalesce(t.WarmupFlag, 0) = 0
+"""
+
+
+def run_energyplus(model: Path, folder: Path, *flags: str, weather: Path = CHICAGO) -> str:
+    """Run `model` in `folder` and return the text of its .end file."""
+    folder.mkdir(exist_ok=True)
+    library = Path(pyenergyplus.__file__).parent.parent / "libenergyplusapi.so"
+    command = [sys.executable, "-c", _RUN, str(library), *flags, "-d", str(folder), "-w", str(weather), str(model)]
+    subprocess.run(command, check=False, capture_output=True)
+    return (folder / "eplusout.end").read_text()
+
+
+def query(folder: Path, statement: str) -> list[tuple]:
+    """Return the rows that a run's SQLite has for `statement`."""
+    with closing(sqlite3.connect(folder / "eplusout.sql")) as database:
+        return database.execute(statement).fetchall()
+
+
+def values(folder: Path) -> dict[tuple, float]:
+    """Return all values of a run: what, of what, when -> value."""
+    return {tuple(row[:-1]): row[-1] for row in query(folder, _VALUES)}

@@ -1,0 +1,67 @@
+"""Studies that take no engine time, for tests of everything around the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from distributed import Client
+
+import bemsweep as bs
+from bemsweep.store import Store
+from bemsweep.testing import FakeEngine
+
+CHICAGO = {"chicago": "bundled:usa_il_chicago"}
+
+
+def small_study(**changes: Any) -> bs.Study:
+    """A grid of 3 x 2 over the small office, monthly outputs; `changes` replace its settings."""
+    settings: dict[str, Any] = {
+        "name": "small",
+        "baseline": "bundled:ref/small_office",
+        "weather": CHICAGO,
+        "parameters": {
+            "lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8, 6]),
+            "north": bs.Field("Building", "north_axis", values=[None, 90]),
+        },
+        "outputs": [
+            bs.Meter("Electricity:Facility", frequency="monthly", as_="electricity"),
+            bs.Variable("Zone Mean Air Temperature", frequency="monthly", as_="temperature"),
+        ],
+        "timeout_s": 60.0,
+    }
+    return bs.Study(**{**settings, **changes})
+
+
+def grid_of(lightings: int, norths: int) -> dict[str, Any]:
+    """Parameters of a grid with that many levels each."""
+    return {
+        "lighting": bs.Field("Lights", "watts_per_floor_area", values=[float(n) for n in range(1, lightings + 1)]),
+        "north": bs.Field("Building", "north_axis", values=[float(n) for n in range(norths)]),
+    }
+
+
+def run_study(study: bs.Study, store: str | Path | Store, engine: FakeEngine, **how: Any) -> bs.Run:
+    """Plan and run."""
+    plan_settings = {name: how.pop(name) for name in ("yes",) if name in how}
+    return bs.run(bs.plan(study, store=store, engine=engine, **plan_settings), **how)
+
+
+def read(store: str | Path | Store, name: str = "small", group: str = "monthly") -> xr.Dataset:
+    """Load one group of a study's results."""
+    return bs.open_results(store, name)[group].to_dataset().load()
+
+
+def assert_same_cubes(one: xr.Dataset, other: xr.Dataset, *, by_variant: bool = False) -> None:
+    """Compare values, labels and statuses to the last bit; by variant where the rows' order may differ."""
+    if by_variant:
+        one, other = (ds.isel(variant=np.argsort(ds.variant_id.values)) for ds in (one, other))
+    xr.testing.assert_identical(one, other)
+
+
+def local_client(**settings: Any) -> Client:
+    """A Dask client with a cluster in this process."""
+    defaults = {"n_workers": 1, "threads_per_worker": 4, "processes": False, "dashboard_address": None}
+    return Client(**{**defaults, "set_as_default": False, **settings})

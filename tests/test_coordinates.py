@@ -1,0 +1,47 @@
+"""Axes and attributes as CF conventions want them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bemsweep.coordinates import array_attributes, axes, column_attributes, group_attributes, row_coordinates
+from bemsweep.layout import TABLE_COLUMNS
+from cube_study import DESIGN_DAYS, TEN_DAYS, layout_of
+
+
+def by_name(layout, frequency):
+    return {variable.name: variable for variable in axes(layout, frequency)}
+
+
+@pytest.mark.parametrize("calendar", [TEN_DAYS, DESIGN_DAYS], ids=["weather", "design_day"])
+def test_every_dim_of_an_array_has_an_axis_but_variant(calendar):
+    layout = layout_of(calendar)
+    for array in layout.arrays:
+        dims, lengths = layout.dims(array), layout.shape(array)
+        assert dims[0] == "variant"
+        for dim, length in zip(dims[1:], lengths, strict=True):
+            assert by_name(layout, array.frequency)[dim].values.shape == (length,)
+
+
+@pytest.mark.parametrize("calendar", [TEN_DAYS, DESIGN_DAYS], ids=["weather", "design_day"])
+def test_bounds_enclose_the_interval_that_starts_at_time(calendar):
+    found = by_name(layout_of(calendar), "hourly")
+    bounds = found[found["time"].attributes["bounds"]]
+    np.testing.assert_array_equal(bounds.values[:, 0], found["time"].values)
+    assert set(bounds.values[:, 1] - bounds.values[:, 0]) == {60}
+
+
+def test_coordinates_name_what_runs_along_an_arrays_dims():
+    layout = layout_of(DESIGN_DAYS)
+    named = array_attributes(layout, layout.arrays[0])["coordinates"].split()
+    assert named == [*row_coordinates(layout), "design_day_name", "design_day_date"]
+    assert group_attributes({}, "hourly")["coordinates"] == "time_bounds"
+
+
+def test_columns_of_the_root_that_are_no_coordinates_name_those_that_are():
+    layout = layout_of(TEN_DAYS)
+    assert "coordinates" not in column_attributes(layout, "status", is_root=True)
+    assert "coordinates" not in column_attributes(layout, "status", is_root=False)
+    assert column_attributes(layout, "message", is_root=True)["coordinates"].split() == list(row_coordinates(layout))
+    assert all(column_attributes(layout, name, is_root=True)["long_name"] for name in TABLE_COLUMNS)

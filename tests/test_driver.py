@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from small_studies import CHICAGO, assert_same_cubes, grid_of, local_client, read, run_study, small_study
+
+import bemsweep as bs
+from bemsweep import driver
+from bemsweep.errors import InfrastructureError
+from bemsweep.store import Store
+from bemsweep.testing import FakeEngine
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeEngine:
+    return FakeEngine(longest_s=0.02, counter=tmp_path / "starts")
+
+
+def test_a_grid_becomes_a_labelled_cube(tmp_path: Path, fake: FakeEngine) -> None:
+    run = run_study(small_study(), tmp_path / "store", fake)
+    assert run.progress.statuses == {"succeeded": 6}
+    cube = read(tmp_path / "store")
+    assert cube.sizes == {"variant": 6, "time": 12, "zone": 2, "bounds": 2}
+    assert set(cube.status.values) == {"succeeded"}
+    np.testing.assert_array_equal(cube.lighting, [np.nan, np.nan, 8, 8, 6, 6])
+    np.testing.assert_array_equal(cube.north, [np.nan, 90] * 3)
+    assert set(cube.weather.values) == {"chicago"}
+    assert np.isfinite(cube.electricity).all()
+    assert len(np.unique(cube.electricity.values, axis=0)) == 6
+    assert set(cube.utc_offset.values) == {-6.0}
+
+
+def test_the_same_study_again_starts_no_engine(tmp_path: Path, fake: FakeEngine) -> None:
+    study = small_study(parameters=grid_of(20, 30))
+    run_study(study, tmp_path / "store", fake)
+    before, starts = read(tmp_path / "store"), fake.starts
+    began = time.perf_counter()
+    run = run_study(study, tmp_path / "store", fake)
+    seconds = time.perf_counter() - began
+    assert fake.starts == starts
+    assert run.progress.done == 0
+    assert seconds / 601 < 0.005, f"{1000 * seconds / 601:.2f} ms a variant"
+    assert_same_cubes(before, read(tmp_path / "store"))
+
+
+def test_a_killed_driver_is_resumed(tmp_path: Path) -> None:
+    """600 variants in random order over block borders; SIGKILL in the middle; then the same call."""
+    counter = tmp_path / "starts"
+    script = textwrap.dedent(f"""
+        import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from bemsweep import driver
+        from bemsweep.testing import FakeEngine
+        from small_studies import *
+        driver.COMMIT_INTERVAL_S = 0.3
+        engine = FakeEngine(longest_s=0.05, counter=Path({str(counter)!r}))
+        with local_client() as client:
+            run_study(small_study(parameters=grid_of(20, 30)), {str(tmp_path / "killed")!r}, engine, client=client)
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script], process_group=0)
+    deadline = time.monotonic() + 120
+    while not counter.exists() or len(counter.read_text().splitlines()) < 330:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+    study = small_study(parameters=grid_of(20, 30))
+    engine = FakeEngine(longest_s=0.02, counter=counter)
+    killed_at = engine.starts
+    plan = bs.plan(study, store=tmp_path / "killed", engine=engine)
+    assert 0 < len(plan.to_run) < 601
+    bs.run(plan)
+    assert engine.starts == killed_at + len(plan.to_run)
+    assert engine.starts <= 601 + 1 + 4 + 1, "only what was in flight is run twice, and the probe"
+
+    quiet = FakeEngine(counter=tmp_path / "quiet-starts")
+    run_study(study, tmp_path / "quiet", quiet)
+    resumed, undisturbed = read(tmp_path / "killed"), read(tmp_path / "quiet")
+    assert resumed.sizes["variant"] == 601
+    assert_same_cubes(resumed, undisturbed)
+
+
+GROWTHS = {
+    "a level": (
+        {"parameters": {**small_study().parameters, "north": bs.Field("Building", "north_axis", values=[None, 90, 45])}},
+        3,
+    ),
+    "a parameter": (
+        {
+            "parameters": {
+                **small_study().parameters,
+                "people": bs.Field("People", "activity_level_schedule_name", values=[None, "ACTIVITY_SCH"]),
+            }
+        },
+        6,
+    ),
+    "a weather file": ({"weather": {**CHICAGO, "denver": "bundled:usa_co_denver"}}, 6),
+    "an output": (
+        {"outputs": [*small_study().outputs, bs.Meter("NaturalGas:Facility", frequency="monthly", as_="gas")]},
+        6,
+    ),
+    "an output at another frequency": (
+        {"outputs": [*small_study().outputs, bs.Meter("NaturalGas:Facility", frequency="timestep", as_="gas")]},
+        6,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", GROWTHS)
+def test_growing_a_study_runs_only_what_is_new(tmp_path: Path, fake: FakeEngine, what: str) -> None:
+    changes, new = GROWTHS[what]
+    run_study(small_study(), tmp_path / "store", fake)
+    small = read(tmp_path / "store")
+    plan = bs.plan(small_study(**changes), store=tmp_path / "store", engine=fake)
+    assert len(plan.to_run) == new
+    starts = fake.starts
+    bs.run(plan)
+    assert fake.starts - starts == new
+    grown = read(tmp_path / "store")
+    assert set(grown.status.values) == {"succeeded"}
+    assert grown.sizes["variant"] == len(plan.variant_ids)
+    if "output" not in what:  # the fake engine's values depend on the outputs asked for no more than the real one's
+        np.testing.assert_array_equal(grown.variant_id[:6], small.variant_id)
+    np.testing.assert_array_equal(grown.electricity[:6], small.electricity)
+    fresh = FakeEngine(counter=tmp_path / "fresh-starts")
+    run_study(small_study(**changes), tmp_path / "fresh", fresh)
+    other = read(tmp_path / "fresh")
+    assert sorted(grown.variant_id.values) == sorted(other.variant_id.values)
+    by_id = {variant: number for number, variant in enumerate(other.variant_id.values)}
+    for number, variant in enumerate(grown.variant_id.values):
+        np.testing.assert_array_equal(grown.temperature[number], other.temperature[by_id[variant]])
+
+
+def test_leaving_an_output_out_runs_nothing(tmp_path: Path, fake: FakeEngine) -> None:
+    run_study(small_study(), tmp_path / "store", fake)
+    assert bs.plan(small_study(outputs=small_study().outputs[:1]), store=tmp_path / "store", engine=fake).to_run == ()
+
+
+def test_a_zone_that_only_some_variants_have_is_added(tmp_path: Path) -> None:
+    """The layout is fixed from the baseline; a variant that brings another zone makes it grow while packing."""
+
+    def zones(job: object) -> list[str]:
+        is_split = any(edit.value == 6 for edit in job.edits)  # type: ignore[attr-defined]
+        return ["Zone 1", "Zone 2", *(["Zone 3"] if is_split else [])]
+
+    engine = FakeEngine(keys=zones, counter=tmp_path / "starts")
+    run_study(small_study(), tmp_path / "store", engine)
+    cube = read(tmp_path / "store")
+    assert list(cube.zone.values) == ["Zone 1", "Zone 2", "Zone 3"]
+    has_it = np.isfinite(cube.temperature.sel(zone="Zone 3")).all("time")
+    np.testing.assert_array_equal(has_it, cube.lighting == 6)
+
+
+def test_results_are_committed_while_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "COMMIT_INTERVAL_S", 0.2)
+    engine = FakeEngine(longest_s=0.2, counter=tmp_path / "starts")
+    plan = bs.plan(small_study(parameters=grid_of(20, 15)), store=tmp_path / "store", engine=engine)
+    run = bs.run(plan, wait=False)
+    seen: set[int] = set()
+    deadline = time.monotonic() + 120
+    while not run.is_done:
+        assert time.monotonic() < deadline
+        if run.progress.done:
+            try:
+                cube = read(tmp_path / "store")
+            except Exception:  # noqa: BLE001 - a block that is being rewritten can be read half once
+                continue
+            finished = cube.status == "succeeded"
+            assert np.isfinite(cube.electricity.values[finished.values]).all()
+            seen.add(int(finished.sum()))
+        time.sleep(0.1)
+    run.wait()
+    assert len(seen) >= 3, seen
+    assert (read(tmp_path / "store").status == "succeeded").sum() == 301
+
+
+def test_cancelling_keeps_and_commits_what_is_finished(tmp_path: Path) -> None:
+    engine = FakeEngine(longest_s=0.2, counter=tmp_path / "starts")
+    plan = bs.plan(small_study(parameters=grid_of(20, 20)), store=tmp_path / "store", engine=engine)
+    run = bs.run(plan, wait=False)
+    deadline = time.monotonic() + 60
+    while run.progress.done < 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    run.cancel()
+    run.wait(timeout_s=30)
+    cube = read(tmp_path / "store")
+    assert cube.sizes["variant"] == 401
+    assert 20 <= (cube.status == "succeeded").sum() < 401
+    assert set(cube.status.values) == {"succeeded", "pending"}
+    again = bs.plan(small_study(parameters=grid_of(20, 20)), store=tmp_path / "store", engine=engine)
+    assert len(again.to_run) == (cube.status == "pending").sum()
+    assert len(again.to_run) + len(again.stored) == 401
+
+
+def test_a_limit_tries_a_few_first(tmp_path: Path, fake: FakeEngine) -> None:
+    run = run_study(small_study(), tmp_path / "store", fake, limit=2)
+    assert run.progress.done == 2
+    assert list(read(tmp_path / "store").status.values) == ["succeeded"] * 2 + ["pending"] * 4
+    run_study(small_study(), tmp_path / "store", fake)
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+    assert fake.starts == 6 + 1  # and the probe
+
+
+def test_a_bad_variant_costs_itself_only(tmp_path: Path) -> None:
+    engine = FakeEngine(faults={3: "fail", 5: "crash"}, counter=tmp_path / "starts")
+    with local_client(threads_per_worker=1) as client:
+        run = run_study(small_study(), tmp_path / "store", engine, client=client)
+    assert run.progress.statuses == {"succeeded": 4, "failed": 2}
+    cube = read(tmp_path / "store")
+    failed = (cube.status == "failed").values
+    assert failed.sum() == 2
+    assert np.isnan(cube.temperature.values[failed]).all()
+    assert np.isfinite(cube.temperature.values[~failed]).all()
+    groups = run.errors()
+    assert list(groups["count"]) == [1, 1]
+    assert any("watts_per_floor_area" in message for message in groups["message"])
+    assert any("SIGSEGV" in message for message in groups["message"])
+    store = Store(tmp_path / "store")
+    raw = [name for name in store.names("raw")]
+    assert len(raw) == 1, "the .err of what failed with one"
+
+
+def test_failed_variants_run_again_on_request(tmp_path: Path) -> None:
+    engine = FakeEngine(faults={2: "fail"}, counter=tmp_path / "starts")
+    run_study(small_study(), tmp_path / "store", engine)
+    assert (read(tmp_path / "store").status == "failed").sum() == 1
+    assert run_study(small_study(), tmp_path / "store", engine).progress.done == 0
+    starts = engine.starts
+    run_study(small_study(), tmp_path / "store", engine, again=["failed"])
+    assert engine.starts == starts + 1
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
+def test_a_time_out_stands_only_for_time_outs_up_to_its_own(tmp_path: Path) -> None:
+    engine = FakeEngine(faults={2: "hang"}, counter=tmp_path / "starts")
+    run_study(small_study(timeout_s=0.5), tmp_path / "store", engine)
+    assert (read(tmp_path / "store").status == "timed_out").sum() == 1
+    starts = engine.starts
+    run_study(small_study(timeout_s=0.3), tmp_path / "store", engine)
+    assert engine.starts == starts, "a shorter limit would end the same way"
+    run_study(small_study(timeout_s=5), tmp_path / "store", engine)
+    assert engine.starts == starts + 1
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
+def test_a_short_time_out_of_another_study_is_replaced(tmp_path: Path) -> None:
+    """Its record is met only when it is packed."""
+    engine = FakeEngine(faults={2: "hang"}, counter=tmp_path / "starts")
+    run_study(small_study(timeout_s=0.5), tmp_path / "store", engine)
+    starts = engine.starts
+    run_study(small_study(name="other", timeout_s=5), tmp_path / "store", engine)
+    assert engine.starts == starts + 1
+    assert set(read(tmp_path / "store", "other").status.values) == {"succeeded"}
+
+
+@pytest.mark.parametrize("fault", ["infrastructure", "killed", "full_disk"])
+def test_the_machines_faults_are_tried_again(tmp_path: Path, fault: str) -> None:
+    engine = FakeEngine(faults={2: fault, 4: fault}, counter=tmp_path / "starts")
+    run_study(small_study(), tmp_path / "store", engine)
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+    assert engine.starts == 1 + 6 + 2
+
+
+def test_what_fails_by_the_machines_fault_for_good_stays_pending(tmp_path: Path) -> None:
+    def faults(job: object, attempt: int) -> str | None:
+        return "infrastructure" if any(edit.value == 6 for edit in job.edits) else None  # type: ignore[attr-defined]
+
+    engine = FakeEngine(faults=faults, counter=tmp_path / "starts")
+    with pytest.raises(InfrastructureError, match="2 variants could not be run"):
+        run_study(small_study(), tmp_path / "store", engine)
+    cube = read(tmp_path / "store")
+    np.testing.assert_array_equal(cube.status == "pending", cube.lighting == 6)
+    assert engine.starts == 1 + 4 + 2 * driver.MOST_TRIES
+    healthy = FakeEngine(counter=tmp_path / "healthy")
+    run_study(small_study(), tmp_path / "store", healthy)
+    assert healthy.starts == 2
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
+def test_a_record_that_cannot_be_read_is_run_again(tmp_path: Path, fake: FakeEngine) -> None:
+    run_study(small_study(), tmp_path / "store", fake)
+    before, starts = read(tmp_path / "store"), fake.starts
+    store = Store(tmp_path / "store")
+    victim = str(before.variant_id.values[3])
+    path = Path(store.path(store.record_name(victim)))
+    path.write_bytes(path.read_bytes()[:-40])
+    store.delete_folder(store.study_name("small", "results.zarr"))  # a view: packed again from the records
+    run_study(small_study(), tmp_path / "store", fake)
+    assert fake.starts == starts + 1
+    assert_same_cubes(before, read(tmp_path / "store"))
+
+
+def test_identical_variants_run_once_and_fill_every_row(tmp_path: Path, fake: FakeEngine) -> None:
+    twice = {"one": "bundled:usa_il_chicago", "two": "bundled:usa_il_chicago"}
+    run_study(small_study(weather=twice), tmp_path / "store", fake)
+    cube = read(tmp_path / "store")
+    assert cube.sizes["variant"] == 12
+    assert fake.starts == 6 + 1
+    one, two = (cube.isel(variant=cube.weather.values == label) for label in ("one", "two"))
+    order_one, order_two = np.argsort(one.variant_id.values), np.argsort(two.variant_id.values)
+    np.testing.assert_array_equal(one.temperature.values[order_one], two.temperature.values[order_two])
+
+
+def test_two_studies_in_one_store_share_records(tmp_path: Path, fake: FakeEngine) -> None:
+    run_study(small_study(), tmp_path / "store", fake)
+    starts = fake.starts
+    renamed = {"light": small_study().parameters["lighting"], "axis": small_study().parameters["north"]}
+    run_study(small_study(name="other", parameters=renamed), tmp_path / "store", fake)
+    assert fake.starts == starts
+    np.testing.assert_array_equal(read(tmp_path / "store").electricity, read(tmp_path / "store", "other").electricity)
+
+
+def test_a_store_in_memory(fake: FakeEngine) -> None:
+    url = f"memory://driver-{os.getpid()}-{time.monotonic_ns()}"
+    run_study(small_study(), url, fake)
+    assert set(read(url).status.values) == {"succeeded"}
+    starts = fake.starts
+    run_study(small_study(), url, fake)
+    assert fake.starts == starts
+
+
+def test_workers_in_other_processes(tmp_path: Path, fake: FakeEngine) -> None:
+    with local_client(n_workers=2, threads_per_worker=2, processes=True) as client:
+        run_study(small_study(parameters=grid_of(10, 30)), tmp_path / "store", fake, client=client)
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+    assert fake.starts == 301 + 1
+
+
+def test_a_worker_with_another_engine_runs_nothing(tmp_path: Path) -> None:
+    class Other(FakeEngine):
+        """Changes its version when it travels."""
+
+        def __reduce__(self) -> tuple[object, tuple[dict[str, str]]]:  # type: ignore[override]
+            return _other_engine, ({"version": "EnergyPlus, Version 9.9"},)
+
+    with pytest.raises(InfrastructureError, match=r"has 'EnergyPlus, Version 9\.9'"):
+        run_study(small_study(), tmp_path / "store", Other(counter=tmp_path / "starts"))
+    assert set(read(tmp_path / "store").status.values) == {"pending"}
+
+
+def _other_engine(settings: dict[str, str]) -> FakeEngine:
+    return FakeEngine(**settings)  # type: ignore[arg-type]
+
+
+def test_plain_xarray_reads_the_cube(tmp_path: Path, fake: FakeEngine) -> None:
+    run_study(small_study(), tmp_path / "store", fake)
+    url = str(tmp_path / "store" / "studies" / "small" / "results.zarr")
+    tree = xr.open_datatree(url, engine="zarr")
+    monthly = xr.open_zarr(url, group="monthly")
+    assert {"lighting", "north", "status", "variant_id", "weather", "utc_offset"} <= set(monthly.coords)
+    assert monthly.temperature.attrs["units"] == "degC"
+    assert str(monthly.time.values[0])[:10] == "2017-01-01"
+    tree.to_netcdf(tmp_path / "tree.nc", engine="h5netcdf")
+    monthly.to_netcdf(tmp_path / "monthly.nc", engine="h5netcdf")
+    xr.testing.assert_equal(xr.open_dataset(tmp_path / "monthly.nc", engine="h5netcdf"), monthly)

@@ -1,0 +1,437 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bemsweep.edits import FieldEdit
+from bemsweep.energyplus import build_at
+from bemsweep.errors import EngineNotFoundError, InfrastructureError, RunCancelledError
+from bemsweep.host_client import FreshEngine, HostEngine, find_engines, open_engine
+from bemsweep.outcome import judge
+from bemsweep.outputs import Output
+from direct_engine import query, run_energyplus
+from engine_jobs import ELECTRICITY, TEMPERATURE, YEAR, calling, descendants, job, wait_until
+
+pytestmark = [pytest.mark.engine, pytest.mark.skipif(sys.platform != "linux", reason="counts processes as Linux does")]
+
+VERSION = "EnergyPlus, Version 25.2.0-cf7368216c (No OpenGL)"
+LAUNCHER = """#!{python}
+import ctypes, sys
+library = ctypes.CDLL({library!r})
+library.energyPlusVersion.restype = library.stateNew.restype = ctypes.c_void_p
+library.energyplus.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+if "--version" in sys.argv:
+    print(ctypes.string_at(library.energyPlusVersion()).decode())
+    sys.exit()
+arguments = [argument.encode() for argument in sys.argv]
+sys.exit(library.energyplus(library.stateNew(), len(arguments), (ctypes.c_char_p * len(arguments))(*arguments)))
+"""
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory):
+    """Return an ``energyplus`` executable, which calls the wheel's library."""
+    path = tmp_path_factory.mktemp("EnergyPlus-25-2-0") / "energyplus"
+    path.write_text(LAUNCHER.format(python=sys.executable, library=str(build_at().path)))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.fixture(params=["host", "fresh", "executable"])
+def engine(request, launcher):
+    """Return each kind of engine; after the test none of its processes may be left."""
+    spec = launcher if request.param == "executable" else None
+    before = descendants()
+    with open_engine(spec, can_fork=request.param != "fresh") as opened:
+        yield opened
+    assert descendants() <= before
+
+
+@pytest.fixture
+def host():
+    before = descendants()
+    with open_engine(can_fork=True) as opened:
+        yield opened
+    assert descendants() <= before
+
+
+def host_process(engine: HostEngine) -> psutil.Process:
+    assert engine.version
+    (process,) = [child for child in psutil.Process().children() if "bemsweep.host" in " ".join(child.cmdline())]
+    return process
+
+
+def has_only_its_host(engine) -> bool:
+    return len(descendants()) == (1 if isinstance(engine, HostEngine) else 0)
+
+
+@pytest.fixture(scope="module")
+def direct(tmp_path_factory):
+    """Return the hourly temperatures of a direct run of the untouched model, which reports them itself."""
+    folder = tmp_path_factory.mktemp("direct")
+    run_energyplus(job().baseline, folder, "-D", weather=job().weather)
+    rows = query(
+        folder,
+        "SELECT KeyValue, Value FROM ReportData JOIN ReportDataDictionary USING (ReportDataDictionaryIndex)"
+        " WHERE Name = 'Zone Mean Air Temperature' AND ReportingFrequency = 'Hourly' ORDER BY ReportDataIndex",
+    )
+    return {key: [value for its_key, value in rows if its_key == key] for key in {key for key, _ in rows}}
+
+
+def test_values_are_those_of_a_direct_run_to_the_last_bit(engine, direct, tmp_path):
+    assert engine.version == VERSION
+    run = engine.run(job(), tmp_path, timeout_s=60)
+    assert judge(run) == ("succeeded", "")
+    got = {series.key.upper(): series.values.tolist() for series in run.series if series.output == "temperature"}
+    assert got == direct
+    assert [len(values) for values in got.values()] == [48] * 6
+    assert "Core_ZN" in {series.key for series in run.series}
+    assert run.memory_bytes > 50e6
+    assert 0 < run.engine_s < 60
+    assert run.design_day_dates == ("01-21", "07-21")
+    assert has_only_its_host(engine)
+
+
+def test_edit_changes_the_run_and_only_it(host, tmp_path):
+    values = []
+    for number, watts in enumerate([None, 100.0, None]):
+        edits = () if watts is None else (FieldEdit("Lights", "watts_per_floor_area", "set", watts),)
+        scratch = tmp_path / str(number)
+        scratch.mkdir()
+        run = host.run(job(edits=edits, outputs=(ELECTRICITY,)), scratch, timeout_s=60)
+        values.append(run.series[0].values.sum())
+    assert values[0] == values[2] < values[1]
+
+
+def test_overlapping_patterns_give_each_series_once(host, tmp_path):
+    patterns = [replace(TEMPERATURE, key=key, array=key) for key in ("core*", "*", "CORE_ZN")]
+    run = host.run(job(outputs=tuple(patterns)), tmp_path, timeout_s=60)
+    assert sorted((series.output, series.key.upper()) for series in run.series) == [
+        ("*", "ATTIC"),
+        *(("*", f"PERIMETER_ZN_{number}") for number in range(1, 5)),
+        ("core*", "CORE_ZN"),
+    ]
+
+
+def test_probe_lists_what_can_be_asked_for(host, tmp_path):
+    absent = Output("variable", "No Such Thing", "hourly", "x")
+    run = host.run(job(outputs=(TEMPERATURE, absent), calendar=None), tmp_path, timeout_s=60)
+    assert judge(run) == ("succeeded", "")
+    assert len(run.dictionary["variable"]) > 500
+    assert len(run.dictionary["meter"]) > 100
+    assert TEMPERATURE.name in run.dictionary["variable"]
+    assert ELECTRICITY.name in run.dictionary["meter"]
+    assert {series.output for series in run.series} == {"temperature"}
+
+
+def test_threads_share_one_host(host, tmp_path):
+    def one(number: int):
+        scratch = tmp_path / str(number)
+        scratch.mkdir()
+        run = host.run(calling(set_north, 10.0 * number, run_id=str(number)), scratch, timeout_s=120)
+        return judge(run)[0], run.model_sha256
+
+    def set_north(document, value):
+        document["Building"].first().north_axis = value
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(one, range(4)))
+    assert {status for status, _ in ends} == {"succeeded"}
+    assert len({sha256 for _, sha256 in ends}) == 4
+    assert has_only_its_host(host)
+
+
+def test_model_that_energyplus_rejects(engine, tmp_path):
+    def make_negative(document, value):
+        document["Lights"].first().data["watts_per_floor_area"] = value
+
+    run = engine.run(calling(make_negative, -5.0), tmp_path, timeout_s=60)
+    status, message = judge(run)
+    assert status == "failed"
+    assert "watts_per_floor_area" in message
+    assert has_only_its_host(engine)
+
+
+def die(document, value):
+    os.kill(os.getpid(), value)
+
+
+def leave(document, value):
+    subprocess.Popen(["sleep", "600"])
+    os._exit(value)
+
+
+def leave_behind(document, value):
+    subprocess.Popen(["sleep", "600"])
+
+
+def sleep_forever(document, value):
+    Path("asleep").touch()
+    while True:
+        signal.pause()
+
+
+def scream(document, value):
+    sys.stdout.write("to standard output\n")
+    os.write(1, b"\0" * 100)
+    os.write(0, b"x")
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "message"),
+    [(die, signal.SIGSEGV, "SIGSEGV"), (die, signal.SIGABRT, "SIGABRT"), (leave, 3, "exit code 3")],
+)
+def test_crash_costs_its_own_run_only(engine, tmp_path, function, value, message):
+    status, told = judge(engine.run(calling(function, int(value)), tmp_path, timeout_s=60))
+    assert status == "failed"
+    assert message in told
+    wait_until(lambda: has_only_its_host(engine))
+    again = tmp_path / "again"
+    again.mkdir()
+    assert judge(engine.run(job(), again, timeout_s=60)) == ("succeeded", "")
+
+
+def test_death_by_a_foreign_kill_is_the_machines_fault(host, tmp_path):
+    with pytest.raises(InfrastructureError, match="SIGKILL"):
+        judge(host.run(calling(die, int(signal.SIGKILL)), tmp_path, timeout_s=60))
+
+
+def test_what_a_run_leaves_behind_is_killed_with_it(engine, tmp_path):
+    run = engine.run(calling(leave_behind), tmp_path, timeout_s=60)
+    assert judge(run) == ("succeeded", "")
+    wait_until(lambda: has_only_its_host(engine))
+
+
+def test_prints_of_a_function_do_not_reach_the_protocol(engine, tmp_path):
+    run = engine.run(calling(scream), tmp_path, timeout_s=60)
+    assert run.stage in {"edit", "done"}
+    again = tmp_path / "again"
+    again.mkdir()
+    assert judge(engine.run(job(), again, timeout_s=60)) == ("succeeded", "")
+
+
+def test_sleeping_function_is_ended_by_the_clock(engine, tmp_path):
+    begin = time.monotonic()
+    run = engine.run(calling(sleep_forever), tmp_path, timeout_s=2.0)
+    assert judge(run)[0] == "timed_out"
+    assert run.stage == "edit"
+    assert 2.0 <= time.monotonic() - begin < 10
+    assert has_only_its_host(engine)
+
+
+def test_engine_is_ended_by_the_clock(engine, tmp_path):
+    assert engine.version
+    run = engine.run(job(run="annual", calendar=YEAR), tmp_path, timeout_s=2.0)
+    assert judge(run)[0] == "timed_out"
+    assert run.stage == "engine"
+    assert has_only_its_host(engine)
+
+
+def test_kill_ends_a_run_of_another_thread_quickly(engine, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(engine.run, calling(sleep_forever, run_id="victim"), tmp_path, timeout_s=600)
+        wait_until((tmp_path / "asleep").exists)
+        engine.kill("somebody else")
+        begin = time.monotonic()
+        engine.kill("victim")
+        run = future.result(timeout=10)
+    assert time.monotonic() - begin < 1.0
+    with pytest.raises(RunCancelledError):
+        judge(run)
+    assert has_only_its_host(engine)
+
+
+def test_close_cancels_what_runs(engine, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(engine.run, calling(sleep_forever), tmp_path, timeout_s=600)
+        wait_until((tmp_path / "asleep").exists)
+        engine.close()
+        assert not descendants()
+        assert future.result(timeout=10).is_cancelled
+    with pytest.raises(InfrastructureError, match="closed"):
+        engine.run(job(), tmp_path, timeout_s=60)
+
+
+def test_closing_twice_or_unused_is_nothing():
+    engine = open_engine()
+    engine.close()
+    engine.close()
+    assert not descendants()
+
+
+def test_death_of_the_host_is_the_machines_fault_and_the_next_run_has_a_new_one(host, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        folders = [tmp_path / name for name in "ab"]
+        for folder in folders:
+            folder.mkdir()
+        futures = [pool.submit(host.run, calling(sleep_forever), folder, timeout_s=600) for folder in folders]
+        for folder in folders:
+            wait_until((folder / "asleep").exists)
+        old = host_process(host)
+        old.kill()
+        for future in futures:
+            with pytest.raises(InfrastructureError, match="host has died"):
+                future.result(timeout=10)
+    wait_until(lambda: not descendants())
+    assert judge(host.run(job(), tmp_path, timeout_s=60)) == ("succeeded", "")
+    assert host_process(host).pid != old.pid
+
+
+def test_worker_killed_leaves_no_process(tmp_path):
+    script = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path\n"
+        "from engine_jobs import calling\n"
+        "from test_host_client import sleep_forever\n"
+        "from bemsweep.host_client import open_engine\n"
+        "open_engine(can_fork=sys.argv[1] == 'host').run(calling(sleep_forever), Path.cwd(), timeout_s=600)\n"
+    )
+    for kind in ("host", "fresh"):
+        scratch = tmp_path / kind
+        scratch.mkdir()
+        arguments = [sys.executable, "-c", script, kind, *sys.path]
+        with subprocess.Popen(arguments, cwd=scratch) as worker:
+            wait_until((scratch / "asleep").exists)
+            below = psutil.Process(worker.pid).children(recursive=True)
+            assert len(below) == (2 if kind == "host" else 1)
+            worker.kill()
+        wait_until(lambda below=below: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in below))
+
+
+def test_interrupt_of_the_waiting_thread_ends_its_run(host, tmp_path):
+    assert host.version
+    main = threading.main_thread().ident
+
+    def interrupt():
+        wait_until((tmp_path / "asleep").exists)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        host.run(calling(sleep_forever), tmp_path, timeout_s=600)
+    thread.join()
+    assert has_only_its_host(host)
+
+
+def test_host_starts_no_thread_and_imports_nothing_that_would(host, tmp_path):
+    def report(document, value):
+        import json
+        import sys
+        from pathlib import Path
+
+        Path("modules.json").write_text(json.dumps(sorted(sys.modules)))
+        Path("threads").write_text(str(len(list(Path("/proc/self/task").iterdir()))))
+
+    assert judge(host.run(calling(report), tmp_path, timeout_s=60))[0] == "succeeded"
+    modules = set(json.loads((tmp_path / "modules.json").read_text()))
+    assert not {"pyarrow", "zarr", "pandas", "dask", "distributed", "xarray"} & modules
+    assert "numpy" in modules
+    assert (tmp_path / "threads").read_text() == "1"
+    assert len(list(Path(f"/proc/{host_process(host).pid}/task").iterdir())) == 1
+    assert host_process(host).environ()["OPENBLAS_NUM_THREADS"] == "1"
+
+
+def test_changed_baseline_is_parsed_again(host, tmp_path):
+    model = tmp_path / "model.idf"
+    text = job().baseline.read_text()
+    seen = []
+    for number in range(2):
+        model.write_text(text + "!" * number)
+        scratch = tmp_path / str(number)
+        scratch.mkdir()
+        run = host.run(job(baseline=model, outputs=(ELECTRICITY,)), scratch, timeout_s=60)
+        seen.append(run.model_sha256)
+        text = text.replace("Ref Bldg Small Office New2004_v1.3_5.0", "Another Building")
+    assert seen[0] != seen[1]
+
+
+def test_broken_baseline_costs_its_own_runs_only(host, tmp_path):
+    broken = tmp_path / "broken.idf"
+    broken.write_text("this is no model")
+    status, message = judge(host.run(job(baseline=broken), tmp_path, timeout_s=60))
+    assert status == "failed"
+    assert "broken.idf" in message
+    with pytest.raises(InfrastructureError, match="missing"):
+        judge(host.run(job(baseline=tmp_path / "gone.idf"), tmp_path, timeout_s=60))
+    assert judge(host.run(job(), tmp_path, timeout_s=60)) == ("succeeded", "")
+
+
+def test_more_baselines_than_the_host_keeps(host, tmp_path):
+    text = job().baseline.read_text()
+    for number in range(6):
+        model = tmp_path / f"{number % 5}.idf"
+        model.write_text(text)
+        run = host.run(calling(leave, 3, baseline=model), tmp_path, timeout_s=60)
+        assert (run.stage, run.returncode) == ("edit", 3)
+
+
+def test_full_scratch_is_the_machines_fault_and_costs_its_own_run_only(engine, tmp_path):
+    def allow_little(document, value):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (value, value))
+
+    full = tmp_path / "full"
+    full.mkdir()
+    # Enough for the model, too little for what the engine writes.
+    names = ("Surface Inside Face Temperature", "Surface Outside Face Temperature")
+    outputs = tuple(Output("variable", name, "timestep", name) for name in names)
+    run = engine.run(calling(allow_little, 450_000, outputs=outputs), full, timeout_s=60)
+    assert run.stage in {"engine", "read"}
+    with pytest.raises(InfrastructureError, match=r"SQLite failed|without a word|SIGXFSZ|cannot be read"):
+        judge(run)
+    assert judge(engine.run(job(), tmp_path, timeout_s=60)) == ("succeeded", "")
+
+
+def test_function_that_cannot_be_sent_is_a_failed_edit(engine, tmp_path):
+    lock = threading.Lock()
+    status, message = judge(engine.run(calling(lambda document, value: lock.locked()), tmp_path, timeout_s=60))
+    assert status == "failed"
+    assert "cannot be sent" in message
+
+
+def test_engine_is_opened_not_pickled(host):
+    with pytest.raises(TypeError, match="open one in each process"):
+        pickle.dumps(host)
+
+
+@pytest.mark.parametrize("can_fork", [True, False])
+def test_build_that_is_no_energyplus(tmp_path, can_fork):
+    script = tmp_path / "energyplus"
+    script.write_text("#!/bin/sh\necho something else\n")
+    script.chmod(0o755)
+    with open_engine(script, can_fork=can_fork) as engine:
+        with pytest.raises(EngineNotFoundError, match="is not EnergyPlus"):
+            _ = engine.version
+        with pytest.raises(EngineNotFoundError, match="is not EnergyPlus"):
+            engine.run(job(), tmp_path, timeout_s=10)
+    assert not descendants()
+
+
+def test_engines_are_named_by_what_they_report(monkeypatch, launcher, tmp_path):
+    broken = tmp_path / "energyplus"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("ENERGYPLUS_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{launcher.parent}{os.pathsep}{os.environ['PATH']}")
+    assert find_engines() == {VERSION: build_at().path}
+    assert not descendants()
+
+
+def test_kind_of_engine_follows_the_system():
+    assert isinstance(open_engine(), HostEngine)
+    assert isinstance(open_engine(can_fork=False), FreshEngine)

@@ -1,0 +1,296 @@
+"""Packing: exact, streaming, in any order, and never silent about what it cannot place."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import multiprocessing
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from zarr.storage import LocalStore, WrapperStore
+
+from bemsweep import packing
+from bemsweep.cube import Cube
+from bemsweep.errors import ConflictError, StoreError
+from bemsweep.layout import TABLE_COLUMNS, Layout
+from bemsweep.packing import pack
+from bemsweep.record_file import to_bytes
+from bemsweep.records import Record
+from cube_study import (
+    DESIGN_DAYS,
+    TEN_DAYS,
+    electricity,
+    layout_of,
+    opener,
+    pack_rows,
+    record,
+    table,
+    temperature,
+    variant_id,
+)
+
+
+@pytest.fixture
+def url(tmp_path):
+    return str(tmp_path / "results.zarr")
+
+
+def cube_of(url, rows, calendar=TEN_DAYS):
+    cube = Cube.create(LocalStore(url), layout_of(calendar))
+    cube.resize(rows)
+    return cube
+
+
+def committed(cube, url, group="hourly"):
+    cube.commit(table(cube.rows), {})
+    return xr.open_zarr(url, group=group, chunks=None)
+
+
+def pack_elsewhere(url, first, stop):
+    return pack_rows(LocalStore(url), TEN_DAYS, range(first, stop)).unknown
+
+
+def test_blocks_are_packed_in_any_order_by_several_processes(url):
+    cube = cube_of(url, 600)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        jobs = [pool.submit(pack_elsewhere, url, *rows) for rows in ((512, 600), (0, 256), (256, 512))]
+        assert [job.result() for job in jobs] == [(), (), ()]
+    ds = committed(cube, url)
+    for row in (0, 255, 256, 511, 512, 599):
+        for zone, series in enumerate(temperature(TEN_DAYS, row)):
+            assert ds.temperature[row, zone].values.tobytes() == series.values.tobytes()
+    meter = committed(cube, url, "monthly").electricity.values
+    assert meter.tobytes() == np.stack([electricity(TEN_DAYS, row).values for row in range(600)]).tobytes()
+
+
+def test_keys_are_placed_by_label_whatever_their_order_and_case(url):
+    cube = cube_of(url, 2)
+    swapped = [dataclasses.replace(series, key=series.key.upper()) for series in temperature(TEN_DAYS, 1)[::-1]]
+    pack(LocalStore(url), 0, [opener(record(TEN_DAYS, 0)), opener(record(TEN_DAYS, 1, *swapped))])
+    found = committed(cube, url).temperature.sel(zone="South")[1].values
+    assert found.tobytes() == temperature(TEN_DAYS, 1)[0].values.tobytes()
+
+
+def test_facts_tell_what_became_of_finished_rows(url):
+    cube_of(url, 4)
+    failed = Record(variant_id(2), "failed", message="** Severe  ** no", severe_errors=2)
+    records = [None, opener(record(TEN_DAYS, 1)), opener(failed), None]
+    facts = pack(LocalStore(url), 0, records).facts
+    assert list(facts.columns) == ["row", *TABLE_COLUMNS]
+    assert facts["row"].tolist() == [1, 2]
+    assert facts["status"].tolist() == ["succeeded", "failed"]
+    assert facts["message"].tolist() == ["", "** Severe  ** no"]
+    assert facts["utc_offset"].tolist() == [-6.0, 0.0]
+    assert facts["timeout_s"].isna().tolist() == [False, True]
+    assert facts["memory_bytes"].tolist() == [2**33, 0]
+    assert pack(LocalStore(url), 0, [None] * 4).facts.dtypes.to_dict() == facts.dtypes.to_dict()
+    assert pd.api.types.is_integer_dtype(facts["warnings"])
+
+
+def test_series_without_a_place_are_told_and_nothing_is_written(url):
+    cube = cube_of(url, 20)
+    attic = [opener(record(TEN_DAYS, row, *temperature(TEN_DAYS, row, ("Attic",)))) for row in range(19)]
+    recording = Recording(LocalStore(url))
+    packed = pack(recording, 0, [opener(record(TEN_DAYS, 19)), *attic])
+    assert packed.unknown == tuple(variant_id(row) for row in range(16))
+    assert recording.written == []
+    cube.grow(cube.layout.grow(temperature(TEN_DAYS, 0, ("Attic",))))
+    assert pack(recording, 0, [opener(record(TEN_DAYS, 19)), *attic]).unknown == ()
+    assert (
+        committed(cube, url).temperature.sel(zone="Attic").isnull().all("time").values.tolist() == [True] + [False] * 19
+    )
+
+
+def test_unreadable_records_are_told_and_packed_as_missing(url):
+    cube = cube_of(url, 5)
+    data = to_bytes(record(TEN_DAYS, 1))
+    middle = bytearray(data)
+    middle[len(data) // 2] ^= 1
+    short = record(TEN_DAYS, 3, dataclasses.replace(electricity(TEN_DAYS, 3), values=np.zeros(3)))
+    records = [opener(record(TEN_DAYS, 0)), opener(data[:-9]), opener(bytes(middle)), opener(short), None]
+    packed = pack(LocalStore(url), 0, records)
+    assert packed.unreadable == (1, 2, 3)
+    assert packed.facts["row"].tolist() == [0]
+    missing = committed(cube, url).temperature.isnull().all(["zone", "time"])
+    assert missing.values.tolist() == [False, True, True, True, True]
+
+
+def test_a_record_of_other_design_days_is_unreadable(url):
+    cube_of(url, 1, DESIGN_DAYS)
+    other = dataclasses.replace(record(DESIGN_DAYS, 0), design_day_names=("a", "b", "c"))
+    assert pack(LocalStore(url), 0, [opener(other)]).unreadable == (0,)
+
+
+def test_a_conflicting_record_is_an_error(url):
+    cube_of(url, 1)
+    other = dataclasses.replace(electricity(TEN_DAYS, 0), units="W")
+    with pytest.raises(ConflictError, match=r"\[W\]"):
+        pack(LocalStore(url), 0, [opener(record(TEN_DAYS, 0, other))])
+
+
+def test_a_broken_connection_passes_unchanged(url):
+    cube_of(url, 1)
+
+    def broken():
+        raise ConnectionResetError("reset")
+
+    with pytest.raises(ConnectionResetError):
+        pack(LocalStore(url), 0, [broken])
+
+
+def test_a_cube_too_short_is_refused(url):
+    cube = cube_of(url, 256)
+    with pytest.raises(StoreError, match="resize the cube"):
+        pack_rows(LocalStore(url), TEN_DAYS, range(256, 260))
+    cube.resize(258)
+    with pytest.raises(StoreError, match=r"shape \(258, 2, 240\), the block needs \(260, 2, 240\)"):
+        pack_rows(LocalStore(url), TEN_DAYS, range(256, 260))
+
+
+@pytest.mark.parametrize(("first", "count"), [(1, 1), (0, 257), (0, 0)])
+def test_what_is_no_block_is_refused(url, first, count):
+    with pytest.raises(ValueError, match="no block"):
+        pack(LocalStore(url), first, [None] * count)
+
+
+def test_packing_again_replaces_what_was_there(url):
+    cube = cube_of(url, 2)
+    pack_rows(LocalStore(url), TEN_DAYS, range(2))
+    pack_rows(LocalStore(url), TEN_DAYS, range(2), missing={0})
+    found = committed(cube, url).temperature
+    assert found[0].isnull().all()
+    assert found[1, 0].values.tobytes() == temperature(TEN_DAYS, 1)[0].values.tobytes()
+
+
+@pytest.mark.parametrize(("buffer_bytes", "passes"), [(1, 4), (20_000, 3), (10**9, 1)])
+def test_the_result_does_not_depend_on_the_passes(url, monkeypatch, buffer_bytes, passes):
+    monkeypatch.setattr("bemsweep.layout.SHARD_BYTES", 256 * 240 * 8 * 4)
+    monkeypatch.setattr(packing, "_BUFFER_BYTES", buffer_bytes)
+    zones = [f"Z{number}" for number in range(11)]
+    series = temperature(TEN_DAYS, 0, zones)
+    cube = Cube.create(LocalStore(url), Layout(TEN_DAYS).grow([*series, electricity(TEN_DAYS, 0)]))
+    cube.resize(2)
+    opened = []
+
+    def open_record():
+        opened.append(1)
+        return io.BytesIO(to_bytes(record(TEN_DAYS, 0, *series, electricity(TEN_DAYS, 0))))
+
+    pack(LocalStore(url), 0, [open_record, None])
+    found = committed(cube, url).temperature
+    assert found[0].values.tobytes() == np.stack([one.values for one in series]).tobytes()
+    assert found[1].isnull().all()
+    assert len(opened) == 1 + passes
+
+
+@pytest.mark.parametrize("calendar", [TEN_DAYS, DESIGN_DAYS], ids=["weather", "design_day"])
+def test_time_cut_into_several_shards(url, monkeypatch, calendar):
+    monkeypatch.setattr("bemsweep.layout.SHARD_BYTES", 256 * 8 * 20)
+    monkeypatch.setattr("bemsweep.layout.CHUNK_BYTES", 8 * 20)
+    cube = cube_of(url, 2, calendar)
+    pack_rows(LocalStore(url), calendar, range(2))
+    found = committed(cube, url).temperature
+    assert found.encoding["shards"][-1] <= 20
+    values = np.stack([[one.values for one in temperature(calendar, row)] for row in range(2)])
+    assert found.values.tobytes() == values.tobytes()
+
+
+def test_each_shard_is_written_once_and_whole(url):
+    cube_of(url, 300)
+    recording = Recording(LocalStore(url))
+    pack_rows(recording, TEN_DAYS, range(256))
+    pack_rows(recording, TEN_DAYS, range(256, 300))
+    arrays = ("hourly/temperature/c/{}/0/0", "monthly/electricity/c/{}/0")
+    assert sorted(recording.written) == sorted(name.format(block) for name in arrays for block in range(2))
+
+
+class Recording(WrapperStore):
+    """Notes every key that is written."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.written = []
+
+    async def set(self, key, value, **options):
+        self.written.append(key)
+        await super().set(key, value, **options)
+
+
+PACK_A_LARGE_BLOCK = """
+import datetime as dt, io, resource, sys
+import numpy as np
+from zarr.storage import LocalStore
+from bemsweep.cube import Cube
+from bemsweep.layout import Layout
+from bemsweep.packing import pack
+from bemsweep.periods import Calendar, Period
+from bemsweep.record_file import to_bytes
+from bemsweep.records import Record, Series
+
+calendar = Calendar(periods=(Period("year", dt.date(2017, 1, 1), dt.date(2017, 12, 31)),))
+days = np.repeat(np.arange(365.0), 24)
+series = tuple(
+    Series("temperature", "hourly", f"ZONE {n}", "zone", "Zone Mean Air Temperature", "C", "mean", days + n)
+    for n in range(119)
+)
+data = to_bytes(Record("0" * 64, "succeeded", series=series))
+store = LocalStore(sys.argv[1])
+cube = Cube.create(store, Layout(calendar).grow(series))
+cube.resize(256)
+packed = pack(store, 0, [lambda: io.BytesIO(data)] * 256)
+facts = packed.facts.drop(columns="row")
+cube.commit(facts, {})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+OPEN_ONE_SERIES = """
+import sys, time
+import numpy as np, xarray as xr
+times = []
+for row in (0, 100, 255):
+    begin = time.perf_counter()
+    values = xr.open_zarr(sys.argv[1], group="hourly", chunks=None).temperature[row, row % 119].values
+    times.append(time.perf_counter() - begin)
+    assert np.array_equal(values, np.repeat(np.arange(365.0), 24) + row % 119)
+print(min(times))
+"""
+
+
+@pytest.mark.heavy
+def test_a_year_of_119_zones_packs_in_a_gigabyte_and_opens_at_once(url):
+    def run(code):
+        command = [sys.executable, "-W", "error", "-c", code, url]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
+    assert run(PACK_A_LARGE_BLOCK) < 1e9
+    assert run(OPEN_ONE_SERIES) < 0.050
+
+
+def test_records_are_closed(url):
+    cube_of(url, 1)
+    files = []
+
+    def open_record():
+        files.append(io.BytesIO(to_bytes(record(TEN_DAYS, 0))))
+        return files[-1]
+
+    pack(LocalStore(url), 0, [open_record])
+    assert files
+    assert all(file.closed for file in files)
+
+
+def test_a_file_on_disk_will_do(url, tmp_path):
+    cube = cube_of(url, 1)
+    path = tmp_path / "record"
+    path.write_bytes(to_bytes(record(TEN_DAYS, 0)))
+    pack(LocalStore(url), 0, [partial(path.open, "rb")])
+    assert committed(cube, url).temperature.notnull().all()
