@@ -151,3 +151,19 @@ def test_what_passes_can_be_applied(office):
     assert edit_problems(document, edits) == []
     apply_edits(document, edits, {})
     assert {obj.data[DENSITY] for obj in document["Lights"]} == {4.0}
+
+
+def test_an_object_without_a_name_is_known_by_what_it_belongs_to(office):
+    (problem,) = edit_problems(office, [edit("Sizing:Zone", "cooling_design_air_flow_rate", value=1)])
+    assert "of Sizing:Zone 'Core_ZN' and" in problem
+
+
+@pytest.mark.parametrize("name", ["small_office", "hospital"])
+def test_what_stands_in_a_model_that_runs_is_never_refused_for_its_value(name):
+    document = read_model(Path(ref_models[name]))
+    told = set()
+    for obj in document.all_objects:
+        for field, value in obj.data.items():
+            if obj.obj_type != "Version" and not isinstance(value, list) and value != "":
+                told.update(edit_problems(document, [edit(obj.obj_type, field, value=value, name=obj.name or "*")]))
+    assert [problem for problem in told if "would change nothing" not in problem] == []

@@ -47,7 +47,7 @@ def model():
         ("Lights Electricity Rate", "TASK LIGHTS", "Task Lights", "other"),
         ("Lights Electricity Rate", "CORE_ZN TASK LIGHTS", "Core_ZN Task Lights", "other"),
         ("HVAC System Solver Iteration Count", "SIMHVAC", "SIMHVAC", "other"),
-        ("Site Outdoor Air Drybulb Temperature", "Environment", "Environment", ""),
+        ("Site Outdoor Air Drybulb Temperature", "Environment", "", ""),
     ],
 )
 def test_spelling_and_kind(model, variable, key, label, kind):

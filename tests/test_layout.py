@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bemsweep.errors import ConflictError, StudyError
@@ -154,6 +154,7 @@ MANY_SERIES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(MANY_SERIES, MANY_SERIES)
 def test_growth_gives_everything_a_place_and_moves_nothing(first, second):
     layout = EMPTY.grow(first).grow_parameters([Parameter("p", "text")])
@@ -187,6 +188,7 @@ def test_chunks(time, keys, itemsize, shard, inner):
     assert chunks(time, keys, itemsize=itemsize) == (shard, inner)
 
 
+@settings(deadline=None)
 @given(
     time=st.tuples(st.integers(1, 600_000)) | st.tuples(st.integers(1, 100), st.integers(1, 1440)),
     keys=st.none() | st.integers(0, 3000),

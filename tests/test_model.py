@@ -308,7 +308,7 @@ def test_what_is_simulated(office, run, weather, sizing):
     assert control["do_zone_sizing_calculation"] == "YES"
 
 
-def test_preparing_takes_little_and_can_be_written(tmp_path):
+def test_every_bundled_model_can_be_prepared_for_a_year(tmp_path):
     for path in BUNDLED:
         document = read_model(path)
         prepare_run(document, "annual", [TEMPERATURE, ELECTRICITY])

@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import xarray as xr
 from zarr.storage import LocalStore, WrapperStore
@@ -120,6 +121,21 @@ def test_unreadable_records_are_told_and_packed_as_missing(url):
     assert packed.facts["row"].tolist() == [0]
     missing = committed(cube, url).temperature.isnull().all(["zone", "time"])
     assert missing.values.tolist() == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize(("broken", "buffer_bytes"), [(2, 10**9), (0, 1)], ids=["same pass", "earlier pass"])
+def test_nothing_is_left_of_a_record_that_breaks_half_way(url, monkeypatch, broken, buffer_bytes):
+    monkeypatch.setattr("bemsweep.record_file._ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr(packing, "_BUFFER_BYTES", buffer_bytes)
+    cube = cube_of(url, 1)
+    data = bytearray(to_bytes(record(TEN_DAYS, 0)))
+    column = pq.read_metadata(io.BytesIO(data)).row_group(broken).column(7)
+    data[column.data_page_offset + column.total_compressed_size - 5] ^= 1
+    packed = pack(LocalStore(url), 0, [opener(bytes(data))])
+    assert packed.unreadable == (0,)
+    assert packed.facts.empty
+    assert committed(cube, url).temperature.isnull().all()
+    assert committed(cube, url, "monthly").electricity.isnull().all()
 
 
 def test_a_record_of_other_design_days_is_unreadable(url):

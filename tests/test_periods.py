@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bemsweep.outputs import FREQUENCIES
@@ -100,6 +100,7 @@ def test_an_axis_cannot_be_changed_by_one_of_its_users():
     is_leap=st.booleans(),
     steps=st.sampled_from([1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60]),
 )
+@settings(deadline=None, max_examples=50)
 def test_every_frequency_covers_the_same_minutes(begin, days, is_leap, steps):
     end = begin + dt.timedelta(days=days)
     calendar = Calendar(periods=(Period("p", begin, end),), steps_per_hour=steps, is_leap=is_leap)

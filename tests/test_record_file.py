@@ -163,16 +163,19 @@ def test_a_cut_record_is_refused(length):
         from_bytes(SMALL_BYTES[:length])
 
 
-@given(st.integers(0, len(SMALL_BYTES) - 1), st.integers(1, 255))
-@settings(max_examples=400, deadline=None)
-def test_an_altered_byte_never_alters_the_record(position, mask):
-    data = bytearray(SMALL_BYTES)
-    data[position] ^= mask
-    try:
-        found = from_bytes(bytes(data))
-    except RecordError:
-        return
-    assert is_same(found, SMALL)
+@pytest.mark.parametrize("mask", [1, 64])
+def test_no_altered_byte_alters_the_record(monkeypatch, mask):
+    monkeypatch.setattr(record_file, "_ROW_GROUP_BYTES", 400)
+    whole = to_bytes(SMALL)
+    refused = 0
+    for position in range(len(whole)):
+        data = bytearray(whole)
+        data[position] ^= mask
+        try:
+            assert is_same(from_bytes(bytes(data)), SMALL)
+        except RecordError:
+            refused += 1
+    assert refused > 0.7 * len(whole)
 
 
 def test_an_altered_value_is_refused():

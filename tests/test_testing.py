@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -116,6 +118,20 @@ def test_counter_is_shared_by_copies(tmp_path):
     run(engine, job())
     assert judge(run(copy, job()))[0] == "failed"
     assert engine.starts == copy.starts == 2
+
+
+def test_numbers_are_given_once_across_processes(tmp_path):
+    script = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path\n"
+        "from test_testing import FakeEngine, job, run\n"
+        "engine = FakeEngine(counter=Path(sys.argv[1]), faults={n: 'fail' for n in range(1, 121, 2)})\n"
+        "print(sum(run(engine, job()).returncode for _ in range(40)))\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "starts"), *sys.path]
+    others = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert sum(int(other.communicate()[0]) for other in others) == 60
+    assert FakeEngine(counter=tmp_path / "starts").starts == 120
 
 
 def test_durations_put_ends_out_of_order():

@@ -135,7 +135,7 @@ class Cube:
         ------------
         Writes metadata only. Readers see the old length until the next commit.
         """
-        self._write_structure(rows=max(rows, self.rows))
+        self._write_structure(rows=rows)
 
     def commit(self, table: pd.DataFrame, blocks: Mapping[int, str]) -> None:
         """Show readers the variant table and all blocks packed so far.

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ __all__ = ["LABELS", "Points", "design_points"]
 
 LABELS = ("baseline", "weather")
 """Columns that every study has before its parameters: which model, which climate."""
+
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,15 @@ def design_points(study: Study, labels: Mapping[str, Sequence[str]], *, most: in
         The table or a condition is wrong, the design is empty, or it has more than `most` points.
     """
     names = (*LABELS, *study.parameters)
-    columns, count, points = _grid(study, labels) if study.design == "grid" else _table(study, labels)
-    if most is not None and count > most:
-        told = f"the design has {count:,} variants: pass --yes (yes=True in Python) if more than {most:,} are meant"
-        raise StudyError([study.problem(told, "design")])
-    conditions = []
     problems: list[Problem] = []
-    for number, text in enumerate(study.exclude):
-        try:
-            conditions.append(compile_condition(text, names))
-        except ValueError as error:
-            problems.append(study.problem(str(error), "exclude", number))
+    conditions = [*_conditions(study, names, problems)]
+    try:
+        columns, count, points = _grid(study, labels) if study.design == "grid" else _table(study, labels)
+    except StudyError as error:
+        raise StudyError([*error.problems, *problems]) from None
+    if most is not None and count > most:
+        told = f"the design has {count:,} points: pass --yes (yes=True in Python) if more than {most:,} are meant"
+        problems.append(study.problem(told, "design"))
     if problems:
         raise StudyError(problems)
     order = [columns.index(name) for name in names]
@@ -73,11 +75,22 @@ def design_points(study: Study, labels: Mapping[str, Sequence[str]], *, most: in
         wanted = (row for row in wanted if not any(is_met(dict(zip(names, row, strict=True))) for is_met in conditions))
     rows = dict.fromkeys(wanted)
     if not rows:
-        raise StudyError([study.problem("the design is empty: no point is left", "design")])
+        left = "no point is left by `exclude`" if count else "it has no point"
+        raise StudyError([study.problem(f"the design is empty: {left}", "design")])
     if study.reference:
         blank = (None,) * len(study.parameters)
         rows = dict.fromkeys([*((*pair, *blank) for pair in itertools.product(*(labels[n] for n in LABELS))), *rows])
     return Points(names, tuple(rows))
+
+
+def _conditions(
+    study: Study, names: tuple[str, ...], problems: list[Problem]
+) -> Iterator[Callable[[Mapping[str, Any]], bool]]:
+    for number, text in enumerate(study.exclude):
+        try:
+            yield compile_condition(text, names)
+        except ValueError as error:
+            problems.append(study.problem(str(error), "exclude", number))
 
 
 _Columns = tuple[tuple[str, ...], int, Iterator[tuple[Value, ...]]]
@@ -93,8 +106,10 @@ def _table(study: Study, labels: Mapping[str, Sequence[str]]) -> _Columns:
     """Return the listed points, each for every baseline and weather that the table does not choose itself."""
     names, rows = _read_table(study)
     known = (*LABELS, *study.parameters)
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
     problems = [study.problem(f"column {name!r} is no parameter{nearest(name, known)}", "design") for name in unknown]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    problems += [study.problem(f"the table has two columns {name!r}", "design") for name in repeated]
     missing = [name for name in study.parameters if name not in names]
     problems += [study.problem(f"the table has no column for parameter {name!r}", "design") for name in missing]
     for label in LABELS:
@@ -104,6 +119,8 @@ def _table(study: Study, labels: Mapping[str, Sequence[str]]) -> _Columns:
                 study.problem(f"the table names a {label} {value!r}{nearest(str(value), labels[label])}", "design")
                 for value in sorted(column - set(labels[label]), key=str)
             ]
+    for position, name in enumerate(names):
+        problems += [study.problem(text, "design") for text in _column_problems(name, [row[position] for row in rows])]
     if problems:
         raise StudyError(problems)
     chosen = [label for label in LABELS if label not in names]
@@ -112,16 +129,31 @@ def _table(study: Study, labels: Mapping[str, Sequence[str]]) -> _Columns:
     return (*chosen, *names), len(others) * len(rows), points
 
 
+def _column_problems(name: str, values: Sequence[Value]) -> Iterator[str]:
+    kinds = {type(value) for value in values}
+    if bool in kinds and kinds & {int, float}:
+        yield f"column {name!r} of the table mixes numbers with true and false, which count as 1 and 0"
+    infinite = [row for row, value in enumerate(values, 1) if isinstance(value, float) and math.isinf(value)]
+    if infinite:
+        yield f"column {name!r} of the table holds {values[infinite[0] - 1]} in row {infinite[0]}"
+
+
 def _read_table(study: Study) -> tuple[list[str], list[tuple[Value, ...]]]:
     assert study.design != "grid"  # noqa: S101 - narrows the type
     table = study.design.table
     if isinstance(table, pd.DataFrame):
-        frame = table.astype(object)
-        rows = [tuple(_plain(value) for value in row) for row in frame.itertuples(index=False, name=None)]
-        return [str(name) for name in frame.columns], rows
-    if isinstance(table, dict):
-        return list(table), [tuple(_plain(value) for value in row) for row in zip(*table.values(), strict=True)]
-    return _read_csv(study, study.folder / table)
+        names = [str(name) for name in table.columns]
+        columns = [_labels_or_values(name, table.iloc[:, position]) for position, name in enumerate(names)]
+    elif isinstance(table, dict):
+        names, columns = list(table), [_labels_or_values(name, column) for name, column in table.items()]
+    else:
+        return _read_csv(study, study.folder / Path(table).expanduser())
+    return names, list(zip(*columns, strict=True))
+
+
+def _labels_or_values(name: str, column: Iterable[Any]) -> list[Value]:
+    values = [_plain(value) for value in column]
+    return [value if value is None else str(value) for value in values] if name in LABELS else values
 
 
 def _plain(value: Any) -> Value:
@@ -147,14 +179,10 @@ def _read_csv(study: Study, path: Path) -> tuple[list[str], list[tuple[Value, ..
         for line, cells in lines[1:]
         if len(cells) != len(names)
     ]
-    problems += [
-        study.problem(f"{path}: column {name!r} stands there twice", "design", "table")
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
     if problems:
         raise StudyError(problems)
     columns = [
-        [cell.strip() for cell in column] if name in LABELS else _read_column(column)
+        [cell.strip() or None for cell in column] if name in LABELS else _read_column(column)
         for name, column in zip(names, zip(*(cells for _, cells in lines[1:]), strict=True), strict=False)
     ]
     return names, list(zip(*columns, strict=True))
@@ -171,10 +199,6 @@ def _read_column(cells: Sequence[str]) -> list[Value]:
 
 
 def _number(text: str) -> int | float:
-    try:
-        return int(text)
-    except ValueError:
-        number = float(text)
-    if not math.isfinite(number):
+    if not _NUMBER.fullmatch(text):  # Python would also take "1_000", "nan" and other alphabets' digits
         raise ValueError(text)
-    return number
+    return float(text) if set(text) & set(".eE") else int(text)

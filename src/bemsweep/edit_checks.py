@@ -330,7 +330,9 @@ def _method_problems(
 
 def _named(objects: Sequence[IDFObject]) -> str:
     first = objects[0]
-    name = f"{first.obj_type} {first.name!r}" if first.name else first.obj_type
+    # An object without a name is known by what it belongs to, the first of its fields.
+    label = first.name or next((value for value in first.data.values() if isinstance(value, str) and value), "")
+    name = f"{first.obj_type} {label!r}" if label else first.obj_type
     rest = len(objects) - 1
     return f"{name} and {rest} more" if rest else name
 

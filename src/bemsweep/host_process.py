@@ -51,7 +51,8 @@ class HostProcess:
     def send(self, message: object) -> None:
         """Send a message, unless the process has ended."""
         with suppress(OSError):  # who waits for the answer learns of a dead child there
-            send(self._stdin.fileno(), message)
+            if not self._stdin.closed:
+                send(self._stdin.fileno(), message)
 
     def receive(self) -> tuple[Any, ...]:
         """Wait for a message.

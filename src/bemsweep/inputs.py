@@ -5,12 +5,13 @@ Turns what a person wrote - a path, a glob, a URL, ``bundled:…`` - into local 
 
 from __future__ import annotations
 
+import datetime as dt
 import glob
 import hashlib
-import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 import fsspec
 import numpy as np
@@ -109,13 +110,27 @@ def read_weather(path: Path) -> WeatherFacts:
 
 
 def _check_hours(file: WeatherFile) -> None:
+    """Refuse rows that are not the hours of the declared period one after the other; years may differ."""
     per_hour = file.data_period.records_per_hour
-    found = np.asarray(file.hours.hour)
-    expected = np.repeat(np.tile(np.arange(1, 25), len(found) // (24 * per_hour)), per_hour)
-    wrong = np.flatnonzero(found != expected)
-    if len(wrong):
-        row = int(wrong[0])
-        raise ValueError(f"row {row + 1} is hour {found[row]:g}, hour {expected[row]} is missing")
+    month, day = (int(part) for part in file.data_period.start_date.split("/")[:2])
+    year = 2004 if file.holidays.leap_year_observed else 2001
+    first = np.datetime64(dt.datetime(year, month, day), "h")  # noqa: DTZ001 - local standard time
+    expected = first + np.arange(len(file.hours.hour)) // per_hour
+    days = expected.astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    columns = {
+        "month": months.astype(int) % 12 + 1,
+        "day": (days - months).astype(int) + 1,
+        "hour": (expected - days).astype(int) + 1,
+    }
+    wrong = np.any([np.asarray(getattr(file.hours, name)) != column for name, column in columns.items()], axis=0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        told, due = (
+            " ".join(f"{name} {values[name][row]:.0f}" for name in columns)
+            for values in ({name: getattr(file.hours, name) for name in columns}, columns)
+        )
+        raise ValueError(f"row {row + 1} of its hourly table is {told}, which should be {due}")
 
 
 def _resolve(study: Study, part: str, specs: Mapping[str, str]) -> dict[str, Input]:
@@ -137,27 +152,32 @@ def _resolve(study: Study, part: str, specs: Mapping[str, str]) -> dict[str, Inp
 def _find(folder: Path, label: str, spec: str) -> Iterator[tuple[str, Path]]:
     if spec.startswith("bundled:"):
         yield label, _find_bundled(spec.removeprefix("bundled:"))
-    elif "://" in spec:
+        return
+    if "://" in spec and not spec.startswith("file://"):
         yield label, _download(spec)
-    elif glob.has_magic(spec):
-        paths = sorted(Path(path) for path in glob.glob(str(folder / spec), recursive=True))  # noqa: PTH207 - has a folder
-        if not paths:
-            raise FileNotFoundError("no file matches")
-        yield from ((path.stem, path) for path in paths)
-    else:
-        path = (folder / Path(spec).expanduser()).resolve()
-        if not path.is_file():
-            near = nearest(path.name, [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else [])
-            raise FileNotFoundError(f"no such file{near}: looked for {path}")
+        return
+    path = (folder / Path(spec.removeprefix("file://")).expanduser()).resolve()
+    if path.is_file():
         yield label, path
+    elif glob.has_magic(spec):
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207 - has a folder
+        files = [file for file in found if file.is_file()]
+        if not files:
+            raise FileNotFoundError(f"no file matches {path}")
+        yield from ((file.stem, file) for file in files)
+    elif path.exists():
+        raise IsADirectoryError(f"{path} is no file; for all files of a folder give a pattern such as {spec}/*")
+    else:
+        near = nearest(path.name, [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else [])
+        raise FileNotFoundError(f"no such file{near}: looked for {path}")
 
 
 def _find_bundled(name: str) -> Path:
     """Return a model (``ref/small_office``) or weather file of the engine's wheel."""
-    if importlib.util.find_spec("pyenergyplus.dataset") is None:
-        raise FileNotFoundError("no bundled files: pip install pyenergyplus-lbnl")
-    from pyenergyplus import dataset  # noqa: PLC0415 - absent where an installed EnergyPlus is used
-
+    try:
+        from pyenergyplus import dataset  # noqa: PLC0415 - absent where an installed EnergyPlus is used
+    except ImportError:
+        raise FileNotFoundError("no bundled files: pip install pyenergyplus-lbnl") from None
     files: dict[str, str] = {
         **{f"ref/{key}": value for key, value in dataset.ref_models.items()},
         **{f"ashrae/{key}": value for key, value in dataset.ashrae_models.items()},
@@ -172,7 +192,8 @@ def _download(url: str) -> Path:
     """Return a local copy of a remote file, named by its content."""
     with fsspec.open(url, "rb") as file:
         data: bytes = file.read()
-    path = cache_folder() / "downloads" / hashlib.sha256(data).hexdigest() / url.rstrip("/").rsplit("/", 1)[-1]
+    name = PurePosixPath(urlsplit(url).path).name  # without ?query: the suffix tells the format
+    path = cache_folder() / "downloads" / hashlib.sha256(data).hexdigest() / name
     if not path.exists():
         replace_file(path, data)
     return path

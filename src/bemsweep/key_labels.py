@@ -44,7 +44,7 @@ class KeyLabels:
         self._texts: dict[str, str] | None = None
 
     def __call__(self, variable: str, key: str) -> tuple[str, KeyKind]:
-        """Return the key in the model's spelling, and what it names.
+        """Return the key in the model's spelling, and what it names; both empty for the environment itself.
 
         Parameters
         ----------
@@ -53,9 +53,9 @@ class KeyLabels:
         key
             The key as the engine reports it.
         """
-        found = _upper(key)
+        found = key.upper()
         if found == "ENVIRONMENT":
-            return key, ""
+            return "", ""
         kind = self._kind(variable, found)
         names = {"zone": self._zones, "space": self._spaces, "surface": self._surfaces, "schedule": self._schedules}
         spelled = names.get(kind, {}).get(found)
@@ -81,11 +81,11 @@ class KeyLabels:
         return key.endswith("-REMAINDER") and key.removesuffix("-REMAINDER") in self._zones
 
     def _names(self, object_types: Iterable[str]) -> dict[str, str]:
-        return {_upper(obj.name): obj.name for name in object_types for obj in self._document[name]}
+        return {obj.name.upper(): obj.name for name in object_types for obj in self._document[name]}
 
     def _find_object(self, key: str) -> str | None:
         if self._objects is None:
-            self._objects = {_upper(obj.name): obj.name for obj in self._document.all_objects}
+            self._objects = {obj.name.upper(): obj.name for obj in self._document.all_objects}
         return self._objects.get(key)
 
     def _find_text(self, key: str) -> str | None:
@@ -93,7 +93,7 @@ class KeyLabels:
             self._texts = {}
             for obj in self._document.all_objects:
                 for text in texts_of(obj):
-                    self._texts.setdefault(_upper(text), text)
+                    self._texts.setdefault(text.upper(), text)
         return self._texts.get(key)
 
     def _join(self, key: str) -> str | None:
@@ -106,11 +106,3 @@ class KeyLabels:
             if zone and rest:
                 return f"{zone} {rest}"
         return None
-
-
-_CAPITALS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-
-def _upper(text: str) -> str:
-    """Return `text` in capitals as EnergyPlus writes them: only the letters a to z change."""
-    return text.upper() if text.isascii() else text.translate(_CAPITALS)

@@ -55,4 +55,5 @@ class Output:
 
     def is_wanted(self, key: str) -> bool:
         """Return True if `key` matches the pattern, without regard to case."""
-        return fnmatch.fnmatchcase(key.upper(), self.key.upper())
+        # Only * and ? are wild: a zone may well be called "Zone [1]".
+        return fnmatch.fnmatchcase(key.upper(), self.key.upper().replace("[", "[[]"))

@@ -8,48 +8,110 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Self
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
+    PlainValidator,
     StrictStr,
     Tag,
+    ValidationError,
     field_serializer,
     field_validator,
     model_validator,
 )
-from pydantic import Field as Setting
 
 from bemsweep.edits import CallEdit, FieldEdit, Operation, Scalar
+from bemsweep.errors import StudyError
+from bemsweep.studyfile import shown, study_problems
 
-__all__ = ["Call", "Field", "Parameter", "Part", "Value"]
+__all__ = ["Call", "Field", "Parameter", "Part", "Value", "called_by_people", "read_level"]
 
-Value = StrictBool | StrictInt | StrictFloat | StrictStr | None
+Value = bool | int | float | str | None
 """A parameter's value for one variant; None is "as in the baseline"."""
 
 
+_Init = TypeVar("_Init", bound=Callable[..., None])
+
+
+def called_by_people(init: _Init) -> _Init:
+    """Mark an ``__init__`` as one that pydantic passes by when it makes the parts of a study file.
+
+    There pydantic collects what is wrong itself; a part made in Python raises it as `StudyError` at once.
+    """
+    init.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+    return init
+
+
 class Part(BaseModel):
-    """Base of a study's parts: frozen, and no unknown key passes."""
+    """Base of a study's parts: frozen, and no unknown key passes.
+
+    Raises
+    ------
+    StudyError
+        Anything is wrong with the part; all of it is told at once.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
 
+    @called_by_people
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise StudyError(study_problems(error, settings, {}, parts={"": type(self)})) from None
 
-def _check_levels(levels: Sequence[Value]) -> Sequence[Value]:
-    for number, level in enumerate(levels):
-        if isinstance(level, float) and not math.isfinite(level):
-            raise ValueError(f"{level} is not a number to set")
-        if any(level == other and type(level) is type(other) for other in levels[:number]):
-            raise ValueError(f"{level!r} is given twice")
+
+def read_level(level: Any) -> Value:
+    """Return a level as Python's own value.
+
+    Parameters
+    ----------
+    level
+        A number, a text, a truth value, None, or numpy's kind of one of them.
+
+    Raises
+    ------
+    ValueError
+        It is none of these, or a number that is not finite.
+    """
+    plain = level.item() if hasattr(level, "item") else level
+    if isinstance(plain, float) and not math.isfinite(plain):
+        raise ValueError(f"{plain} is no number to work with; null means as in the baseline")
+    if plain is None or isinstance(plain, (bool, int, float, str)):
+        return plain
+    raise ValueError(f"{shown(plain)} is no number, text, true, false or null")
+
+
+def _read_number(level: Any) -> Value:
+    number = read_level(level)
+    if isinstance(number, (bool, str)):
+        raise ValueError(f"{number!r} is not a number to calculate with")
+    return number
+
+
+def _read_wanted(level: Any) -> Value:
+    value = read_level(level)
+    if value is None:
+        raise ValueError("null is no value to look for")
+    return value
+
+
+def _check_levels(levels: tuple[Value, ...]) -> tuple[Value, ...]:
+    if not levels:
+        raise ValueError("there is no level")
+    repeated = [repr(level) for number, level in enumerate(levels) if level in levels[:number]]  # also 6 and 6.0
+    if repeated:
+        raise ValueError(f"given twice: {', '.join(dict.fromkeys(repeated))}")
     return levels
 
 
-Levels = Annotated[tuple[Value, ...], Setting(min_length=1)]
+Levels = Annotated[tuple[Annotated[Value, PlainValidator(read_level)], ...], AfterValidator(_check_levels)]
+Numbers = Annotated[tuple[Annotated[Value, PlainValidator(_read_number)], ...], AfterValidator(_check_levels)]
 
 
 class Field(Part):
@@ -77,17 +139,18 @@ class Field(Part):
     """Field name."""
     name: StrictStr = "*"
     """Pattern of object names."""
-    where: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
+    where: dict[str, Annotated[Scalar, PlainValidator(_read_wanted)]] = {}
     """Further fields and their values (or patterns) that an object must have."""
     values: Levels | None = None
     """Values to set, in the field's own unit; None for "as in the baseline"."""
-    multiply: Levels | None = None
+    multiply: Numbers | None = None
     """Factors."""
-    add: Levels | None = None
+    add: Numbers | None = None
     """Summands, in the field's own unit."""
     operation: Operation = "set"
     """What a table's values mean."""
 
+    @called_by_people
     def __init__(self, object: str | None = None, field: str | None = None, /, **settings: Any) -> None:
         positional = {"object": object, "field": field}
         super().__init__(**{name: value for name, value in positional.items() if value is not None}, **settings)
@@ -99,23 +162,12 @@ class Field(Part):
             listed = [name for name in ("values", "multiply", "add") if data.get(name) is not None]
             if len(listed) > 1:
                 raise ValueError(f"give one of values, multiply and add, not {' and '.join(listed)}")
-            if listed and "operation" in data:
-                raise ValueError(f"operation is for tables; {listed[0]} says it already")
             if listed:
-                data = {**data, "operation": "set" if listed[0] == "values" else listed[0]}
+                operation = "set" if listed[0] == "values" else listed[0]
+                if data.get("operation", operation) != operation:
+                    raise ValueError(f"{listed[0]} and operation: {data['operation']} contradict each other")
+                data = {**data, "operation": operation}
         return data
-
-    @field_validator("values", "multiply", "add")
-    @classmethod
-    def _read_levels(cls, levels: Sequence[Value] | None) -> Sequence[Value] | None:
-        return levels if levels is None else _check_levels(levels)
-
-    @model_validator(mode="after")
-    def _numbers_for_arithmetic(self) -> Self:
-        for level in (*(self.multiply or ()), *(self.add or ())):
-            if isinstance(level, (str, bool)):
-                raise ValueError(f"{level!r} is not a number to {self.operation}")  # noqa: TRY004 - pydantic's way
-        return self
 
     @property
     def levels(self) -> tuple[Value, ...] | None:
@@ -128,8 +180,10 @@ class Field(Part):
         return FieldEdit(self.object, self.field, self.operation, value, self.name, where)
 
     def definition(self) -> dict[str, Any]:
-        """Return what makes two parameters of one name the same, without the levels."""
-        return self.model_dump(mode="json", exclude={"values", "multiply", "add"})
+        """Return what makes two parameters of one name the same, without the levels; case does not matter."""
+        spelled = self.model_dump(mode="json", exclude={"values", "multiply", "add"})
+        where = {_folded(name): value for name, value in self.where.items()}
+        return {**spelled, "object": self.object.casefold(), "field": _folded(self.field), "where": where}
 
 
 class Call(Part):
@@ -154,6 +208,7 @@ class Call(Part):
     version: StrictStr = ""
     """Version that the author declares."""
 
+    @called_by_people
     def __init__(self, call: str | Callable[[Any, Any], object] | None = None, /, **settings: Any) -> None:
         super().__init__(**({} if call is None else {"call": call}), **settings)
 
@@ -164,14 +219,10 @@ class Call(Part):
             if not re.fullmatch(r"[\w.]+:[\w.]+", call):
                 raise ValueError(f"{call!r} is not of the form 'module:function'")
             return call
-        if not callable(call):
-            raise ValueError(f"{call!r} is not a function")  # noqa: TRY004 - pydantic's way
+        # Two of one name cannot be told apart, and what a closure holds is in no source text.
+        if not inspect.isfunction(call) or call.__name__ == "<lambda>" or call.__closure__:
+            raise ValueError(f"{call!r} is no function made with `def` that gets all it needs as its arguments")
         return call
-
-    @field_validator("values")
-    @classmethod
-    def _read_levels(cls, levels: Sequence[Value] | None) -> Sequence[Value] | None:
-        return levels if levels is None else _check_levels(levels)
 
     @field_serializer("call")
     def _write_call(self, _call: Any) -> str:
@@ -221,6 +272,11 @@ class Call(Part):
     def definition(self) -> dict[str, Any]:
         """Return what makes two parameters of one name the same, without the levels."""
         return {"call": self.function_name}
+
+
+def _folded(field: str) -> str:
+    """Return one spelling for "Watts per Floor Area" and ``watts_per_floor_area``."""
+    return re.sub(r"\W+", "_", field).casefold()
 
 
 def _kind_of_parameter(data: Any) -> str | None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,8 @@ def probe_model(
     name = f"probes/{digest[:2]}/{digest}.json"
     kept = store.get(name)
     if kept is not None:
-        return _from_json(json.loads(kept))
+        with suppress(ValueError, KeyError, TypeError):  # what cannot be read is asked again
+            return _from_json(json.loads(kept))
     job = Job(
         run_id=f"probe-{digest[:16]}",
         baseline=baseline.path,

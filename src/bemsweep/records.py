@@ -1,7 +1,7 @@
 """What is known of one finished variant.
 
-Defines the record and its status. Its bytes are written and read here; where they are kept is the
-store's affair.
+Defines the record and its status. Imports nothing heavy, because the engine's host imports it; the bytes
+of a record are the affair of `bemsweep.record_file`.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ __all__ = ["DEFAULT_URL", "Store", "cache_folder", "replace_file"]
 
 DEFAULT_URL = "bemsweep-store"
 RECORD_SUFFIX = "parquet"
+TEMPORARY_SUFFIX = ".tmp"
 
 
 def cache_folder() -> Path:
@@ -48,22 +49,27 @@ class Store:
 
     def __init__(self, url: str | Path = DEFAULT_URL, storage_options: Mapping[str, Any] | None = None) -> None:
         text = str(url)
-        is_local = infer_storage_options(text)["protocol"] == "file"
-        self.url = str(Path(text.removeprefix("file://")).absolute()) if is_local else text.rstrip("/")
+        is_local = infer_storage_options(text)["protocol"] in ("file", "local")
+        path = Path(text.partition("://")[2] or text).expanduser().absolute()
+        self.url = str(path) if is_local else text if text.endswith("://") else text.rstrip("/")
         self.storage_options = dict(storage_options or {})
+        self._checked: set[Path] = set()
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "storage_options": self.storage_options}
+    def __reduce__(self) -> tuple[type[Store], tuple[str, dict[str, Any]]]:
+        return Store, (self.url, self.storage_options)  # an open filesystem stays where it is
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
         options = dict(self.storage_options)
         if infer_storage_options(self.url)["protocol"] in ("s3", "s3a"):
             options.setdefault("use_listings_cache", False)  # a cached listing hides what others wrote
-        fs, root = fsspec.core.url_to_fs(self.url, **options)
+        try:
+            fs, root = fsspec.core.url_to_fs(self.url, **options)
+        except (ValueError, ImportError) as error:
+            raise StoreError(f"no store at {self.url}: {error}") from error
         return fs, root.rstrip("/")
 
     @property
@@ -82,7 +88,7 @@ class Store:
 
     def url_of(self, *parts: str) -> str:
         """Return the URL of an object, for people and for xarray."""
-        return "/".join((self.url, *parts))
+        return self.url + ("" if self.url.endswith("/") else "/") + "/".join(parts)
 
     # Names of objects
 
@@ -116,12 +122,11 @@ class Store:
         StoreError
             It cannot be written; says where and why.
         """
-        path = self.path(name)
         with self._told(f"cannot write {name}"):
             if self.is_local:
-                replace_file(Path(path), data)
+                replace_file(Path(self.path(name)), data)
             else:
-                self.fs.pipe_file(path, data)
+                self.fs.pipe_file(self.path(name), data)
 
     def get(self, name: str) -> bytes | None:
         """Return an object, or None if there is none of that name.
@@ -180,9 +185,11 @@ class Store:
         """Return the names of the objects directly in a folder, sorted."""
         with self._told(f"cannot list {folder}"):
             try:
-                return sorted(PurePosixPath(path).name for path in self.fs.ls(self.path(folder), detail=False))
+                names = [PurePosixPath(path).name for path in self.fs.ls(self.path(folder), detail=False)]
             except FileNotFoundError:
                 return []
+        # What a killed process left behind is no object.
+        return sorted(name for name in names if not name.endswith(TEMPORARY_SUFFIX))
 
     def stored(self, variant_ids: Iterable[str]) -> set[str]:
         """Return those variants that have a record.
@@ -207,17 +214,20 @@ class Store:
             The input is missing, cannot be read, or is not what its name says.
         """
         name = self.input_name(sha256, suffix)
-        if self.is_local:
-            path = Path(self.path(name))
-            if not path.exists():
-                raise StoreError(f"the store {self.url} has lost {name}: run the study again from its files")
+        path = Path(self.path(name)) if self.is_local else cache_folder() / name
+        if path in self._checked and path.exists():
             return path
-        path = cache_folder() / name
-        if not path.exists():
-            data = self.get(name)
-            if data is None or hashlib.sha256(data).hexdigest() != sha256:
-                raise StoreError(f"{self.url_of(name)} is {'missing' if data is None else 'altered'}")
-            replace_file(path, data)
+        with self._told(f"cannot keep {path}, a copy of {name}"):
+            data = path.read_bytes() if path.exists() else None
+            if not self.is_local and not _is_content(data, sha256):
+                data = self.get(name)
+                if data is not None and _is_content(data, sha256):
+                    replace_file(path, data)
+        if data is None:
+            raise StoreError(f"the store {self.url} has lost {name}: run the study again from its files")
+        if not _is_content(data, sha256):
+            raise StoreError(f"{self.url_of(name)} is altered: delete it and run the study again from its files")
+        self._checked.add(path)
         return path
 
     def zarr(self, study: str) -> ZarrStore:
@@ -247,22 +257,22 @@ class Store:
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
-        """Turn what a filesystem raises into `StoreError`, but for a plain absence."""
+        """Turn what a filesystem raises into `StoreError`."""
         try:
             yield
-        except FileNotFoundError:
-            raise
         except OSError as error:
             hint = " (no space left)" if error.errno == errno.ENOSPC else ""
             raise StoreError(f"{what} in the store {self.url}{hint}: {type(error).__name__}: {error}") from error
-        except ImportError as error:
-            raise StoreError(f"the store {self.url} needs another package: {error}") from error
+
+
+def _is_content(data: bytes | None, sha256: str) -> bool:
+    return data is not None and hashlib.sha256(data).hexdigest() == sha256
 
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file so that nobody ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name[:16]}-{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    temporary = path.parent / f".{path.name[:16]}-{os.getpid()}-{os.urandom(4).hex()}{TEMPORARY_SUFFIX}"
     try:
         temporary.write_bytes(data)
         temporary.replace(path)

@@ -6,50 +6,64 @@ that is the plan's work.
 
 from __future__ import annotations
 
+import glob
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import pandas as pd
 from pydantic import (
+    AfterValidator,
     BaseModel,
     Discriminator,
+    PlainValidator,
     PrivateAttr,
+    StrictBool,
     StrictStr,
     Tag,
     ValidationError,
     ValidationInfo,
     field_serializer,
     field_validator,
-    model_validator,
 )
 from pydantic import Field as Setting
 
 from bemsweep.errors import Problem, StudyError, nearest
+from bemsweep.layout import RESERVED_NAMES
+from bemsweep.model_file import NOT_IN_IDF
 from bemsweep.outputs import FREQUENCIES, Frequency, Output, RunKind, array_name
-from bemsweep.parameters import Call, Field, Parameter, Part
-from bemsweep.studyfile import Lines, parse_yaml, study_problems
+from bemsweep.parameters import Call, Field, Parameter, Part, Value, called_by_people, read_level
+from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
 
 __all__ = ["Meter", "Study", "Table", "Variable", "Weather"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-_RESERVED = frozenset(
-    {
-        "baseline", "weather", "variant", "variant_id", "status", "message", "warnings", "severe_errors",
-        "engine_s", "total_s", "memory_bytes", "timeout_s", "utc_offset", "time", "time_bounds", "bnds", "run_period",
-        "design_day", "design_day_name", "design_day_date", "zone", "space", "surface", "node", "schedule",
-    }
-)  # fmt: skip
+_RESERVED = RESERVED_NAMES | {"baseline", "weather"}
+
+
+def _read_engine_name(name: str) -> str:
+    if not name.strip() or set(name) & set(NOT_IN_IDF):
+        raise ValueError(f"{name!r} is no name that EnergyPlus can have")
+    return name
+
+
+def _read_array_name(name: str) -> str:
+    if not name.strip(" .") or name.startswith("__") or not name.isprintable() or array_name(name) != name:
+        raise ValueError(f"{name!r} cannot name an array: use letters, digits and '_'")
+    return name
+
+
+_EngineName = Annotated[StrictStr, AfterValidator(_read_engine_name)]
 
 
 class _Wanted(Part):
     frequency: Frequency = "hourly"
     """Reporting frequency: timestep, hourly, daily, monthly or annual."""
-    as_: StrictStr | None = Setting(default=None, alias="as", pattern=r'^[^:/\\*?"<>|]+$')
+    as_: Annotated[StrictStr, AfterValidator(_read_array_name)] | None = Setting(default=None, alias="as")
     """Name of the array, if not EnergyPlus's own."""
-    optional: bool = False
+    optional: StrictBool = False
     """True if variants that do not report it are all right."""
 
     @field_validator("frequency", mode="before")
@@ -71,9 +85,10 @@ class _Wanted(Part):
 class Meter(_Wanted):
     """An output meter to keep, for example ``Meter("Electricity:Facility", frequency="hourly")``."""
 
-    meter: StrictStr = Setting(min_length=1)
+    meter: _EngineName
     """EnergyPlus's name of the meter."""
 
+    @called_by_people
     def __init__(self, meter: str | None = None, /, **settings: Any) -> None:
         super().__init__(**(settings if meter is None else {"meter": meter, **settings}))
 
@@ -86,11 +101,12 @@ class Meter(_Wanted):
 class Variable(_Wanted):
     """An output variable to keep, for example ``Variable("Zone Mean Air Temperature", key="*_ZN*")``."""
 
-    variable: StrictStr = Setting(min_length=1)
+    variable: _EngineName
     """EnergyPlus's name of the variable."""
-    key: StrictStr = Setting(default="*", min_length=1)
+    key: _EngineName = "*"
     """Key values to keep, as a pattern with ``*`` and ``?``."""
 
+    @called_by_people
     def __init__(self, variable: str | None = None, /, **settings: Any) -> None:
         super().__init__(**(settings if variable is None else {"variable": variable, **settings}))
 
@@ -131,7 +147,7 @@ class Table(Part):
     @classmethod
     def _read_table(cls, table: Any) -> Any:
         if isinstance(table, Mapping):
-            columns = {str(name): list(column) for name, column in table.items()}
+            columns = {str(name): _read_column(str(name), column) for name, column in table.items()}
             lengths = {name: len(column) for name, column in columns.items()}
             if len(set(lengths.values())) > 1:
                 told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
@@ -146,6 +162,41 @@ class Table(Part):
         if isinstance(table, pd.DataFrame):
             return f"DataFrame of {len(table)} points"
         return str(table) if isinstance(table, Path) else table
+
+
+def _read_column(name: str, column: Any) -> list[Value]:
+    if isinstance(column, (str, bytes, Mapping)) or not isinstance(column, Iterable):
+        raise ValueError(f"column {name!r} is no list of values: {shown(column)}")
+    try:
+        return [read_level(value) for value in column]
+    except ValueError as error:
+        raise ValueError(f"column {name!r}: {error}") from None
+
+
+def _read_parameter_name(name: Any) -> str:
+    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
+        raise ValueError(f"{name!r} is no parameter name: letters, digits and '_', not beginning with a digit")
+    if name.casefold() in _RESERVED:
+        raise ValueError(f"{name!r} is a name that the results use: take another")
+    return name
+
+
+def _check_levels_fit_the_design(parameter: Field | Call, info: ValidationInfo) -> Field | Call:
+    design = info.data.get("design")
+    if design == "grid" and parameter.levels is None:
+        kinds = "values" if isinstance(parameter, Call) else "values, multiply or add"
+        raise ValueError(f"there are no levels: a grid needs {kinds}")
+    if isinstance(design, Table) and parameter.levels is not None:
+        raise ValueError("there are levels: with a table they stand in its column")
+    return parameter
+
+
+def _check_name_is_free(wanted: Meter | Variable, info: ValidationInfo) -> Meter | Variable:
+    array = wanted.output().array
+    taken = {*_RESERVED, *(name.casefold() for name in info.data.get("parameters", ()))}
+    if array.casefold() in taken:
+        raise ValueError(f"{array!r} is the name of something else in the results: give another one with `as`")
+    return wanted
 
 
 class Study(Part):
@@ -199,15 +250,18 @@ class Study(Part):
     name: StrictStr
     baseline: dict[StrictStr, StrictStr]
     weather: dict[StrictStr, Weather]
-    parameters: dict[StrictStr, Parameter] = {}
-    outputs: list[Wanted] = Setting(min_length=1)
-    run: RunKind = "annual"
     design: Table | Literal["grid"] = "grid"
+    parameters: dict[
+        Annotated[str, PlainValidator(_read_parameter_name)],
+        Annotated[Parameter, AfterValidator(_check_levels_fit_the_design)],
+    ] = {}
+    outputs: list[Annotated[Wanted, AfterValidator(_check_name_is_free)]]
+    run: RunKind = "annual"
     exclude: list[StrictStr] = []
-    reference: bool = True
+    reference: StrictBool = True
     dtype: Literal["float64", "float32"] = "float64"
-    timeout_s: float = Setting(default=3600.0, gt=0, allow_inf_nan=False)
-    keep_model_outputs: bool = False
+    timeout_s: float = Setting(default=3600.0, gt=0, allow_inf_nan=False, strict=True)
+    keep_model_outputs: StrictBool = False
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _lines: Lines = PrivateAttr(default_factory=dict)
@@ -217,7 +271,7 @@ class Study(Part):
 
     def _validate(self, settings: dict[str, Any], lines: Lines, folder: Path) -> None:
         try:
-            super().__init__(**settings)
+            BaseModel.__init__(self, **settings)
         except ValidationError as error:
             raise StudyError(study_problems(error, settings, lines, parts=_PARTS)) from None
         self._lines, self._folder = lines, folder
@@ -283,11 +337,13 @@ class Study(Part):
             given = [given]
         if isinstance(given, (list, tuple)):
             labels = [_label(entry) for entry in given]
-            if repeated := [label for label in labels if labels.count(label) > 1]:
-                raise ValueError(f"two inputs are called {repeated[0]!r}: give them labels, as in {{label: file}}")
+            if repeated := sorted({label for label in labels if labels.count(label) > 1}):
+                told = ", ".join(map(repr, repeated))
+                raise ValueError(f"two inputs are called {told}: give them labels, as in {{label: file}}")
             given = dict(zip(labels, given, strict=True))
         if not isinstance(given, dict) or not given:
             raise ValueError(f"no {info.field_name} is given: a file, a list, or a mapping of labels to files")
+        given = {str(label) if type(label) is int else label: entry for label, entry in given.items()}  # years
         if is_weather:
             return {
                 label: {"epw": _text(entry)} if isinstance(entry, (str, Path)) else entry
@@ -303,31 +359,23 @@ class Study(Part):
         hint = nearest(design, ["grid", "table"]) if isinstance(design, str) else ""
         raise ValueError(f"no design {design!r}{hint}: grid, or {{table: points.csv}}")
 
-    @field_validator("parameters")
+    @field_validator("outputs")
     @classmethod
-    def _read_parameters(cls, parameters: dict[str, Any]) -> dict[str, Any]:
-        for name in parameters:
-            if not _IDENTIFIER.fullmatch(name):
-                raise ValueError(f"{name!r} is no parameter name: letters, digits and '_', not beginning with a digit")
-            if name in _RESERVED:
-                raise ValueError(f"{name!r} is a name that the results use: take another")
-        return parameters
-
-    @model_validator(mode="after")
-    def _levels_fit_the_design(self) -> Self:
-        is_grid = self.design == "grid"
-        for name, parameter in self.parameters.items():
-            if is_grid and parameter.levels is None:
-                kinds = "values" if isinstance(parameter, Call) else "values, multiply or add"
-                raise ValueError(f"parameter {name!r} has no levels: a grid needs {kinds}")
-            if not is_grid and parameter.levels is not None:
-                raise ValueError(f"parameter {name!r} has levels of its own: with a table they stand in its column")
-        arrays: dict[tuple[str, str], Output] = {}
-        for output in self.resolved_outputs():
-            other = arrays.setdefault((output.frequency, output.array), output)
-            if (other.kind, other.name.casefold()) != (output.kind, output.name.casefold()):
-                raise ValueError(f"{other.name!r} and {output.name!r} have one name, {output.array!r}: use `as`")
-        return self
+    def _read_outputs(cls, outputs: list[Meter | Variable]) -> list[Meter | Variable]:
+        problems = [] if outputs else ["no output is asked for"]
+        by_array: dict[tuple[str, str], Output] = {}
+        by_name: dict[tuple[str, str, str], Output] = {}
+        for output in dict.fromkeys(wanted.output() for wanted in outputs):
+            name = output.frequency, output.kind, output.name.casefold()
+            other = by_array.setdefault((output.frequency, output.array.casefold()), output)
+            if name != (other.frequency, other.kind, other.name.casefold()):
+                problems.append(f"{other.name!r} and {output.name!r} have one name, {output.array!r}: use `as`")
+            other = by_name.setdefault(name, output)
+            if (other.array, other.optional) != (output.array, output.optional):
+                problems.append(f"{output.name!r} is asked for twice, with another `as` or `optional`")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return outputs
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html(notebook=True)
@@ -355,7 +403,9 @@ def _text(entry: Any) -> Any:
 
 def _label(entry: Any) -> str:
     spec = entry.epw if isinstance(entry, Weather) else entry.get("epw", "") if isinstance(entry, dict) else entry
-    return PurePosixPath(str(spec).removeprefix("bundled:")).stem
+    text = str(spec)
+    # A glob's files bring their own labels.
+    return text if glob.has_magic(text) else PurePosixPath(text.removeprefix("bundled:")).stem
 
 
 _PARTS: Mapping[str, type[BaseModel]] = {

@@ -5,19 +5,38 @@ Decides nothing about what the values mean.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bemsweep.errors import Problem, StudyError, nearest
 
-__all__ = ["Lines", "parse_yaml", "study_problems"]
+__all__ = ["Lines", "parse_yaml", "shown", "study_problems"]
 
 _TAGS = frozenset({"Field", "Call", "Meter", "Variable", "Table"})
+_SHOWN = 100
+_MOST_NODES = 1_000_000
+_TAKES = {
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "string_type": "a text",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_too_short": "a text that is not blank",
+    "too_short": "at least one entry",
+}
+"""pydantic's kind of finding -> what the place takes."""
 
 Lines = Mapping[tuple[str | int, ...], int]
 """Path of keys and list positions -> line in the file, counted from 1."""
@@ -38,10 +57,17 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
     """
     try:
         node = _loader().compose(text)
-        duplicates = [] if node is None else list(_duplicates(node, ()))
-        if duplicates:
-            raise StudyError(duplicates)
-        return _loader().load(text), {} if node is None else dict(_lines(node, ()))
+        if node is None:
+            return None, {}
+        problems = list(_key_problems(node, (), set()))
+        if problems:
+            raise StudyError(problems)
+        lines = dict(itertools.islice(_lines(node, ()), _MOST_NODES))
+        if len(lines) == _MOST_NODES:
+            raise StudyError([Problem("the aliases of the file stand for too many values")])
+        return _loader().load(text), lines
+    except RecursionError:
+        raise StudyError([Problem("not a study: nested too deeply")]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise StudyError([Problem(f"not YAML: {error.problem}", line=mark.line + 1 if mark else None)]) from None
@@ -52,27 +78,33 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
 def _loader() -> Any:
     # The pure-Python loader follows YAML 1.2 (`Yes` and `22:00` are text); the C one follows 1.1.
     loader = YAML(typ="safe", pure=True)
-    loader.allow_duplicate_keys = True  # found by `_duplicates`, all of them at once
+    loader.allow_duplicate_keys = True  # found by `_key_problems`, all of them at once
     return loader
 
 
-def _duplicates(node: Node, path: tuple[str | int, ...], above: tuple[Node, ...] = ()) -> Iterator[Problem]:
+def _key_problems(
+    node: Node, path: tuple[str | int, ...], seen: set[int], above: tuple[Node, ...] = ()
+) -> Iterator[Problem]:
     if any(node is ancestor for ancestor in above):
         yield Problem("an alias that holds itself", ".".join(map(str, path)), node.start_mark.line + 1)
+    if id(node) in seen:
         return
+    seen.add(id(node))
     above = (*above, node)
     if isinstance(node, MappingNode):
         first: dict[str, int] = {}
         for key, value in node.value:
-            line = key.start_mark.line + 1
+            line, where = key.start_mark.line + 1, ".".join(map(str, path))
+            if not isinstance(key, ScalarNode):
+                yield Problem("a key is a text, not a list or a mapping", where, line)
+                continue
             if key.value in first:
-                where = ".".join(map(str, path))
                 yield Problem(f"{key.value!r} is given twice, first on line {first[key.value]}", where, line)
             first.setdefault(key.value, line)
-            yield from _duplicates(value, (*path, key.value), above)
+            yield from _key_problems(value, (*path, key.value), seen, above)
     elif isinstance(node, SequenceNode):
         for number, value in enumerate(node.value):
-            yield from _duplicates(value, (*path, number), above)
+            yield from _key_problems(value, (*path, number), seen, above)
 
 
 def _lines(node: Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
@@ -107,22 +139,34 @@ def study_problems(
     for finding in error.errors():
         if any(str(step).startswith("literal[") for step in finding["loc"]):
             continue  # the other alternative of the union tells it better
-        path = _path_in(data, [step for step in finding["loc"] if step not in _TAGS])
-        message = finding["msg"].removeprefix("Value error, ")
-        if finding["type"] == "extra_forbidden":
-            word = str(finding["loc"][-1])
-            message = f"unknown key {word!r}{nearest(word, _known_keys(finding['loc'], parts))}"
-        elif finding["type"] == "missing":
-            message = f"{finding['loc'][-1]!r} is missing"
-        elif finding["type"] == "union_tag_not_found":
-            message = _what_it_could_be(finding)
-        elif finding["type"] not in ("value_error", "union_tag_invalid"):
-            message = f"{message}, not {finding['input']!r}"
+        path = _path_in(data, [step for step in finding["loc"] if step != "[key]"])
         line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), None)
-        problem = Problem(message, ".".join(map(str, path)), line)
-        if problem not in problems:
-            problems.append(problem)
-    return problems
+        problems.append(Problem(_message(finding, parts), ".".join(map(str, path)), line))
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
+
+
+def shown(value: object) -> str:
+    """Return how a message shows a value: never more than a line of it."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _message(finding: Any, parts: Mapping[str, type[BaseModel]]) -> str:
+    kind, given, last = finding["type"], finding["input"], finding["loc"][-1] if finding["loc"] else ""
+    if kind == "extra_forbidden":
+        return f"unknown key {last!r}{nearest(str(last), _known_keys(finding['loc'], parts))}"
+    if kind == "missing":
+        return f"{last!r} is missing"
+    if kind == "union_tag_not_found":
+        return _what_it_could_be(finding)
+    if kind == "literal_error":
+        expected = finding["ctx"]["expected"]
+        hint = nearest(given, re.findall(r"'(.*?)'", expected)) if isinstance(given, str) else ""
+        return f"{shown(given)} is none of {expected}{hint}"
+    if kind in _TAKES:
+        return f"this takes {_TAKES[kind]}, not {shown(given)}"
+    message = str(finding["msg"]).removeprefix("Value error, ")
+    return message if kind in ("value_error", "union_tag_invalid") else f"{message}, not {shown(given)}"
 
 
 def _what_it_could_be(finding: Any) -> str:
@@ -133,15 +177,15 @@ def _what_it_could_be(finding: Any) -> str:
     given = finding["input"]
     known = ["object", "call"] if is_parameter else ["meter", "variable"]
     hints = [nearest(str(key), known) for key in given] if isinstance(given, Mapping) else []
-    return f"{what}, not {given!r}{next(filter(None, hints), '')}"
+    return f"{what}, not {shown(given)}{next(filter(None, hints), '')}"
 
 
 def _path_in(data: Any, location: Sequence[str | int]) -> tuple[str | int, ...]:
     """Return `location` without pydantic's names of alternatives, which are in nobody's file."""
     path: list[str | int] = []
     for position, step in enumerate(location):
-        is_last = position == len(location) - 1
-        if isinstance(data, Mapping) and (step in data or (is_last and not isinstance(step, int))):
+        is_key = position == len(location) - 1 and isinstance(step, str) and step not in _TAGS
+        if isinstance(data, Mapping) and (step in data or is_key):
             data = data.get(step)
         elif isinstance(data, (list, tuple)) and isinstance(step, int) and step < len(data):
             data = data[step]

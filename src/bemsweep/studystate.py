@@ -59,7 +59,11 @@ class StudyState:
         data = store.get(Store.study_name(name, "study.json"))
         if data is None:
             return cls(name)
-        tables = [_read_part(store, name, part) for part in store.names(Store.study_name(name, "variants"))]
+        definition = json.loads(data)
+        parts = store.names(Store.study_name(name, "variants"))
+        if parts != [_part_name(number) for number in range(max(len(parts), definition["parts"]))]:
+            raise StoreError(f"{store.url_of(Store.study_name(name, 'variants'))} has lost a part")
+        tables = [_read_part(store, name, part) for part in parts]
         names = tuple(
             dict.fromkeys(column for table in tables for column in table.column_names if column.startswith("="))
         )
@@ -72,12 +76,10 @@ class StudyState:
             ids = part.column(_ID).to_pylist()
             for number, row in enumerate(part.column(_ROW).to_pylist()):
                 table[row] = (ids[number], tuple(json.loads(column[number]) for column in columns))
-        if sorted(table) != list(range(len(table))):
-            raise StoreError(f"{store.url_of(Store.study_name(name, 'variants'))} has lost a part")
         ordered = [table[row] for row in range(len(table))]
         return cls(
             name=name,
-            definition=json.loads(data),
+            definition=definition,
             names=tuple(column[1:] for column in names),
             rows=tuple(values for _, values in ordered),
             variant_ids=tuple(variant for variant, _ in ordered),
@@ -127,9 +129,16 @@ class StudyState:
 
     def merged_outputs(self, study: Study) -> tuple[Output, ...]:
         """Return the outputs asked for now and those of before, so that leaving one out runs nothing again."""
-        before = tuple(Output(**output) for output in self.definition.get("outputs", ()))
+        before = (Output(**output) for output in self.definition.get("outputs", ()))
         now = study.resolved_outputs()
-        return tuple(dict.fromkeys((*before, *now)))
+        spelled = {_series_asked(output): (output.array, output.optional) for output in now}
+        # What is asked for under another name, or as optional, takes the place of what was.
+        kept = (
+            old
+            for old in before
+            if spelled.get(_series_asked(old), (old.array, old.optional)) == (old.array, old.optional)
+        )
+        return tuple(dict.fromkeys((*kept, *now)))
 
     def merge(self, points: Points, variant_ids: Sequence[str]) -> tuple[Points, tuple[str, ...], tuple[bool, ...]]:
         """Return the table with `points` in it, the variants of each row, and which rows are asked for.
@@ -163,12 +172,21 @@ class StudyState:
         baselines: Mapping[str, str],
         engine: str,
     ) -> None:
-        """Write the definition and a part with the rows that are new or have another variant.
+        """Write a part with the rows that are new or have another variant, then the definition.
 
         Side effects
         ------------
-        Writes ``study.json`` and at most one part; neither if nothing has changed.
+        Writes at most one part and ``study.json``; neither if nothing has changed.
         """
+        changed = [
+            number
+            for number, variant in enumerate(variant_ids)
+            if number >= len(self.variant_ids) or self.variant_ids[number] != variant
+        ]
+        has_part = bool(changed) or points.names != self.names
+        if has_part:
+            part = Store.study_name(self.name, "variants", _part_name(self.parts))
+            store.put(part, _part_bytes(points, variant_ids, changed))
         definition: dict[str, Any] = {
             "name": self.name,
             "run": study.run,
@@ -179,23 +197,24 @@ class StudyState:
                 **{name: parameter.definition() for name, parameter in study.parameters.items()},
             },
             "outputs": [asdict(output) for output in outputs],
+            "parts": self.parts + has_part,
             "amendments": list(self.definition.get("amendments", ())),
         }
         amendment = {"definition": study.to_dict(), "engine": engine, "versions": _versions()}
         last = definition["amendments"][-1] if definition["amendments"] else {}
         if {key: last.get(key) for key in amendment} != amendment:
             definition["amendments"].append({"at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), **amendment})
-        if definition != self.definition:
+        if definition != self.definition:  # last: it tells how many parts there are
             text = json.dumps(definition, indent=1, ensure_ascii=False)
             store.put(Store.study_name(self.name, "study.json"), text.encode())
-        changed = [
-            number
-            for number, variant in enumerate(variant_ids)
-            if number >= len(self.variant_ids) or self.variant_ids[number] != variant
-        ]
-        if changed or points.names != self.names:
-            part = Store.study_name(self.name, "variants", f"{self.parts:06d}.parquet")
-            store.put(part, _part_bytes(points, variant_ids, changed))
+
+
+def _series_asked(output: Output) -> tuple[str, str, str]:
+    return output.kind, output.name.casefold(), output.frequency
+
+
+def _part_name(number: int) -> str:
+    return f"{number:06d}.parquet"
 
 
 def _row_key(row: Sequence[Value]) -> tuple[tuple[bool, Value], ...]:

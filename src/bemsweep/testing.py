@@ -167,14 +167,18 @@ class FakeEngine:
                 killed.set()
 
     def _count(self, variant: str) -> tuple[int, int]:
+        """Note a start; return its number, and its number among those of the same variant."""
+        line = f"{variant}\n".encode()
         if self._counter is None:
             self._started.append(variant)
+            number = len(self._started)
         else:
             file = os.open(self._counter, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            os.write(file, f"{variant}\n".encode())
+            os.write(file, line)
+            # Where this line ended, whatever other processes have appended since.
+            number = os.lseek(file, 0, os.SEEK_CUR) // len(line)
             os.close(file)
-        log = self._log()
-        return len(log), log.count(variant)
+        return number, self._log()[:number].count(variant)
 
     def _log(self) -> list[str]:
         if self._counter is None:

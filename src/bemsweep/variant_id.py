@@ -47,7 +47,7 @@ def variant_id(
     run
         Run kind.
     outputs
-        The outputs asked for, in any order.
+        The outputs asked for, in any order; repetitions do not count.
     keep_model_outputs
         True if the model's own outputs are kept beside them.
 
@@ -70,7 +70,7 @@ def variant_id(
         "engine": engine,
         "run": run,
         "outputs": sorted(
-            (asdict(output) for output in outputs), key=lambda output: json.dumps(output, sort_keys=True)
+            (asdict(output) for output in set(outputs)), key=lambda output: json.dumps(output, sort_keys=True)
         ),
         "keep_model_outputs": keep_model_outputs,
         "model_writing": MODEL_WRITING_VERSION,
