@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -16,6 +17,7 @@ import xarray as xr
 import bemsweep as bs
 
 J_PER_MWH = 3.6e9
+AS_IS = "as is"
 
 
 def main(store: str = "bemsweep-store") -> None:
@@ -29,6 +31,17 @@ def main(store: str = "bemsweep-store") -> None:
     print(f'  import bemsweep as bs\n  hourly = bs.open_results("{store}", "office")["hourly"].to_dataset()')
 
 
+def name_of(row: Any) -> str:
+    """Return what a variant changes, in words."""
+    changes = {
+        "lighting {:g} W/m²": row.lighting,
+        "infiltration × {:g}": row.infiltration,
+        "north {:g}°": row.orientation,
+    }
+    told = [words.format(value) for words, value in changes.items() if value != AS_IS]
+    return ", ".join(told) or "reference: as it is"
+
+
 def tabulate(annual: xr.Dataset) -> pd.DataFrame:
     """Return a row per variant: its parameters, site energy and the difference from the reference."""
     parameters = ["lighting", "infiltration", "orientation"]
@@ -36,7 +49,7 @@ def tabulate(annual: xr.Dataset) -> pd.DataFrame:
     energy = (annual.electricity + annual.gas).isel(time=0).to_series() / J_PER_MWH
     table["site energy (MWh)"] = energy
     table["vs reference (%)"] = 100 * (energy / energy.iloc[0] - 1)
-    return table.astype({name: object for name in parameters}).fillna({name: "as is" for name in parameters})
+    return table.astype({name: object for name in parameters}).fillna(dict.fromkeys(parameters, AS_IS))
 
 
 def draw(table: pd.DataFrame, hourly: xr.Dataset, path: Path) -> None:
@@ -44,17 +57,18 @@ def draw(table: pd.DataFrame, hourly: xr.Dataset, path: Path) -> None:
     mpl.use("agg")
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     energy = table["site energy (MWh)"]
-    names = [f"{row.lighting} W/m² · ×{row.infiltration} · {row.orientation}°" for row in table.itertuples()]
-    left.barh(names, energy, color=["#777777"] + ["#4477aa"] * (len(names) - 1))
-    left.set(xlabel="site energy, MWh a year", title="lighting · infiltration · orientation")
+    names = [name_of(row) for row in table.itertuples()]
+    left.axvline(energy.iloc[0], color="#777777", linestyle="--", linewidth=1)
+    left.hlines(names, energy.iloc[0], energy, color="#bbbbbb", linewidth=1)
+    left.scatter(energy, names, color=["#777777", *["#4477aa"] * (len(names) - 1)], zorder=2)
+    left.set(xlabel="site energy, MWh a year", title="Twelve variants of a small office in Chicago")
     left.invert_yaxis()
-    left.set_xlim(0.9 * energy.min(), None)
-    for label, variant, colour in (("reference", 0, "#777777"), ("lowest", int(energy.argmin()), "#4477aa")):
+    for label, variant, colour in (("reference", 0, "#777777"), ("lowest energy", int(energy.argmin()), "#4477aa")):
         power = hourly.electricity.isel(variant=variant) / 3.6e6
         power.groupby("time.hour").mean().plot(ax=right, label=label, color=colour, linewidth=2)
-    right.set(xlabel="hour of day", ylabel="mean electric power, kW", title="mean day of the year")
+    right.set(xlabel="hour of day", ylabel="electric power, kW", title="Mean day of the year")
     right.set_ylim(0, None)
-    right.legend()
+    right.legend(frameon=False)
     figure.savefig(path, dpi=110)
 
 

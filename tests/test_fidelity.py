@@ -149,7 +149,7 @@ def test_design_days_of_every_bundled_model(tmp_path: Path) -> None:
             assert_identical(tree, variant, engine, label)
             for variant, (label, engine) in enumerate(zip(labels, pool.map(direct, labels), strict=True))
         ]
-    assert min(compared) > 500
+    assert min(compared) > 400
 
 
 @pytest.mark.engine

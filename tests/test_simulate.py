@@ -164,11 +164,12 @@ def test_big_results_travel_whole(tmp_path, monkeypatch):
         Series("t", "hourly", f"ZONE {n}", "zone", "Zone Mean Air Temperature", "C", "mean", rng.random(n))
         for n in range(4)
     )
-    report = Report(series, ("WINTER",), ("01-21",))
+    report = Report(series, ("CHICAGO ANN HTG 99.6% CONDNS DB", "CHICAGO ANN CLG .4% CONDNS WB=>MDB"), ("01-22", ""))
     monkeypatch.setattr(module, "read_report", lambda *_, **__: report)
     run = do(job(), tmp_path, Stub(0, {"eplusout.end": COMPLETED}))
     assert run.stage == "done"
-    assert (run.design_day_names, run.design_day_dates) == (("WINTER",), ("01-21",))
+    assert run.design_day_names == ("CHICAGO Ann Htg 99.6% Condns DB", "CHICAGO Ann Clg .4% Condns WB=>MDB")
+    assert run.design_day_dates == ("01-22", "07-21")
     for got, wanted in zip(run.series, series, strict=True):
         assert vars(got) | {"values": None} == vars(wanted) | {"values": None}
         assert got.values.tobytes() == wanted.values.tobytes()

@@ -197,8 +197,8 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
         while True:
             is_done, now = run.is_done, run.progress
             bar.update(
-                task, description=now.stage, completed=now.done, total=now.to_do, failed=now.failed,
-                cached=now.cached, rate=now.rate, eta=now.eta_s,
+                task, description=now.stage, completed=now.done + now.cached, total=now.total, failed=now.failed,
+                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s,
             )  # fmt: skip
             if is_done:
                 return

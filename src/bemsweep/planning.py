@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -403,9 +405,16 @@ class _Planner:
         """Return what each baseline reports of the outputs, and tell those that it does not."""
         epw = next(iter(weather.values())).input.path
         found: dict[str, tuple[Series, ...]] = {}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            asked = {
+                label: pool.submit(
+                    probe_model, self.store, self.engine, baseline.input, epw, outputs, files=baseline.files
+                )
+                for label, baseline in baselines.items()
+            }
         for label, baseline in baselines.items():
             try:
-                probe = probe_model(self.store, self.engine, baseline.input, epw, outputs, files=baseline.files)
+                probe = asked[label].result()
             except ModelError as error:
                 self._tell(f"{baseline.input.source} does not run as it stands: {error}", "baseline", label)
                 continue

@@ -11,7 +11,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,11 +118,22 @@ def _do(
     if result.returncode != 0 or not read_text(scratch / "eplusout.end").startswith(COMPLETED):
         return
     _enter(scratch, "read")
-    label = KeyLabels(document)
-    result.report = read_report(scratch / "eplusout.sql", job.outputs, job.run, job.calendar, label=label)
+    report = read_report(scratch / "eplusout.sql", job.outputs, job.run, job.calendar, label=KeyLabels(document))
+    result.report = _with_days_of_model(report, document)
     if job.calendar is None:
         result.dictionary = read_dictionary(scratch)
     _enter(scratch, "done")
+
+
+def _with_days_of_model(report: Report, document: IDFDocument[bool]) -> Report:
+    """Spell the design days as the model does, and take from it the dates that no output tells."""
+    by_name = {day.name.upper(): day for day in document["SizingPeriod:DesignDay"]}
+    days = [by_name[name.upper()] for name in report.design_day_names]
+    dates = [
+        date or f"{int(day.month):02}-{int(day.day_of_month):02}"
+        for day, date in zip(days, report.design_day_dates, strict=True)
+    ]
+    return replace(report, design_day_names=tuple(day.name for day in days), design_day_dates=tuple(dates))
 
 
 def _enter(scratch: Path, stage: str) -> None:
