@@ -1,0 +1,5 @@
+"""``python -m bemsweep``: the command line."""
+
+from bemsweep.cli import main
+
+main()

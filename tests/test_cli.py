@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from bemsweep.cli import app
+from bemsweep.store import Store
+
+STUDY = """\
+name: office
+baseline: bundled:ref/small_office
+weather: {chicago: bundled:usa_il_chicago}
+run: design_day
+parameters:
+  lighting: {object: Lights, field: watts_per_floor_area, values: [null, 6]}
+outputs:
+  - {meter: "Electricity:Facility", frequency: annual, as: electricity}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "office.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+def bemsweep(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "bemsweep", *map(str, words)],
+        capture_output=True, text=True, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def count_children() -> int:
+    return len(psutil.Process().children(recursive=True))
+
+
+@pytest.mark.engine
+def test_plan_run_status_and_errors(tmp_path: Path, study: Path) -> None:
+    store = tmp_path / "store"
+    planned = bemsweep("plan", study, "--store", store)
+    assert planned.returncode == 0, planned.stderr
+    assert "2: 0 stored, 2 to run" in planned.stdout
+    run = bemsweep("run", study, "--store", store)
+    assert run.returncode == 0, run.stderr
+    assert "2 succeeded; 2 run now" in run.stdout
+    assert "open_datatree" in run.stdout
+    again = bemsweep("run", study, "--store", store, "--json")
+    report = json.loads(again.stdout)
+    assert (report["ran"], report["statuses"]) == (0, {"succeeded": 2})
+    for name in (study, "office"):
+        status = bemsweep("status", name, BEMSWEEP_STORE=str(store))
+        assert re.search(r"2 succeeded", status.stdout), status.stderr
+    assert json.loads(bemsweep("errors", "office", "--store", store, "--json").stdout) == []
+    assert "no variant has failed" in bemsweep("errors", "office", "--store", store).stdout
+    counts = json.loads(bemsweep("plan", study, "--store", store, "--json").stdout)
+    assert counts["to_run"] == 0
+    assert counts["bytes"] > 0
+
+
+@pytest.mark.engine
+def test_a_failed_variant_makes_exit_status_1_and_is_grouped(tmp_path: Path, study: Path) -> None:
+    # A material that exists, but not one for a wall: EnergyPlus rejects the model, and only this variant is lost.
+    study.write_text(
+        STUDY.replace(
+            "lighting: {object: Lights, field: watts_per_floor_area, values: [null, 6]}",
+            "wall: {object: Construction, name: Mass*, field: outside_layer, values: [null, NonRes Fixed Assembly Window]}",
+        )
+    )
+    store = tmp_path / "store"
+    run = bemsweep("run", study, "--store", store)
+    assert run.returncode == 1, run.stderr
+    assert "1 succeeded, 1 failed" in run.stdout
+    groups = json.loads(bemsweep("errors", "office", "--store", store, "--json").stdout)
+    assert [(group["status"], group["count"]) for group in groups] == [("failed", 1)]
+    assert "Mass Non-res Ext Wall".upper() in groups[0]["message"].upper()
+    assert groups[0]["examples"][0] in Store(store).names("raw")[0]
+    assert "Mass Non-res Ext Wall".upper() in bemsweep("errors", "office", "--store", store).stdout.upper()
+    assert bemsweep("run", study, "--store", store).returncode == 1, "it is still failed, and not run again"
+    again = bemsweep("run", study, "--store", store, "--again", "failed", "--json")
+    assert json.loads(again.stdout)["ran"] == 1
+
+
+def test_every_problem_of_a_bad_study_is_told_and_nothing_is_run(tmp_path: Path, study: Path) -> None:
+    study.write_text(
+        STUDY.replace("watts_per_floor_area", "wats_per_floor_area")
+        .replace("Electricity:Facility", "Electricty:Facility")
+        .replace("run: design_day", "run: design_day\nweather_file: x")
+    )
+    result = bemsweep("run", study, "--store", tmp_path / "store")
+    assert result.returncode == 2
+    assert "unknown key 'weather_file'" in result.stderr
+    assert "line 5" in result.stderr
+    study.write_text(STUDY.replace("watts_per_floor_area", "wats_per_floor_area").replace("values: [null, 6]", "values: [6]"))
+    result = bemsweep("run", study, "--store", tmp_path / "store")
+    assert result.returncode == 2
+    assert "watts_per_floor_area" in result.stderr
+    assert "line 6" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not Store(tmp_path / "store").names("records")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "missing.yaml"], "missing.yaml"),
+        (["status", "nothing"], "no results of a study 'nothing'"),
+        (["errors", "nothing"], "no results of a study 'nothing'"),
+        (["run", "STUDY", "--again", "broken"], "no status broken"),
+        (["run", "STUDY", "--engine", "/nowhere/energyplus"], "/nowhere/energyplus"),
+        (["run", "STUDY", "--store", "STUDY/below-a-file"], "cannot write"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_bad_input_gets_one_message(tmp_path: Path, study: Path, words: list[str], told: str) -> None:
+    filled = [word.replace("STUDY", str(study)) for word in words]
+    if "--store" not in filled and filled[0] != "frobnicate":
+        filled += ["--store", str(tmp_path / "store")]
+    result = bemsweep(*filled)
+    assert result.returncode in (2, 3), result.stdout
+    assert told in re.sub(r"\s+", " ", result.stderr), result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_names_the_verbs() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for verb in ("plan", "run", "status", "errors"):
+        assert verb in result.output
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _wait_until(condition: object, *, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.engine
+def test_ctrl_c_stops_cleanly_and_leaves_nothing(tmp_path: Path, study: Path) -> None:
+    """SIGINT to the whole foreground group, as a terminal sends it, while years are simulated."""
+    text = STUDY.replace("run: design_day", "run: annual").replace("values: [null, 6]", "values: [null, 9, 8, 7, 6, 5]")
+    study.write_text(text)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bemsweep", "run", str(study), "--store", str(tmp_path / "store")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
+        env={**os.environ, "BEMSWEEP_SCRATCH": str(scratch), "TMPDIR": str(scratch)},
+    )  # fmt: skip
+    seen: dict[int, psutil.Process] = {}
+
+    def has_a_run_under_way() -> bool:
+        assert process.poll() is None, process.communicate()
+        seen.update({child.pid: child for child in _descendants(process.pid)})
+        return any(scratch.glob("bemsweep-*/eplusout.err")) and bool((tmp_path / "store" / "records").exists())
+
+    _wait_until(has_a_run_under_way, timeout_s=120)
+    _wait_until(lambda: len(list(scratch.glob("bemsweep-*/in.idf"))) >= 1)
+    seen.update({child.pid: child for child in _descendants(process.pid)})
+    os.killpg(process.pid, signal.SIGINT)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert time.monotonic() - began < 20
+    assert "The same command carries on" in err
+    assert "Traceback" not in err
+    assert seen, "engines were never seen"
+    _wait_until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in seen.values()))
+    assert not list(scratch.iterdir()), "scratch is empty"
+    status = json.loads(bemsweep("status", "office", "--store", tmp_path / "store", "--json").stdout)
+    assert status["variants"] == 6
+    assert 1 <= status["statuses"]["succeeded"] < 6
+    assert status["statuses"]["succeeded"] + status["statuses"]["pending"] == 6
+    counts = json.loads(bemsweep("plan", study, "--store", tmp_path / "store", "--json").stdout)
+    assert counts["to_run"] == status["statuses"]["pending"]
