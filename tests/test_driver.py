@@ -93,7 +93,12 @@ def test_a_killed_driver_is_resumed(tmp_path: Path) -> None:
 
 GROWTHS = {
     "a level": (
-        {"parameters": {**small_study().parameters, "north": bs.Field("Building", "north_axis", values=[None, 90, 45])}},
+        {
+            "parameters": {
+                **small_study().parameters,
+                "north": bs.Field("Building", "north_axis", values=[None, 90, 45]),
+            }
+        },
         3,
     ),
     "a parameter": (
@@ -162,9 +167,7 @@ def test_a_zone_that_only_some_variants_have_is_added(tmp_path: Path) -> None:
     np.testing.assert_array_equal(has_it, cube.lighting == 6)
 
 
-def test_results_are_committed_while_the_run_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_are_committed_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "COMMIT_INTERVAL_S", 0.2)
     engine = FakeEngine(longest_s=0.2, counter=tmp_path / "starts")
     plan = bs.plan(small_study(parameters=grid_of(20, 15)), store=tmp_path / "store", engine=engine)

@@ -74,7 +74,7 @@ def test_numbers_of_numpy_are_numbers():
     assert Field("L", "f", multiply=range(1, 3)).levels == (1, 2)
 
 
-@pytest.mark.parametrize("level", [math.nan, math.inf, -math.inf, np.float64("nan"), [1], {"a": 1}, object(), 1j, b"x"])
+@pytest.mark.parametrize("level", [math.nan, math.inf, -math.inf, 10**400, np.float64("nan"), [1], {"a": 1}, object(), 1j, b"x"])
 def test_what_is_no_level_is_refused(level):
     with pytest.raises(ValueError, match="is no number"):
         read_level(level)
@@ -93,8 +93,17 @@ def test_texts_cannot_be_calculated_with(kind):
     assert "'a' is not a number" in problems[0]
 
 
-@pytest.mark.parametrize(("levels", "repeated"), [([6, 8, 6], "6"), ([6, 6.0], "6.0"), ([1, True], "True"),
-                                                  ([None, None], "None"), (["a", "a", "a"], "'a'"), ([0.0, -0.0], "-0.0")])
+@pytest.mark.parametrize(
+    ("levels", "repeated"),
+    [
+        ([6, 8, 6], "6"),
+        ([6, 6.0], "6.0"),
+        ([1, True], "True"),
+        ([None, None], "None"),
+        (["a", "a", "a"], "'a'"),
+        ([0.0, -0.0], "-0.0"),
+    ],
+)
 def test_a_level_is_given_once(levels, repeated):
     assert told(lambda: Field("L", "f", values=levels)) == [f"given twice: {repeated} @ values"]
 
@@ -116,7 +125,9 @@ def test_levels_are_a_list(levels):
 
 
 def test_two_kinds_of_levels_are_refused():
-    assert told(lambda: Field("L", "f", values=[1], add=[2])) == ["give one of values, multiply and add, not values and add"]
+    assert told(lambda: Field("L", "f", values=[1], add=[2])) == [
+        "give one of values, multiply and add, not values and add"
+    ]
     problems = told(lambda: Field("L", "f", values=[1], operation="add"))
     assert problems == ["values and operation: add contradict each other"]
 
@@ -170,8 +181,10 @@ def test_a_call_by_name_is_imported_when_needed():
     assert "def pdf" in call.source()
 
 
-@pytest.mark.parametrize(("name", "error"), [("no_such_module_here:f", ImportError), ("math:no_such_function", AttributeError),
-                                             ("math:pi", ImportError)])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("no_such_module_here:f", ImportError), ("math:no_such_function", AttributeError), ("math:pi", ImportError)],
+)
 def test_a_function_that_does_not_exist_is_told_when_it_is_needed(name, error):
     call = Call(name, values=[1])
     with pytest.raises(error):
@@ -187,7 +200,9 @@ def test_a_name_is_a_module_and_a_function(name):
     assert "is not of the form 'module:function'" in told(lambda: Call(name, values=[1]))[0]
 
 
-@pytest.mark.parametrize("function", [lambda document, value: None, partial(set_wwr, 1), made_by_a_factory(2), print, 5])
+@pytest.mark.parametrize(
+    "function", [lambda document, value: None, partial(set_wwr, 1), made_by_a_factory(2), print, 5]
+)
 def test_only_functions_that_their_source_tells_whole_are_called(function):
     """Two lambdas, or two closures of one factory, have one name and would share their records."""
     assert "is no function made with `def`" in told(lambda: Call(function, values=[1]))[0]

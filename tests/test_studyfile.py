@@ -22,7 +22,7 @@ def test_yaml_is_1_2():
 
 
 def test_every_value_has_its_line():
-    _, lines = parse_yaml("a: 1\nb:\n  c: [1,\n      2]\n  - \n" if False else "a: 1\nb:\n  c: [1,\n      2]\nd:\n- x\n- y: 1\n")
+    _, lines = parse_yaml("a: 1\nb:\n  c: [1,\n      2]\nd:\n- x\n- y: 1\n")
     assert lines["a",] == 1
     assert lines["b",] == 2
     assert lines["b", "c"] == 3
@@ -47,8 +47,16 @@ def test_equal_keys_at_different_places_are_no_duplicates():
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a: 1\nb: [1\nc: 2", 3), ("a: 1\n\tb: 2", 2), ("a: 1\n---\nb: 2", 2), ("a: !!python/object/apply:os.system ['x']", 1),
-     ("a: *nowhere", 1), ("a: 'x", 1), ("{", 1), ("a: b: c", 1)],
+    [
+        ("a: 1\nb: [1\nc: 2", 3),
+        ("a: 1\n\tb: 2", 2),
+        ("a: 1\n---\nb: 2", 2),
+        ("a: !!python/object/apply:os.system ['x']", 1),
+        ("a: *nowhere", 1),
+        ("a: 'x", 1),
+        ("{", 1),
+        ("a: b: c", 1),
+    ],
 )
 def test_what_is_no_yaml_is_told_with_its_line(text, line):
     problems = told(text)
@@ -78,7 +86,7 @@ def test_aliases_are_read_like_what_they_stand_for():
 
 def test_a_bomb_of_aliases_is_refused_at_once():
     levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 12)]
-    assert told("\n".join(["l0: &l0 [boom]", *levels])) == ["the aliases of the file stand for too many values"]
+    assert told("\n".join(["l0: &l0 [boom]", *levels]))[0].startswith("a study file of more than 300,000 values")
 
 
 def test_deep_nesting_is_refused():

@@ -40,15 +40,14 @@ def open_local_client(cores: int | None = None) -> Iterator[Client]:
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
-        dask.config.set(_SETTINGS),
         tempfile.TemporaryDirectory(prefix="bemsweep-dask-") as folder,  # Dask leaves its own behind
+        dask.config.set({**_SETTINGS, "temporary-directory": folder}),
         LocalCluster(
             n_workers=1,
             threads_per_worker=cores or usable or 1,
             processes=False,
             memory_limit=None,  # Dask would see this process's memory, not the engines'
             dashboard_address=None,
-            local_directory=folder,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

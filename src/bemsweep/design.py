@@ -18,7 +18,7 @@ import pandas as pd
 
 from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.expressions import compile_condition
-from bemsweep.parameters import Value
+from bemsweep.parameters import Value, read_level
 from bemsweep.study import Study
 
 __all__ = ["LABELS", "Points", "design_points"]
@@ -133,9 +133,12 @@ def _column_problems(name: str, values: Sequence[Value]) -> Iterator[str]:
     kinds = {type(value) for value in values}
     if bool in kinds and kinds & {int, float}:
         yield f"column {name!r} of the table mixes numbers with true and false, which count as 1 and 0"
-    infinite = [row for row, value in enumerate(values, 1) if isinstance(value, float) and math.isinf(value)]
-    if infinite:
-        yield f"column {name!r} of the table holds {values[infinite[0] - 1]} in row {infinite[0]}"
+    for row, value in enumerate(values, 1):
+        try:
+            read_level(value)
+        except ValueError as error:
+            yield f"column {name!r} of the table, row {row}: {error}"
+            return
 
 
 def _read_table(study: Study) -> tuple[list[str], list[tuple[Value, ...]]]:

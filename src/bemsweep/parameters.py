@@ -6,8 +6,8 @@ Defines `Field` and `Call` and what each of their values does to a model. Never 
 from __future__ import annotations
 
 import inspect
-import math
 import re
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -30,6 +30,8 @@ from bemsweep.errors import StudyError
 from bemsweep.studyfile import shown, study_problems
 
 __all__ = ["Call", "Field", "Parameter", "Part", "Value", "called_by_people", "read_level"]
+
+_LARGEST = sys.float_info.max
 
 Value = bool | int | float | str | None
 """A parameter's value for one variant; None is "as in the baseline"."""
@@ -80,8 +82,8 @@ def read_level(level: Any) -> Value:
         It is none of these, or a number that is not finite.
     """
     plain = level.item() if hasattr(level, "item") else level
-    if isinstance(plain, float) and not math.isfinite(plain):
-        raise ValueError(f"{plain} is no number to work with; null means as in the baseline")
+    if isinstance(plain, (int, float)) and not abs(plain) <= _LARGEST:  # nan is not
+        raise ValueError(f"{shown(plain)} is no number to work with; null means as in the baseline")
     if plain is None or isinstance(plain, (bool, int, float, str)):
         return plain
     raise ValueError(f"{shown(plain)} is no number, text, true, false or null")

@@ -405,7 +405,8 @@ def _label(entry: Any) -> str:
     spec = entry.epw if isinstance(entry, Weather) else entry.get("epw", "") if isinstance(entry, dict) else entry
     text = str(spec)
     # A glob's files bring their own labels.
-    return text if glob.has_magic(text) else PurePosixPath(text.removeprefix("bundled:")).stem
+    is_glob = glob.has_magic(text) and "://" not in text
+    return text if is_glob else PurePosixPath(text.removeprefix("bundled:")).stem
 
 
 _PARTS: Mapping[str, type[BaseModel]] = {

@@ -21,7 +21,7 @@ __all__ = ["Lines", "parse_yaml", "shown", "study_problems"]
 
 _TAGS = frozenset({"Field", "Call", "Meter", "Variable", "Table"})
 _SHOWN = 100
-_MOST_NODES = 1_000_000
+_MOST_VALUES = 300_000
 _TAKES = {
     "list_type": "a list",
     "tuple_type": "a list",
@@ -62,9 +62,10 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
         problems = list(_key_problems(node, (), set()))
         if problems:
             raise StudyError(problems)
-        lines = dict(itertools.islice(_lines(node, ()), _MOST_NODES))
-        if len(lines) == _MOST_NODES:
-            raise StudyError([Problem("the aliases of the file stand for too many values")])
+        places = _lines(node, ())
+        lines = dict(itertools.islice(places, _MOST_VALUES))
+        if next(places, None) is not None:  # a few lines of aliases of aliases stand for billions
+            raise StudyError([Problem(f"a study file of more than {_MOST_VALUES:,} values: put them into a table")])
         return _loader().load(text), lines
     except RecursionError:
         raise StudyError([Problem("not a study: nested too deeply")]) from None
