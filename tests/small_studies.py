@@ -63,5 +63,5 @@ def assert_same_cubes(one: xr.Dataset, other: xr.Dataset, *, by_variant: bool = 
 
 def local_client(**settings: Any) -> Client:
     """A Dask client with a cluster in this process."""
-    defaults = {"n_workers": 1, "threads_per_worker": 4, "processes": False, "dashboard_address": None}
+    defaults = {"n_workers": 1, "threads_per_worker": 4, "processes": False, "dashboard_address": "127.0.0.1:0"}
     return Client(**{**defaults, "set_as_default": False, **settings})

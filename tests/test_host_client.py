@@ -190,13 +190,14 @@ def die(document, value):
 
 
 def leave(document, value):
-    subprocess.Popen(["sleep", "600"])
     os._exit(value)
 
 
 def leave_behind(document, value):
-    subprocess.Popen(["sleep", "600"])
-    raise ValueError(value)
+    Path("left").write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+    if value:
+        os._exit(value)
+    raise ValueError("left something behind")
 
 
 def sleep_forever(document, value):
@@ -227,14 +228,18 @@ def test_death_by_a_foreign_kill_is_the_machines_fault(host, tmp_path):
         judge(host.run(calling(die, int(signal.SIGKILL)), tmp_path, timeout_s=60))
 
 
-def test_what_a_run_leaves_behind_is_killed_with_it(engine, tmp_path):
-    assert "ValueError" in engine.run(calling(leave_behind), tmp_path, timeout_s=60).error
-    assert not runs()
+@pytest.mark.parametrize("value", [0, 3])
+def test_what_a_run_leaves_behind_is_killed_with_it(engine, tmp_path, value):
+    assert engine.run(calling(leave_behind, value), tmp_path, timeout_s=60).stage == "edit"
+    pid = int((tmp_path / "left").read_text())
+    # Not `runs`: without its parent it is nobody's descendant.
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 def test_prints_of_a_function_do_not_reach_the_protocol(engine, tmp_path):
     run = engine.run(calling(scream), tmp_path, timeout_s=60)
     assert run.error.startswith("ValueError: b''")
+    assert "to standard output" in (tmp_path / "bemsweep.console").read_text()
     assert_usable(engine, tmp_path / "again")
 
 
@@ -339,10 +344,14 @@ def test_interrupt_of_the_waiting_thread_ends_its_run(host, tmp_path):
         signal.pthread_kill(main, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        host.run(calling(sleep_forever), tmp_path, timeout_s=600)
-    thread.join()
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            host.run(calling(sleep_forever), tmp_path, timeout_s=600)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, usual)
     assert not runs()
 
 

@@ -47,7 +47,8 @@ def open_local_client(cores: int | None = None) -> Iterator[Client]:
             threads_per_worker=cores or usable or 1,
             processes=False,
             memory_limit=None,  # Dask would see this process's memory, not the engines'
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port, for nobody but this machine
+            worker_dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

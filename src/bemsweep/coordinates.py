@@ -51,10 +51,13 @@ class Variable:
     """A small variable that is written whole."""
 
     name: str
+    """Name in the group."""
     dims: tuple[str, ...]
+    """Names of its dims; none for a scalar."""
     values: npt.NDArray[Any]
     """Texts have dtype object."""
     attributes: dict[str, Any] = field(default_factory=dict)
+    """CF attributes."""
 
 
 def axes(layout: Layout, frequency: Frequency) -> list[Variable]:

@@ -63,6 +63,7 @@ class Cube:
     """
 
     store: Store
+    """Where the cube's bytes live."""
     layout: Layout
     """Includes what has grown since the last commit."""
     attributes: dict[str, Any]

@@ -33,7 +33,7 @@ from bemsweep.store import Store
 from bemsweep.submission import ContextPlugin, Flight
 from bemsweep.task import Context, Finished, InputRef, Packed, read_facts
 
-__all__ = ["Driver", "Progress"]
+__all__ = ["Driver", "Progress", "context_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Progress:
     gave_up: int = 0
     """Variants that could not be run by the machine's fault."""
     elapsed_s: float = 0.0
+    """Seconds since the run began."""
     stage: str = "starting"
     """``starting``, ``running``, ``packing`` or ``done``."""
 
@@ -241,7 +242,7 @@ class Driver:
         """Give a client whose workers know this run; afterwards they have forgotten it."""
         with ExitStack() as stack:
             client = self._client or current_client() or stack.enter_context(open_local_client())
-            client.register_plugin(ContextPlugin(self._run_id, _context(self._plan)))
+            client.register_plugin(ContextPlugin(self._run_id, context_of(self._plan)))
             stack.callback(client.unregister_worker_plugin, self._run_id)
             yield client
 
@@ -404,7 +405,7 @@ def _blank_table(plan: Plan, rows: Iterable[int] | None = None) -> pd.DataFrame:
     return pd.DataFrame(columns, index=numbers)
 
 
-def _context(plan: Plan) -> Context:
+def context_of(plan: Plan) -> Context:
     """Return what the variants of a plan have in common, for the workers."""
 
     def ref(source: Input) -> InputRef:

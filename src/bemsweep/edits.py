@@ -91,6 +91,7 @@ class FieldSpec:
     key: str
     """Where an object keeps the value: the name, or within a group the name without the number."""
     kind: FieldKind
+    """What the field holds."""
     group: int = 0
     """Number of the extensible group from 1; 0 for a field outside of groups."""
     groups_key: str = ""
@@ -100,14 +101,21 @@ class FieldSpec:
     allowed_numbers: tuple[float, ...] = ()
     """The only numbers allowed; empty if all within the range are."""
     minimum: float = -math.inf
+    """Smallest value allowed, in the field's unit."""
     maximum: float = math.inf
+    """Largest value allowed, in the field's unit."""
     is_minimum_excluded: bool = False
+    """True if the minimum itself is not allowed."""
     is_maximum_excluded: bool = False
+    """True if the maximum itself is not allowed."""
     object_lists: tuple[str, ...] = ()
     """Names of the lists of objects that the field may name."""
     default: Scalar | None = None
+    """What EnergyPlus takes for a blank; None if there is no default."""
     units: str = ""
+    """EnergyPlus's unit, for example ``W/m2``."""
     is_required: bool = False
+    """True if the field cannot be blank."""
 
 
 def apply_edits(

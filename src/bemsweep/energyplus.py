@@ -40,6 +40,7 @@ class Build:
     """Where an EnergyPlus build lies; what it is, only it can say."""
 
     kind: Literal["library", "executable"]
+    """How the build is run."""
     path: Path
     """The shared library or the executable."""
 

@@ -36,15 +36,19 @@ class Job:
     weather: Path
     """EPW file."""
     run: RunKind
+    """Which environments are simulated."""
     outputs: tuple[Output, ...]
+    """What the engine is asked to report."""
     calendar: Calendar | None
     """What the engine must report; None for a probe: one day, names of outputs only, no values."""
     edits: tuple[Edit, ...] = ()
+    """What is changed in the baseline, in order."""
     calls: Mapping[str, Callable[[Any, Any], object]] = field(default_factory=dict)
     """The functions that `CallEdit.function` names."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """External files: as the model spells them -> local copy."""
     keep_model_outputs: bool = False
+    """True to keep the model's own Output objects."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ class EngineRun:
     stage: str
     """Last stage reached: ``start``, ``edit``, ``engine``, ``read`` or ``done``."""
     is_timed_out: bool = False
+    """True if the run was killed at its time-out."""
     is_cancelled: bool = False
+    """True if `Engine.kill` ended the run."""
     error: str = ""
     """Python's error of the stage that failed, one line with its type."""
     end: str = ""
@@ -66,12 +72,17 @@ class EngineRun:
     sqlite_err: str = ""
     """Text of ``sqlite.err``."""
     series: tuple[Series, ...] = ()
+    """What was reported; empty unless the run was read to its end."""
     design_day_names: tuple[str, ...] = ()
+    """Names of the design days in the order of the series."""
     design_day_dates: tuple[str, ...] = ()
+    """Their dates as ``MM-DD``."""
     model_sha256: str = ""
     """Of the IDF as written for the engine."""
     engine_s: float = 0.0
+    """Seconds in the engine."""
     memory_bytes: int = 0
+    """Peak resident memory of the run's process."""
     dictionary: Mapping[str, list[str]] = field(default_factory=dict)
     """Of a probe: ``{"variable": [...], "meter": [...]}``, every name that this model can report."""
 

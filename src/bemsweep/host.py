@@ -234,7 +234,10 @@ def _run(
         loaded: Job = pickle.loads(job)  # noqa: S301 - from the client, through a private pipe
         return loaded
 
-    return simulate(unpickle, scratch, energyplus, document=document)
+    returncode = simulate(unpickle, scratch, energyplus, document=document)
+    with suppress(OSError, ValueError):  # a full disk, or a user's function that closed it
+        sys.stdout.flush()
+    return returncode
 
 
 if __name__ == "__main__":

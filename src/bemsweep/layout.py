@@ -88,6 +88,7 @@ class Parameter:
     """One column of the variant table that the study varies."""
 
     name: str
+    """The parameter's name in the study."""
     kind: ParameterKind
     """``number``: null is NaN; ``text``: null is ``""``."""
 
@@ -115,6 +116,7 @@ class Place:
     """Where one series stands."""
 
     array: Array
+    """The array that holds the series."""
     key: int | None
     """Position along the key axis; None if the array has none."""
 
@@ -124,11 +126,15 @@ class Layout:
     """Everything about the cube but its values and its length."""
 
     calendar: Calendar
+    """The instants that all variants share."""
     parameters: tuple[Parameter, ...] = ()
+    """Columns of the variant table that the study varies, in order."""
     arrays: tuple[Array, ...] = ()
+    """Outputs in all groups, in order of appearance."""
     keys: Mapping[tuple[Frequency, str], tuple[str, ...]] = field(default_factory=dict)
     """Labels of each key axis, by frequency and dim, in the model's spelling."""
     dtype: Literal["float64", "float32"] = "float64"
+    """Type of the outputs' values."""
 
     def __post_init__(self) -> None:
         problems = [Problem(text) for text in _name_problems(self)]

@@ -53,6 +53,7 @@ class Baseline:
     """A baseline as the workers need it."""
 
     input: Input
+    """The model."""
     files: Mapping[str, Input]
     """External files: as the model spells them -> the file."""
 
@@ -62,7 +63,9 @@ class Weather:
     """A weather file as the workers need it."""
 
     input: Input
+    """The EPW file."""
     facts: WeatherFacts
+    """What its header and rows say."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Plan:
     engine_version: str
     """The string that the engine reports itself."""
     baselines: Mapping[str, Baseline]
+    """By label."""
     weather: Mapping[str, Weather]
+    """By label."""
     outputs: tuple[Output, ...]
     """The outputs asked for, with those of earlier amendments."""
     series: tuple[Series, ...]
@@ -238,7 +243,7 @@ class _Planner:
         points: Points | None = None
         with _collected(self.problems):
             points = design_points(study, labels, most=most)
-        edits = self._edits(points) if points is not None else {}
+        edits = self._edits(points)
         calendar = self._calendar(weather)
         self._stop_if_wrong()
         assert points is not None  # noqa: S101 - or a problem was told
@@ -293,16 +298,17 @@ class _Planner:
         baselines = {}
         for label, source in found.items():
             try:
+                if wrong := version_problem(source.path, [self.engine.version]):
+                    self._tell(f"{source.source}: {wrong}", "baseline", label)
+                    continue
                 document = read_model(source.path)
             except ModelError as error:
                 self._tell(str(error), "baseline", label)
                 continue
-            wrong = [told for told in [version_problem(document, [self.engine.version])] if told]
-            for message in wrong or model_problems(document, can_expand=getattr(self.engine, "can_expand", False)):
+            for message in model_problems(document, can_expand=getattr(self.engine, "can_expand", False)):
                 self._tell(f"{source.source}: {message}", "baseline", label)
-            if not wrong:
-                self.documents[label] = document
-                baselines[label] = Baseline(source, self._external_files(label, source, document))
+            self.documents[label] = document
+            baselines[label] = Baseline(source, self._external_files(label, source, document))
         return baselines
 
     def _external_files(self, label: str, source: Input, document: IDFDocument[bool]) -> dict[str, Input]:
@@ -334,13 +340,15 @@ class _Planner:
             self._tell(f"weather with and without a 29 February has no common time axis: {leap} has one", "weather")
         return weather
 
-    def _edits(self, points: Points) -> dict[tuple[str, str, Value], Edit]:
+    def _edits(self, points: Points | None) -> dict[tuple[str, str, Value], Edit]:
         """Return the edit of every value that occurs, checked against and normalised for each baseline."""
         edits: dict[tuple[str, str, Value], Edit] = {}
         fields: dict[str, dict[Value, FieldEdit]] = {}
         for name, parameter in self.study.parameters.items():
-            position = points.names.index(name)
-            values = dict.fromkeys(row[position] for row in points.rows if row[position] is not None)
+            values = dict.fromkeys(parameter.levels or ())
+            if points is not None:
+                position = points.names.index(name)
+                values = dict.fromkeys(row[position] for row in points.rows)
             if isinstance(parameter, Field):
                 fields[name] = {value: parameter.edit(value) for value in values if value is not None}
             elif self._is_callable(name, parameter):

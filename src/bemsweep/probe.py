@@ -62,6 +62,21 @@ def probe_model(
 ) -> Probe:
     """Return what a baseline reports of `outputs`, from the store or by one short run.
 
+    Parameters
+    ----------
+    store
+        Where the answer is kept.
+    engine
+        Who is asked.
+    baseline
+        The model.
+    weather
+        Any EPW: the run needs one.
+    outputs
+        What a study asks for; patterns of keys do not matter.
+    files
+        External files: as the model spells them -> the file.
+
     Raises
     ------
     ModelError

@@ -52,7 +52,9 @@ class Record:
     """One finished variant: its outcome, its provenance and its series."""
 
     variant_id: str
+    """Names the record."""
     status: Status
+    """How the variant ended."""
     message: str = ""
     """First fatal or severe message, or what the process died of; ``""`` if it succeeded."""
     warnings: int = 0

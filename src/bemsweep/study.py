@@ -285,6 +285,11 @@ class Study(Part):
         path
             A YAML 1.2 file; relative paths in it start from its folder.
 
+        Returns
+        -------
+        Study
+            Its shape is right; whether it can run is for `bemsweep.plan` to say.
+
         Raises
         ------
         StudyError

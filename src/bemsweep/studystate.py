@@ -59,7 +59,11 @@ class StudyState:
         data = store.get(Store.study_name(name, "study.json"))
         if data is None:
             return cls(name)
-        definition = json.loads(data)
+        try:
+            definition = json.loads(data)
+        except ValueError as error:
+            where = store.url_of(Store.study_name(name, "study.json"))
+            raise StoreError(f"{where} cannot be read: {error}") from error
         parts = store.names(Store.study_name(name, "variants"))
         if parts != [_part_name(number) for number in range(max(len(parts), definition["parts"]))]:
             raise StoreError(f"{store.url_of(Store.study_name(name, 'variants'))} has lost a part")
@@ -173,6 +177,21 @@ class StudyState:
         engine: str,
     ) -> None:
         """Write a part with the rows that are new or have another variant, then the definition.
+
+        Parameters
+        ----------
+        store
+            Where the study lives.
+        study
+            The study as asked for now.
+        points, variant_ids
+            The table as `merge` returned it.
+        outputs
+            What `merged_outputs` returned.
+        baselines
+            Label -> sha256 of the baseline's content.
+        engine
+            The string that the engine reports itself.
 
         Side effects
         ------------

@@ -58,7 +58,9 @@ class InputRef:
     """An input in the store."""
 
     sha256: str
+    """Of its content."""
     suffix: str
+    """Of its file name; tells the format."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +68,35 @@ class Context:
     """All that the variants of a study have in common; reaches each worker once."""
 
     study: str
+    """The study's name."""
     store: Store
+    """Where records and the cube live."""
     engine: Engine | str | None
+    """The engine to open: None for the default, a path, or an engine object."""
     engine_version: str
+    """The string that it must report."""
     run: RunKind
+    """Run kind."""
     outputs: tuple[Output, ...]
+    """What every variant is asked to report."""
     calendar: Calendar
+    """The instants that all variants share."""
     keep_model_outputs: bool
+    """True if the models' own outputs are kept beside the study's."""
     timeout_s: float
+    """Limit for one engine run, seconds by the clock."""
     names: tuple[str, ...]
     """Columns of a row: baseline, weather, parameters."""
     edits: Mapping[tuple[str, str, Value], Edit]
     """(baseline, parameter, value) -> edit."""
     baselines: Mapping[str, InputRef]
+    """By label."""
     files: Mapping[str, Mapping[str, InputRef]]
     """Baseline -> external files as the model spells them."""
     weather: Mapping[str, InputRef]
+    """By label."""
     utc_offsets_h: Mapping[str, float]
+    """Weather's label -> offset of its local standard time from UTC, hours."""
     calls: Mapping[str, Callable[[Any, Any], object]] = field(default_factory=dict)
     """The Python functions that edits name."""
 
@@ -98,8 +112,11 @@ class Finished:
     """What a task tells of its variant; the rest is in the record."""
 
     variant_id: str
+    """Which variant."""
     status: Status
+    """How it ended."""
     engine_s: float
+    """Seconds in the engine."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +124,7 @@ class Packed:
     """What a task tells of its block; the rest is in the cube and in the block's facts."""
 
     block: int
+    """Number of the block."""
     unknown: tuple[str, ...] = ()
     """Variants that report something the cube has no place for yet; nothing was written."""
     unreadable: tuple[str, ...] = ()

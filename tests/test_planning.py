@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyenergyplus.dataset import ref_models, weather_files
+from small_studies import CHICAGO, grid_of, small_study
+
+import bemsweep as bs
+from bemsweep.errors import ConflictError, EngineNotFoundError, StoreError, StudyError
+from bemsweep.testing import FakeEngine
+
+SMALL_OFFICE = Path(ref_models["small_office"])
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeEngine:
+    return FakeEngine(counter=tmp_path / "starts")
+
+
+def problems_of(study: bs.Study, tmp_path: Path, engine: FakeEngine) -> list[str]:
+    with pytest.raises(StudyError) as caught:
+        bs.plan(study, store=tmp_path / "store", engine=engine)
+    assert not (tmp_path / "store" / "studies").exists()
+    return [str(problem) for problem in caught.value.problems]
+
+
+def own_model(tmp_path: Path, name: str, *changes: tuple[str, str]) -> Path:
+    text = SMALL_OFFICE.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_counts_and_tables(tmp_path: Path, fake: FakeEngine) -> None:
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=fake)
+    assert plan.counts()["variants"] == 6
+    assert len(set(plan.variant_ids)) == 6
+    assert plan.counts()["hours_per_variant"] == 8760
+    assert plan.bytes_per_variant == 8 * 12 * 3, "a meter and two zones, monthly"
+    assert "6: 0 stored, 6 to run" in str(plan)
+    frame = plan.to_frame()
+    assert list(frame.columns) == ["baseline", "weather", "lighting", "north", "variant_id", "is_stored"]
+    assert "lighting" in plan._repr_html_()
+    assert json.dumps(plan.counts())
+
+
+def test_planning_twice_asks_the_engine_once(tmp_path: Path, fake: FakeEngine) -> None:
+    for _ in range(2):
+        bs.plan(small_study(), store=tmp_path / "store", engine=fake)
+    assert fake.starts == 1
+
+
+def test_problems_of_all_parts_are_told_at_once(tmp_path: Path, fake: FakeEngine) -> None:
+    study = small_study(
+        weather={"here": str(tmp_path / "none.epw")},
+        parameters={
+            "a": bs.Field("Ligths", "watts_per_floor_area", values=[6]),
+            "b": bs.Field("Lights", "wats_per_floor_area", values=[6]),
+            "c": bs.Field("Lights", "watts_per_floor_area", values=[-6]),
+            "d": bs.Field("Lights", "watts_per_person", values=[6]),
+            "e": bs.Field("Lights", "lighting_level", multiply=[2]),
+            "f": bs.Field("Lights", "watts_per_floor_area", values=["much"]),
+            "g": bs.Call("no_such_module:edit", values=[1]),
+        },
+        exclude=["a == 6 and nothing"],
+    )
+    told = problems_of(study, tmp_path, fake)
+    expected = {
+        "none.epw": "weather.here", "'Lights'": "parameters.a", "watts_per_floor_area": "parameters.b", "-6": "parameters.c",
+        "watts_per_person": "parameters.d", "lighting_level": "parameters.e", "much": "parameters.f",
+        "no_such_module": "parameters.g", "nothing": "exclude.0",
+    }  # fmt: skip
+    for word, path in expected.items():
+        assert any(word in problem and path in problem for problem in told), (word, told)
+    assert fake.starts == 0
+
+
+def test_a_typo_in_an_output_costs_no_variant(tmp_path: Path) -> None:
+    engine = FakeEngine(
+        reports=["Zone Mean Air Temperature", "Electricity:Facility"],
+        counter=tmp_path / "starts",
+        keys=["CORE_ZN", "ATTIC"],
+    )
+    outputs = [
+        bs.Variable("Zone Mean Air Temprature", frequency="monthly"),
+        bs.Variable("Zone Mean Air Temperature", key="COER_ZN", frequency="monthly"),
+        bs.Meter("Electricity:Facilty", frequency="monthly"),
+        bs.Meter("NaturalGas:Facility", frequency="monthly", optional=True),
+    ]
+    told = problems_of(small_study(outputs=outputs), tmp_path, engine)
+    assert len(told) == 3
+    assert "did you mean 'Zone Mean Air Temperature'" in told[0]
+    assert "outputs.0" in told[0]
+    assert "CORE_ZN" in told[1]
+    assert "did you mean 'Electricity:Facility'" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([("Version,25.2", "Version,9.6")], ["9.6", "ENERGYPLUS_DIR"]),
+        ([("  Timestep,6", "  Timestep,6")], []),
+    ],
+)
+def test_a_model_of_another_version_is_refused(
+    tmp_path: Path, fake: FakeEngine, changes: list[tuple[str, str]], told: list[str]
+) -> None:
+    text = SMALL_OFFICE.read_text()
+    path = tmp_path / "own.idf"
+    path.write_text(re.sub(r"Version,\s*25\.2", "Version,9.6", text) if told else text)
+    study = small_study(baseline=str(path))
+    if not told:
+        bs.plan(study, store=tmp_path / "store", engine=fake)
+        return
+    messages = problems_of(study, tmp_path, fake)
+    assert len(messages) == 1
+    assert all(word in messages[0] for word in told), messages
+
+
+def test_a_broken_model_is_told_with_its_line(tmp_path: Path, fake: FakeEngine) -> None:
+    path = own_model(tmp_path, "own.idf", ("  SimulationControl,", "  SimulationCtrl,"))
+    line = path.read_text().splitlines().index("  SimulationCtrl,") + 1
+    (told,) = problems_of(small_study(baseline=str(path)), tmp_path, fake)
+    assert f"own.idf:{line}" in told or f"line {line}" in told
+
+
+@pytest.mark.engine
+def test_a_baseline_that_the_engine_rejects_is_refused(tmp_path: Path) -> None:
+    path = own_model(tmp_path, "own.idf", ("    1IN Stucco,              !- Outside Layer", "    Nowhere to be found,"))
+    with pytest.raises(StudyError, match=r"does not run as it stands.*(?i:nowhere)"):
+        bs.plan(small_study(baseline=str(path)), store=tmp_path / "store")
+
+
+def test_weather_must_hold_a_year(tmp_path: Path, fake: FakeEngine) -> None:
+    lines = Path(weather_files["usa_il_chicago"]).read_text(encoding="latin-1").splitlines()
+    january = [*lines[:7], lines[7].replace("12/31", "1/31"), *lines[8 : 8 + 31 * 24]]
+    path = tmp_path / "january.epw"
+    path.write_text("\n".join(january), encoding="latin-1")
+    (told,) = problems_of(small_study(weather=str(path)), tmp_path, fake)
+    assert "whole year" in told
+    bs.plan(small_study(weather=str(path), run="design_day"), store=tmp_path / "store", engine=fake)
+
+
+def test_models_without_a_common_time_axis_are_refused(tmp_path: Path, fake: FakeEngine) -> None:
+    other = own_model(tmp_path, "other.idf", ("Timestep,6;", "Timestep,4;"))
+    both = {"one": "bundled:ref/small_office", "two": str(other)}
+    bs.plan(small_study(baseline=both), store=tmp_path / "store", engine=fake)
+    outputs = [bs.Meter("Electricity:Facility", frequency="timestep")]
+    (told,) = problems_of(small_study(name="steps", baseline=both, outputs=outputs), tmp_path / "other", fake)
+    assert "no common time axis" in told
+
+
+def test_other_weekdays_are_allowed_with_a_warning(tmp_path: Path, fake: FakeEngine) -> None:
+    other = own_model(
+        tmp_path,
+        "other.idf",
+        ("    Sunday,                  !- Day of Week", "    Monday,                  !- Day of Week"),
+    )
+    plan = bs.plan(
+        small_study(baseline={"one": "bundled:ref/small_office", "two": str(other)}),
+        store=tmp_path / "store",
+        engine=fake,
+    )
+    assert any("weekday" in warning for warning in plan.warnings)
+    assert "warning" in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("edited", "outputs_at"), [(bs.Field("Timestep", "number_of_timesteps_per_hour", values=[4]), "timestep")]
+)
+def test_edits_that_move_the_time_axis_are_refused(
+    tmp_path: Path, fake: FakeEngine, edited: bs.Field, outputs_at: Any
+) -> None:
+    hourly = small_study(parameters={"steps": edited})
+    bs.plan(hourly, store=tmp_path / "store", engine=fake)
+    outputs = [bs.Meter("Electricity:Facility", frequency=outputs_at)]
+    told = problems_of(
+        small_study(name="other", parameters={"steps": edited}, outputs=outputs), tmp_path / "other", fake
+    )
+    assert "different time axes" in told[0]
+
+
+def test_more_than_a_million_variants_need_yes(tmp_path: Path, fake: FakeEngine) -> None:
+    (told,) = problems_of(small_study(parameters=grid_of(1001, 1000)), tmp_path, fake)
+    assert "1,001,000" in told
+    assert "--yes" in told
+
+
+def test_a_conflicting_study_of_that_name_is_refused(tmp_path: Path, fake: FakeEngine) -> None:
+    bs.run(bs.plan(small_study(), store=tmp_path / "store", engine=fake))
+    for change, told in (
+        ({"run": "design_day"}, "run was 'annual'"),
+        (
+            {"baseline": {"small_office": str(own_model(tmp_path, "b.idf", ("Timestep,6;", "Timestep,4;")))}},
+            "another content",
+        ),
+        (
+            {"parameters": {"lighting": bs.Field("Lights", "watts_per_floor_area", multiply=[2])}},
+            "parameter 'lighting'",
+        ),
+    ):
+        with pytest.raises(ConflictError, match=told):
+            bs.plan(small_study(**change), store=tmp_path / "store", engine=fake)
+
+
+def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path, fake: FakeEngine) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write"):
+        bs.plan(small_study(), store=tmp_path / "file" / "store", engine=fake)
+    assert fake.starts == 0
+
+
+def test_no_engine(tmp_path: Path) -> None:
+    with pytest.raises(EngineNotFoundError, match="nowhere"):
+        bs.plan(small_study(), store=tmp_path / "store", engine=str(tmp_path / "nowhere" / "energyplus"))
+
+
+def test_external_files_are_found_and_part_of_the_identity(tmp_path: Path, fake: FakeEngine) -> None:
+    hours = "\n".join(["0.5"] * 8760)
+    extra = "Schedule:File,Measured,Fraction,hours.csv,1,0,8760,Comma,No,60;\n"
+    path = own_model(tmp_path, "own.idf", ("  SimulationControl,", f"  {extra}\n  SimulationControl,"))
+    (told,) = problems_of(small_study(baseline=str(path)), tmp_path, fake)
+    assert "hours.csv" in told
+    (tmp_path / "hours.csv").write_text(hours)
+    first = bs.plan(small_study(baseline=str(path)), store=tmp_path / "store", engine=fake)
+    (tmp_path / "hours.csv").write_text(hours.replace("0.5", "0.6"))
+    second = bs.plan(small_study(baseline=str(path)), store=tmp_path / "store", engine=fake)
+    assert not set(first.variant_ids) & set(second.variant_ids)
+
+
+def test_labels_and_names_do_not_change_a_variant(tmp_path: Path, fake: FakeEngine) -> None:
+    one = bs.plan(small_study(), store=tmp_path / "store", engine=fake)
+    parameters = small_study().parameters
+    other = bs.plan(
+        small_study(
+            name="other", weather={"elsewhere": CHICAGO["chicago"]}, baseline={"b": "bundled:ref/small_office"},
+            parameters={"x": bs.Field("LIGHTS", "Watts per Floor Area", values=[None, 8.0, 6.0]), "y": parameters["north"]},
+            timeout_s=5,
+        ),
+        store=tmp_path / "store", engine=fake,
+    )  # fmt: skip
+    assert one.variant_ids == other.variant_ids

@@ -1,0 +1,425 @@
+"""The store keeps one contract on every filesystem."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import pickle
+import uuid
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bemsweep import store as module
+from bemsweep.errors import StoreError
+from bemsweep.store import Store, cache_folder, replace_file
+
+IDS = [f"{prefix}{n:062d}" for prefix in ("0a", "0b", "ff") for n in range(3)]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("BEMSWEEP_CACHE_DIR", str(folder))
+    return folder
+
+
+def remote():
+    """Return a store that is no folder; `memory://` is one for the whole process, so its name is unique."""
+    return Store(f"memory://{uuid.uuid4()}/store")
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request, tmp_path):
+    return Store(tmp_path / "store") if request.param == "local" else remote()
+
+
+def files_below(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def put_input(store, data=b"Version,25.2;", suffix=".idf"):
+    digest = hashlib.sha256(data).hexdigest()
+    store.put(store.input_name(digest, suffix), data)
+    return digest
+
+
+# The contract
+
+
+def test_what_was_put_is_there_until_it_is_deleted(store):
+    assert store.get("a/b") is None
+    assert not store.has("a/b")
+    store.put("a/b", b"one")
+    store.put("a/b", b"two")
+    assert store.get("a/b") == b"two"
+    assert store.has("a/b")
+    store.delete("a/b")
+    assert store.get("a/b") is None
+    assert not store.has("a/b")
+    store.delete("a/b")
+
+
+def test_an_empty_object_is_not_a_missing_one(store):
+    store.put("empty", b"")
+    assert store.get("empty") == b""
+    assert store.has("empty")
+
+
+def test_names_are_sorted_and_of_one_folder_only(store):
+    assert store.names("f") == []
+    for name in ("f/b", "f/a", "f/c/d", "g/e"):
+        store.put(name, b"x")
+    assert store.names("f") == ["a", "b", "c"]
+
+
+def test_a_folder_is_deleted_whole_and_alone(store):
+    for name in ("f/a", "f/c/d", "g/e"):
+        store.put(name, b"x")
+    store.delete_folder("f")
+    store.delete_folder("f")
+    assert store.names("f") == []
+    assert store.get("g/e") == b"x"
+
+
+def test_stored_tells_the_variants_that_have_a_record(store):
+    for variant in IDS[::2]:
+        store.put(store.record_name(variant), b"record")
+    store.put("records/0a/notes.txt", b"not a record")
+    assert store.stored(IDS) == set(IDS[::2])
+    assert store.stored(iter(IDS[:1])) == set(IDS[:1])
+    assert store.stored([]) == set()
+
+
+def test_stored_lists_a_folder_once(store, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Store, "names", lambda self, folder: asked.append(folder) or [])
+    store.stored(IDS)
+    assert sorted(asked) == ["records/0a", "records/0b", "records/ff"]
+
+
+def test_as_file_gives_a_local_file_or_nothing(store, tmp_path):
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    assert store.as_file("a/b.bin", folder) is None
+    store.put("a/b.bin", b"data")
+    path = store.as_file("a/b.bin", folder)
+    assert path.read_bytes() == b"data"
+    assert path.name == "b.bin"
+    assert files_below(folder) == ([] if store.is_local else ["b.bin"])
+
+
+def test_a_cube_can_be_written_and_read(store):
+    root = zarr.open_group(store.zarr("study"), mode="a")
+    root.create_array("x", shape=(4,), chunks=(2,), dtype="f8")[:] = np.arange(4.0)
+    again = zarr.open_group(pickle.loads(pickle.dumps(store)).zarr("study"), mode="r")
+    np.testing.assert_array_equal(again["x"][:], np.arange(4.0))
+    assert store.has("studies/study/results.zarr/zarr.json")
+
+
+def test_check_writable_leaves_nothing(store):
+    store.put("a", b"x")
+    store.check_writable()
+    assert store.names("") == ["a"]
+
+
+def test_urls_lead_to_the_objects(store):
+    store.put("a/b", b"x")
+    assert fsspec.open(store.url_of("a", "b")).open().read() == b"x"
+
+
+@settings(max_examples=30)
+@given(st.binary(max_size=200))
+def test_bytes_come_back_as_they_were(data):
+    store = Store("memory://bytes-come-back")
+    store.put("x", data)
+    assert store.get("x") == data
+
+
+# Names
+
+
+def test_names_of_objects():
+    digest = "ab" + "0" * 62
+    assert Store.input_name(digest, ".idf") == f"inputs/ab/{digest}.idf"
+    assert Store.record_name(digest) == f"records/ab/{digest}.parquet"
+    assert Store.raw_name(digest, "eplusout.err") == f"raw/{digest}/eplusout.err"
+    assert Store.study_name("office", "study.json") == "studies/office/study.json"
+
+
+# URLs
+
+
+def test_a_file_url_is_a_path(tmp_path):
+    by_path, by_url, by_text = Store(tmp_path / "s"), Store(f"file://{tmp_path}/s"), Store(f"{tmp_path}/s/")
+    assert by_path.url == by_url.url == by_text.url == str(tmp_path / "s")
+    by_url.put("a", b"x")
+    assert by_path.get("a") == b"x"
+    assert (tmp_path / "s" / "a").read_bytes() == b"x"
+
+
+def test_a_relative_path_stays_where_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Store("here")
+    monkeypatch.chdir("/")
+    store.put("a", b"x")
+    assert (tmp_path / "here" / "a").exists()
+    assert Store().url.endswith("/bemsweep-store")
+
+
+def test_a_tilde_is_the_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Store("~/s").url == str(tmp_path / "s")
+
+
+@pytest.mark.parametrize("url", ["memory://", "memory://x", "memory://x/y/"])
+def test_the_memory_store_is_no_folder(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store, name = Store(url), uuid.uuid4().hex
+    store.put(name, b"x")
+    assert not store.is_local
+    assert Store(url).get(name) == b"x"
+    assert files_below(tmp_path) == []
+    assert fsspec.open(store.url_of(name)).open().read() == b"x"
+    store.delete(name)
+
+
+@pytest.mark.parametrize("name", ["check_writable", "put", "get", "names"])
+def test_a_url_that_no_filesystem_knows_is_told(name):
+    arguments = {"check_writable": (), "put": ("a", b""), "get": ("a",), "names": ("a",)}[name]
+    with pytest.raises(StoreError, match=r"no store at nonsense://x: Protocol not known"):
+        getattr(Store("nonsense://x"), name)(*arguments)
+
+
+def test_a_filesystem_that_is_not_installed_is_told(monkeypatch):
+    def fail(*_, **__):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", fail)
+    with pytest.raises(StoreError, match="Install s3fs"):
+        Store("s3://bucket/x").check_writable()
+
+
+def test_listings_of_s3_are_never_cached(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url, **options: (seen.update(options), "/x"))
+    assert Store("s3://bucket/x", {"anon": True}).path("a") == "/x/a"
+    assert seen == {"anon": True, "use_listings_cache": False}
+
+
+# Pickling
+
+
+def test_a_store_travels_without_its_open_filesystem(store):
+    secret = {"token": "hidden", "skip_instance_cache": True}
+    opened = Store(store.url, secret)
+    opened.put("a", b"x")
+    body = pickle.dumps(opened)
+    assert len(body) < 500
+    again = pickle.loads(body)
+    assert (again.url, again.storage_options) == (opened.url, secret)
+    assert "_opened" not in vars(again)
+    assert again.get("a") == b"x"
+
+
+def test_storage_options_are_not_shown(store):
+    assert "hidden" not in repr(Store(store.url, {"token": "hidden"}))
+
+
+# Writing whole or not at all
+
+
+def test_nothing_is_left_of_a_write_that_fails(tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    store.put("a/b", b"old")
+
+    def fail(path, data):
+        with Path(path).open("wb") as file:
+            file.write(data[:2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(StoreError, match=r"cannot write a/b in the store .*/store \(no space left\)"):
+        store.put("a/b", b"new")
+    assert store.get("a/b") == b"old"
+    assert files_below(tmp_path) == ["store/a/b"]
+
+
+def test_nothing_is_left_if_a_write_is_interrupted(tmp_path, monkeypatch):
+    def interrupt(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(tmp_path / "a" / "b", b"new")
+    assert files_below(tmp_path) == []
+
+
+def test_readers_see_the_old_object_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.put("a", b"old")
+    seen = []
+    real = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, target: (seen.append(store.get("a")), real(self, target))[1])
+    store.put("a", b"new")
+    assert seen == [b"old"]
+    assert store.get("a") == b"new"
+
+
+def test_what_a_killed_writer_left_is_no_object(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.put("f/000000.parquet", b"x")
+    monkeypatch.setattr(Path, "replace", lambda self, target: None)
+    store.put("f/000001.parquet", b"half")
+    assert len(files_below(tmp_path / "f")) == 2
+    assert store.names("f") == ["000000.parquet"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_a_store_error(tmp_path, monkeypatch):
+    real = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", lambda self, data: real(Path("/dev/full"), data))
+    with pytest.raises(StoreError, match="no space left"):
+        Store(tmp_path).put("a", b"x" * 10_000)
+
+
+# What cannot be read or written
+
+
+def test_a_store_below_a_file_is_told(tmp_path):
+    (tmp_path / "file").write_text("x")
+    store = Store(tmp_path / "file" / "store")
+    with pytest.raises(StoreError, match=r"cannot write .* in the store .*/file/store"):
+        store.check_writable()
+    for action in (lambda: store.get("a"), lambda: store.names("a")):
+        with pytest.raises(StoreError, match=r"in the store .*/file/store: NotADirectoryError"):
+            action()
+
+
+def test_a_bucket_that_does_not_exist_is_a_store_error(monkeypatch):
+    def fail(*_):
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    store = remote()
+    monkeypatch.setattr(store.fs, "pipe_file", fail)
+    with pytest.raises(StoreError, match="bucket does not exist"):
+        store.check_writable()
+
+
+@pytest.mark.parametrize(
+    ("method", "call"),
+    [
+        ("cat_file", lambda store: store.get("a")),
+        ("exists", lambda store: store.has("a")),
+        ("ls", lambda store: store.names("a")),
+        ("rm_file", lambda store: store.delete("a")),
+        ("rm", lambda store: store.delete_folder("a")),
+        ("pipe_file", lambda store: store.put("a", b"")),
+    ],
+)
+def test_a_network_that_fails_is_never_an_absence(method, call, monkeypatch):
+    def fail(*_, **__):
+        raise ConnectionResetError("connection reset by peer")
+
+    store = remote()
+    monkeypatch.setattr(store.fs, method, fail)
+    with pytest.raises(StoreError, match="ConnectionResetError: connection reset"):
+        call(store)
+
+
+# Local copies of inputs
+
+
+def test_the_cache_is_where_the_environment_says(cache, monkeypatch, tmp_path):
+    assert cache_folder() == cache
+    monkeypatch.delenv("BEMSWEEP_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "bemsweep"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "bemsweep"
+
+
+def test_an_input_is_a_local_file_with_its_suffix(store, cache):
+    digest = put_input(store)
+    path = store.local_copy(digest, ".idf")
+    assert path.read_bytes() == b"Version,25.2;"
+    assert path.name == f"{digest}.idf"
+    assert (cache in path.parents) is not store.is_local
+
+
+def test_an_input_is_fetched_once(monkeypatch):
+    store = remote()
+    digest = put_input(store)
+    first = store.local_copy(digest, ".idf")
+    store.delete(store.input_name(digest, ".idf"))
+    assert store.local_copy(digest, ".idf") == first
+    assert Store(store.url).local_copy(digest, ".idf") == first
+
+
+def test_a_lost_input_is_told(store):
+    with pytest.raises(StoreError, match=r"has lost inputs/00/0+\.idf: run the study again from its files"):
+        store.local_copy("0" * 64, ".idf")
+
+
+def test_an_altered_input_is_told_and_never_used(store, cache):
+    digest = put_input(store)
+    store.put(store.input_name(digest, ".idf"), b"Version,1.0;")
+    for one in (store, Store(store.url)):
+        with pytest.raises(StoreError, match="is altered"):
+            one.local_copy(digest, ".idf")
+    assert not cache.exists()
+
+
+def test_a_damaged_copy_is_fetched_again(cache):
+    store = remote()
+    digest = put_input(store)
+    path = store.local_copy(digest, ".idf")
+    path.write_bytes(b"Vers")
+    assert Store(store.url).local_copy(digest, ".idf").read_bytes() == b"Version,25.2;"
+    path.write_bytes(b"Vers")
+    store.delete(store.input_name(digest, ".idf"))
+    with pytest.raises(StoreError, match="has lost"):
+        Store(store.url).local_copy(digest, ".idf")
+
+
+def test_a_copy_that_was_swept_away_is_fetched_again():
+    store = remote()
+    digest = put_input(store)
+    store.local_copy(digest, ".idf").unlink()
+    assert store.local_copy(digest, ".idf").read_bytes() == b"Version,25.2;"
+
+
+def test_an_input_is_hashed_once_and_not_for_every_variant(store, monkeypatch):
+    digest = put_input(store)
+    store.local_copy(digest, ".idf")
+    monkeypatch.setattr(module, "hashlib", None)
+    store.local_copy(digest, ".idf")
+
+
+def test_a_cache_that_cannot_be_written_is_told(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("BEMSWEEP_CACHE_DIR", str(tmp_path / "file"))
+    store = remote()
+    digest = put_input(store)
+    with pytest.raises(StoreError, match=r"cannot keep .*/file/inputs"):
+        store.local_copy(digest, ".idf")
+
+
+def test_two_processes_may_fetch_the_same_input(monkeypatch, cache):
+    """Each writes a file of its own and the last one takes the name: nobody sees half of it."""
+    store = remote()
+    digest = put_input(store)
+    names = set()
+    real = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, target: (names.add(self.name), real(self, target))[1])
+    for _ in range(2):
+        Store(store.url).local_copy(digest, ".idf").unlink()
+    assert len(names) == 2
+    assert all(str(os.getpid()) in name for name in names)
