@@ -74,7 +74,9 @@ def test_numbers_of_numpy_are_numbers():
     assert Field("L", "f", multiply=range(1, 3)).levels == (1, 2)
 
 
-@pytest.mark.parametrize("level", [math.nan, math.inf, -math.inf, 10**400, np.float64("nan"), [1], {"a": 1}, object(), 1j, b"x"])
+@pytest.mark.parametrize(
+    "level", [math.nan, math.inf, -math.inf, 10**400, np.float64("nan"), [1], {"a": 1}, object(), 1j, b"x"]
+)
 def test_what_is_no_level_is_refused(level):
     with pytest.raises(ValueError, match="is no number"):
         read_level(level)

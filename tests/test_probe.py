@@ -137,7 +137,7 @@ def test_a_model_that_does_not_run_is_told_and_not_kept(ask):
     fake = engine(faults={1: "fail", 2: "crash"})
     with pytest.raises(ModelError, match="Expected a number of at least 0"):
         ask(fake, TEMPERATURE)
-    with pytest.raises(ModelError, match="SIGSEGV|signal"):
+    with pytest.raises(ModelError, match=r"SIGSEGV|signal"):
         ask(fake, TEMPERATURE)
     assert ask(fake, TEMPERATURE).series
     assert fake.starts == 3
@@ -193,8 +193,10 @@ def test_a_meter_that_is_asked_for_as_a_variable_and_the_reverse(probe):
 
 def test_a_key_that_matches_nothing_is_told_with_those_that_exist(probe):
     assert told(probe, replace(TEMPERATURE, key="Core_ZM")) == [
-        "no key of 'Zone Mean Air Temperature' matches 'Core_ZM' (did you mean 'CORE_ZN'?); "
-        "the model has CORE_ZN, Perimeter_ZN_1, Perimeter_ZN_2"
+        (
+            "no key of 'Zone Mean Air Temperature' matches 'Core_ZM' (did you mean 'CORE_ZN'?); "
+            "the model has CORE_ZN, Perimeter_ZN_1, Perimeter_ZN_2"
+        )
     ]
 
 

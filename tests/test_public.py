@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,7 @@ CLASSES = [entry for entry in DEFINITIONS if isinstance(entry.values[2], ast.Cla
 def sections(docstring):
     """Return the titles of a docstring's sections."""
     lines = docstring.splitlines()
-    return {
-        line.strip()
-        for line, below in zip(lines, lines[1:], strict=False)
-        if line.strip() and set(below.strip()) == {"-"}
-    }
+    return {line.strip() for line, below in pairwise(lines) if line.strip() and set(below.strip()) == {"-"}}
 
 
 def decorators(node):

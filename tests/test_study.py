@@ -164,14 +164,21 @@ timeout_s: .nan
         "nan is no number to work with; null means as in the baseline @ parameters.lighting.values.1, line 6",
         "'object' is missing @ parameters.glazing.object, line 7",
         "unknown key 'objct' (did you mean 'object'?) @ parameters.glazing.objct, line 7",
-        "'two words' is no parameter name: letters, digits and '_', not beginning with a digit @ parameters.two words, line 8",
+        (
+            "'two words' is no parameter name: letters, digits and '_', not beginning with a digit"
+            " @ parameters.two words, line 8"
+        ),
         "'north' is not a number to calculate with @ parameters.orientation.multiply.0, line 9",
         "there are no levels: a grid needs values, multiply or add @ parameters.empty, line 10",
         "`detailed` has no common time axis across variants: ask for `timestep` @ outputs.0.frequency, line 12",
-        "an output is {meter: NAME} or {variable: NAME}, not {'variabel': 'Zone Mean Air Temperature'}"
-        " (did you mean 'variable'?) @ outputs.1, line 13",
-        "no reporting frequency 'huorly' (did you mean 'hourly'?); known: timestep, hourly, daily, monthly, annual"
-        " @ outputs.2.frequency, line 14",
+        (
+            "an output is {meter: NAME} or {variable: NAME}, not {'variabel': 'Zone Mean Air Temperature'}"
+            " (did you mean 'variable'?) @ outputs.1, line 13"
+        ),
+        (
+            "no reporting frequency 'huorly' (did you mean 'hourly'?); known: timestep, hourly, daily, monthly, annual"
+            " @ outputs.2.frequency, line 14"
+        ),
         "this takes a finite number, not nan @ timeout_s, line 15",
     ]
 
@@ -312,15 +319,17 @@ def test_parameter_names_are_identifiers(name):
     assert f"{name!r} is no parameter name" in problems_of(study, parameters={name: LIGHTING})[0]
 
 
-@pytest.mark.parametrize("name", ["baseline", "weather", "Time", "variant", "hourly", *sorted(RESERVED_NAMES)])
+@pytest.mark.parametrize("name", ["baseline", "weather", "Time", *sorted(RESERVED_NAMES)])
 def test_parameter_names_that_the_results_use_are_refused(name):
     assert "is a name that the results use" in problems_of(study, parameters={name: LIGHTING})[0]
 
 
 @pytest.mark.parametrize("name", ["Field", "Call", "Meter", "Table", "x"])
 def test_problems_are_told_at_the_right_parameter_whatever_its_name(name, from_text):
-    text = f"{HEAD}parameters:\n  a: {{object: Lights, field: x, values: [1]}}\n  {name}: {{object: L, field: x, values: [.nan]}}\n"
-    assert problems_of(from_text, text)[0].endswith(f"@ parameters.{name}.values.0, line 7")
+    parameters = f"  a: {{object: L, field: x, values: [1]}}\n  {name}: {{object: L, field: x, values: [.nan]}}\n"
+    assert problems_of(from_text, f"{HEAD}parameters:\n{parameters}")[0].endswith(
+        f"@ parameters.{name}.values.0, line 7"
+    )
 
 
 @pytest.mark.parametrize("parameter", [5, [6, 8], None, "Lights", {}, {"values": [1]}])
@@ -444,9 +453,11 @@ def test_two_outputs_under_one_name_and_one_output_under_two():
         ],
     )
     assert told == [
-        "'Gas:Facility' and 'Electricity:Facility' have one name, 'X': use `as`; "
-        "'t' is asked for twice, with another `as` or `optional`; "
-        "'H' is asked for twice, with another `as` or `optional` @ outputs"
+        (
+            "'Gas:Facility' and 'Electricity:Facility' have one name, 'X': use `as`; "
+            "'t' is asked for twice, with another `as` or `optional`; "
+            "'H' is asked for twice, with another `as` or `optional` @ outputs"
+        )
     ]
 
 

@@ -163,8 +163,6 @@ def test_packing_tells_what_it_met(tmp_path: Path) -> None:
     packed = pack_block(0, workplace)
     assert packed.unreadable == (victim,)
     assert packed.unknown == ()
-    facts = __import__("pandas").read_parquet(
-        io.BytesIO(store.get(Store.study_name("small", "blocks", "000000.parquet")))
-    )
+    facts = read_facts(store, "small", 0)
     assert len(facts) == 5
     np.testing.assert_array_equal(sorted(facts.row), [0, 1, 3, 4, 5])

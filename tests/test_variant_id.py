@@ -167,5 +167,5 @@ def test_texts_of_any_language_have_an_identity():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_has_no_identity(value):
-    with pytest.raises(ValueError, match="not JSON compliant|Out of range"):
+    with pytest.raises(ValueError, match=r"not JSON compliant|Out of range"):
         identity(edits=[replace(FIELD, value=value)])

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from distributed import get_client
+from small_studies import local_client
+
+from bemsweep.cluster import current_client, open_local_client
+
+
+def test_a_local_client_uses_the_cores_and_ends_with_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with open_local_client(3) as client:
+        assert sum(client.nthreads().values()) == 3
+        assert client.submit(lambda: 7).result() == 7
+        assert client.scheduler_info()["address"].startswith("inproc://")
+        assert list(tmp_path.iterdir())
+    assert client.status == "closed"
+    assert not list(tmp_path.iterdir())
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("Dask-Default-Threads")]
+
+
+def test_a_local_client_does_not_become_everybodys() -> None:
+    with open_local_client(1):
+        assert current_client() is None
+        with pytest.raises(ValueError, match="No global client"):
+            get_client()
+
+
+def test_the_users_client_is_found() -> None:
+    assert current_client() is None
+    with local_client(set_as_default=True) as client:
+        assert current_client() is client
+    assert current_client() is None

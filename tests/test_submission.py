@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_studies import local_client, small_study
+
+import bemsweep as bs
+from bemsweep.driver import context_of
+from bemsweep.errors import InfrastructureError
+from bemsweep.submission import ContextPlugin, Flight
+from bemsweep.task import Finished
+from bemsweep.testing import FakeEngine
+
+
+def collect(flight: Flight, *, count: int) -> list[tuple[Any, Any]]:
+    found: list[tuple[Any, Any]] = []
+    deadline = time.monotonic() + 30
+    while len(found) < count:
+        assert time.monotonic() < deadline
+        found += flight.finished()
+        time.sleep(0.01)
+    return found
+
+
+def test_a_worker_that_does_not_know_the_run_is_the_machines_fault() -> None:
+    with local_client() as client:
+        flight = Flight(client, "unknown-run")
+        flight.run([("a" * 64, ("base", "here"))], {})
+        flight.pack(0)
+        assert flight.count == 2
+        found = dict(collect(flight, count=2))
+        assert isinstance(found["a" * 64], InfrastructureError)
+        assert isinstance(found[0], InfrastructureError)
+        assert flight.count == 0
+
+
+def test_a_scheduler_that_is_gone_is_told() -> None:
+    client = local_client()
+    flight = Flight(client, "run")
+    assert flight.room() >= 500
+    client.close()
+    with pytest.raises(InfrastructureError, match="lost the Dask scheduler"):
+        flight.room()
+
+
+def test_cancelling_kills_what_runs_and_forgets_the_rest(tmp_path: Path) -> None:
+    engine = FakeEngine(faults=lambda job, attempt: "hang" if job.calendar else None, counter=tmp_path / "starts")
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=engine)
+    for source in (plan.baselines["small_office"].input, plan.weather["chicago"].input):
+        plan.store.put(plan.store.input_name(source.sha256, source.suffix), source.path.read_bytes())
+    with local_client(threads_per_worker=2) as client:
+        client.register_plugin(ContextPlugin("run", context_of(plan)))
+        flight = Flight(client, "run")
+        flight.run(list(zip(plan.variant_ids, plan.points.rows, strict=True)), {})
+        deadline = time.monotonic() + 30
+        while engine.starts < 3:  # the probe and one for each thread
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        flight.cancel_runs()
+        assert flight.count == 0
+        worker = next(iter(client.cluster.workers.values()))
+        while worker.state.executing_count or worker.state.in_flight_tasks_count or worker.state.tasks:
+            assert time.monotonic() < deadline, "the killed runs never ended"
+            time.sleep(0.01)
+        client.unregister_worker_plugin("run")
+    assert engine.starts == 3
+    assert not plan.store.names("records")
+
+
+def test_an_answer_comes_once(tmp_path: Path) -> None:
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=FakeEngine())
+    for source in (plan.baselines["small_office"].input, plan.weather["chicago"].input):
+        plan.store.put(plan.store.input_name(source.sha256, source.suffix), source.path.read_bytes())
+    with local_client() as client:
+        client.register_plugin(ContextPlugin("run", context_of(plan)))
+        flight = Flight(client, "run")
+        flight.run([(plan.variant_ids[0], plan.points.rows[0])], {})
+        (answer,) = collect(flight, count=1)
+        assert answer[0] == plan.variant_ids[0]
+        assert isinstance(answer[1], Finished)
+        assert list(flight.finished()) == []
+        client.unregister_worker_plugin("run")
