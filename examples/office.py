@@ -35,7 +35,7 @@ def name_of(row: Any) -> str:
     """Return what a variant changes, in words."""
     changes = {
         "lighting {:g} W/m²": row.lighting,
-        "infiltration × {:g}": row.infiltration,
+        "infiltration x {:g}": row.infiltration,
         "north {:g}°": row.orientation,
     }
     told = [words.format(value) for words, value in changes.items() if value != AS_IS]
@@ -49,7 +49,7 @@ def tabulate(annual: xr.Dataset) -> pd.DataFrame:
     energy = (annual.electricity + annual.gas).isel(time=0).to_series() / J_PER_MWH
     table["site energy (MWh)"] = energy
     table["vs reference (%)"] = 100 * (energy / energy.iloc[0] - 1)
-    return table.astype({name: object for name in parameters}).fillna(dict.fromkeys(parameters, AS_IS))
+    return table.astype(dict.fromkeys(parameters, object)).fillna(dict.fromkeys(parameters, AS_IS))
 
 
 def draw(table: pd.DataFrame, hourly: xr.Dataset, path: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from distributed import get_client
-from small_studies import local_client
 
 from bemsweep.cluster import current_client, open_local_client
+from small_studies import local_client
 
 
 def test_a_local_client_uses_the_cores_and_ends_with_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,8 +148,8 @@ def test_a_design_that_is_too_large_is_refused_before_it_is_made():
     huge = study({f"p{n}": list(range(1000)) for n in range(5)})
     assert problems_of(huge, most=1_000_000) == [
         (
-            "the design has 1,000,000,000,000,000 points: pass --yes (yes=True in Python) if more than 1,000,000 are meant"
-            " @ design"
+            "the design has 1,000,000,000,000,000 points: pass --yes (yes=True in Python) "
+            "if more than 1,000,000 are meant @ design"
         )
     ]
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from small_studies import CHICAGO, assert_same_cubes, grid_of, local_client, read, run_study, small_study
 
 import bemsweep as bs
 from bemsweep import driver
+from bemsweep.driver import context_of
 from bemsweep.errors import InfrastructureError
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
+from small_studies import CHICAGO, assert_same_cubes, grid_of, local_client, read, run_study, small_study
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ def test_a_killed_driver_is_resumed(tmp_path: Path) -> None:
         import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
         from pathlib import Path
         from bemsweep import driver
+from bemsweep.driver import context_of
         from bemsweep.testing import FakeEngine
         from small_studies import *
         driver.COMMIT_INTERVAL_S = 0.3
@@ -233,7 +235,7 @@ def test_a_bad_variant_costs_itself_only(tmp_path: Path) -> None:
     assert any("watts_per_floor_area" in message for message in groups["message"])
     assert any("SIGSEGV" in message for message in groups["message"])
     store = Store(tmp_path / "store")
-    raw = [name for name in store.names("raw")]
+    raw = store.names("raw")
     assert len(raw) == 1, "the .err of what failed with one"
 
 
@@ -370,3 +372,17 @@ def test_plain_xarray_reads_the_cube(tmp_path: Path, fake: FakeEngine) -> None:
     tree.to_netcdf(tmp_path / "tree.nc", engine="h5netcdf")
     monthly.to_netcdf(tmp_path / "monthly.nc", engine="h5netcdf")
     xr.testing.assert_equal(xr.open_dataset(tmp_path / "monthly.nc", engine="h5netcdf"), monthly)
+
+
+def test_edits_keep_their_order_when_a_parameter_is_added_before_another(tmp_path: Path) -> None:
+    """The identity of a variant stands for the order in which its edits are applied."""
+    engine = FakeEngine()
+    light = ("Lights", "watts_per_floor_area")
+    b = bs.Field(*light, multiply=[None, 0.5])
+    run_study(small_study(parameters={"b": b}), tmp_path / "store", engine)
+    grown = small_study(parameters={"a": bs.Field(*light, values=[None, 6]), "b": b})
+    plan = bs.plan(grown, store=tmp_path / "store", engine=engine)
+    assert plan.points.names == ("baseline", "weather", "b", "a")
+    context = context_of(plan)
+    both = [row for row in plan.points.rows if None not in row]
+    assert [[edit.operation for edit in context.edits_of(row)] for row in both] == [["set", "multiply"]]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from direct_engine import run_energyplus
 from pyenergyplus.dataset import ashrae_models, ref_models, weather_files
 from typer.testing import CliRunner
 
 import bemsweep as bs
 from bemsweep.cli import app
+from direct_engine import run_energyplus
 
 MODELS = {
     **{f"ref_{name}": (f"bundled:ref/{name}", Path(path)) for name, path in ref_models.items()},

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from small_studies import CHICAGO, local_client, read
 
 import bemsweep as bs
 from bemsweep.host_client import HostEngine, open_engine
+from small_studies import CHICAGO, local_client, read
 
 
 def misbehave(document: Any, value: str) -> None:

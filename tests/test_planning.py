@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from pyenergyplus.dataset import ref_models, weather_files
-from small_studies import CHICAGO, grid_of, small_study
 
 import bemsweep as bs
 from bemsweep.errors import ConflictError, EngineNotFoundError, StoreError, StudyError
 from bemsweep.testing import FakeEngine
+from small_studies import CHICAGO, grid_of, small_study
 
 SMALL_OFFICE = Path(ref_models["small_office"])
 
@@ -73,10 +73,16 @@ def test_problems_of_all_parts_are_told_at_once(tmp_path: Path, fake: FakeEngine
     )
     told = problems_of(study, tmp_path, fake)
     expected = {
-        "none.epw": "weather.here", "'Lights'": "parameters.a", "watts_per_floor_area": "parameters.b", "-6": "parameters.c",
-        "watts_per_person": "parameters.d", "lighting_level": "parameters.e", "much": "parameters.f",
-        "no_such_module": "parameters.g", "nothing": "exclude.0",
-    }  # fmt: skip
+        "none.epw": "weather.here",
+        "'Lights'": "parameters.a",
+        "watts_per_floor_area": "parameters.b",
+        "-6": "parameters.c",
+        "watts_per_person": "parameters.d",
+        "lighting_level": "parameters.e",
+        "much": "parameters.f",
+        "no_such_module": "parameters.g",
+        "nothing": "exclude.0",
+    }
     for word, path in expected.items():
         assert any(word in problem and path in problem for problem in told), (word, told)
     assert fake.starts == 0
@@ -241,7 +247,10 @@ def test_labels_and_names_do_not_change_a_variant(tmp_path: Path, fake: FakeEngi
     other = bs.plan(
         small_study(
             name="other", weather={"elsewhere": CHICAGO["chicago"]}, baseline={"b": "bundled:ref/small_office"},
-            parameters={"x": bs.Field("LIGHTS", "Watts per Floor Area", values=[None, 8.0, 6.0]), "y": parameters["north"]},
+            parameters={
+                "x": bs.Field("LIGHTS", "Watts per Floor Area", values=[None, 8.0, 6.0]),
+                "y": parameters["north"],
+            },
             timeout_s=5,
         ),
         store=tmp_path / "store", engine=fake,

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_studies import read, run_study, small_study
 
 import bemsweep as bs
 from bemsweep import results
 from bemsweep.errors import BemsweepError
 from bemsweep.testing import FakeEngine
+from small_studies import read, run_study, small_study
 
 
 def test_results_open_lazily_by_name(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 import pytest
-from small_studies import grid_of, read, small_study
 
 import bemsweep as bs
 from bemsweep.driver import Progress
 from bemsweep.testing import FakeEngine
+from small_studies import grid_of, read, small_study
 
 
 def test_a_run_in_the_background_tells_its_progress(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_studies import local_client, small_study
 
 import bemsweep as bs
 from bemsweep.driver import context_of
@@ -13,6 +12,7 @@ from bemsweep.errors import InfrastructureError
 from bemsweep.submission import ContextPlugin, Flight
 from bemsweep.task import Finished
 from bemsweep.testing import FakeEngine
+from small_studies import local_client, small_study
 
 
 def collect(flight: Flight, *, count: int) -> list[tuple[Any, Any]]:

@@ -423,6 +423,7 @@ def context_of(plan: Plan) -> Context:
         keep_model_outputs=plan.study.keep_model_outputs,
         timeout_s=plan.study.timeout_s,
         names=plan.points.names,
+        parameters=tuple(plan.study.parameters),
         edits=plan.edits,
         baselines={label: ref(baseline.input) for label, baseline in plan.baselines.items()},
         files={

@@ -44,6 +44,11 @@ class Build:
     path: Path
     """The shared library or the executable."""
 
+    @property
+    def can_expand(self) -> bool:
+        """True if it is run with ExpandObjects, without which HVACTemplate objects do nothing."""
+        return self.kind == "executable" and _beside(self.path, "ExpandObjects") is not None
+
 
 class EnergyPlus(Protocol):
     """A build that can be called."""

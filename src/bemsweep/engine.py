@@ -94,6 +94,10 @@ class Engine(Protocol):
     def version(self) -> str:
         """The string that the engine reports itself."""
 
+    @property
+    def can_expand(self) -> bool:
+        """True if it expands HVACTemplate objects."""
+
     def run(self, job: Job, scratch: Path, *, timeout_s: float) -> EngineRun:
         """Simulate `job` in the empty folder `scratch`, which the caller deletes afterwards.
 

@@ -176,11 +176,19 @@ class _Host:
 class _Engine:
     """What both engines share."""
 
+    def __init__(self, build: Build) -> None:
+        self._build = build
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def can_expand(self) -> bool:
+        """True if it expands HVACTemplate objects."""
+        return self._build.can_expand
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an engine cannot be pickled: open one in each process with open_engine()")
@@ -199,7 +207,7 @@ class HostEngine(_Engine):
     """
 
     def __init__(self, build: Build) -> None:
-        self._build = build
+        super().__init__(build)
         self._lock = threading.Lock()
         self._host: _Host | None = None
         self._is_closed = False
@@ -303,7 +311,7 @@ class FreshEngine(_Engine):
     """
 
     def __init__(self, build: Build) -> None:
-        self._build = build
+        super().__init__(build)
         self._lock = threading.Lock()
         self._version: str | None = None
         self._running: list[tuple[_Waiting, HostProcess]] = []

@@ -24,6 +24,7 @@ from bemsweep.periods import WEEKDAYS, Calendar, Period, year_starting_on
 __all__ = [
     "KeyLabels",
     "external_files",
+    "is_file_field",
     "model_calendar",
     "model_problems",
     "prepare_run",
@@ -118,6 +119,11 @@ _DEFAULT_FILES = {"Construction:WindowDataFile": "Window5DataFile.dat"}
 def external_files(document: IDFDocument[bool]) -> tuple[str, ...]:
     """Return every file that the model reads, as the model spells it, each once."""
     return tuple(dict.fromkeys(name for _, _, name in _named_files(document)))
+
+
+def is_file_field(object_type: str, field: str) -> bool:
+    """Return True if the field names an external file, whose content is part of the baseline's identity."""
+    return _FILE_FIELDS.get(object_type) == field
 
 
 def _named_files(document: IDFDocument[bool]) -> Iterator[tuple[IDFObject, str, str]]:

@@ -28,7 +28,7 @@ from bemsweep.errors import ModelError, Problem, StudyError
 from bemsweep.host_client import open_engine
 from bemsweep.inputs import Input, WeatherFacts, read_weather, resolve_baselines, resolve_weather
 from bemsweep.layout import Layout, Parameter
-from bemsweep.model import external_files, model_calendar, model_problems, read_model, version_problem
+from bemsweep.model import external_files, is_file_field, model_calendar, model_problems, read_model, version_problem
 from bemsweep.outputs import Output
 from bemsweep.parameters import Call, Field, Value
 from bemsweep.periods import Calendar
@@ -234,6 +234,7 @@ class _Planner:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.documents: dict[str, IDFDocument[bool]] = {}
+        self.functions: dict[str, Any] = {}
 
     def plan(self, *, most: int | None) -> Plan:
         study = self.study
@@ -305,7 +306,7 @@ class _Planner:
             except ModelError as error:
                 self._tell(str(error), "baseline", label)
                 continue
-            for message in model_problems(document, can_expand=getattr(self.engine, "can_expand", False)):
+            for message in model_problems(document, can_expand=self.engine.can_expand):
                 self._tell(f"{source.source}: {message}", "baseline", label)
             self.documents[label] = document
             baselines[label] = Baseline(source, self._external_files(label, source, document))
@@ -361,15 +362,22 @@ class _Planner:
             for message in wrong:
                 self._tell(message + where, "parameters", name)
             if not wrong:
-                edits |= {(label, name, value): normalised(e, document.schema) for value, e in by_value.items()}
+                mine = {(label, name, value): normalised(edit, document.schema) for value, edit in by_value.items()}
+                if any(is_file_field(edit.object, edit.field) for edit in mine.values()):
+                    self._tell(
+                        f"a file cannot vary by its name{where}: make it a baseline of its own", "parameters", name
+                    )
+                edits |= mine
         return edits
 
     def _is_callable(self, name: str, parameter: Call) -> bool:
         try:
-            parameter.function()
-        except (ImportError, AttributeError) as error:
-            self._tell(f"cannot import {parameter.function_name}: {error}", "parameters", name)
+            function = parameter.function()
+        except Exception as error:  # noqa: BLE001 - a user's module can raise anything when it is imported
+            self._tell(f"cannot import {parameter.function_name}: {type(error).__name__}: {error}", "parameters", name)
             return False
+        if self.functions.setdefault(parameter.function_name, function) is not function:
+            self._tell(f"two functions are called {parameter.function_name}: rename one", "parameters", name)
         if not parameter.source() and not parameter.version:
             self._tell(
                 f"Python cannot tell the source of {parameter.function_name}: give it a `version`", "parameters", name

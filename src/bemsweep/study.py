@@ -36,7 +36,7 @@ from bemsweep.outputs import FREQUENCIES, Frequency, Output, RunKind, array_name
 from bemsweep.parameters import Call, Field, Parameter, Part, Value, called_by_people, read_level
 from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
 
-__all__ = ["Meter", "Study", "Table", "Variable", "Weather"]
+__all__ = ["ListedDesign", "Meter", "Study", "Variable", "Weather"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -137,7 +137,7 @@ Wanted = Annotated[
 ]
 
 
-class Table(Part):
+class ListedDesign(Part):
     """A design whose points are listed: ``{table: points.csv}``."""
 
     table: Any
@@ -186,7 +186,7 @@ def _check_levels_fit_the_design(parameter: Field | Call, info: ValidationInfo) 
     if design == "grid" and parameter.levels is None:
         kinds = "values" if isinstance(parameter, Call) else "values, multiply or add"
         raise ValueError(f"there are no levels: a grid needs {kinds}")
-    if isinstance(design, Table) and parameter.levels is not None:
+    if isinstance(design, ListedDesign) and parameter.levels is not None:
         raise ValueError("there are levels: with a table they stand in its column")
     return parameter
 
@@ -250,7 +250,7 @@ class Study(Part):
     name: StrictStr
     baseline: dict[StrictStr, StrictStr]
     weather: dict[StrictStr, Weather]
-    design: Table | Literal["grid"] = "grid"
+    design: ListedDesign | Literal["grid"] = "grid"
     parameters: dict[
         Annotated[str, PlainValidator(_read_parameter_name)],
         Annotated[Parameter, AfterValidator(_check_levels_fit_the_design)],
@@ -359,7 +359,7 @@ class Study(Part):
     @field_validator("design", mode="before")
     @classmethod
     def _read_design(cls, design: Any) -> Any:
-        if isinstance(design, (dict, Table)) or design == "grid":
+        if isinstance(design, (dict, ListedDesign)) or design == "grid":
             return design
         hint = nearest(design, ["grid", "table"]) if isinstance(design, str) else ""
         raise ValueError(f"no design {design!r}{hint}: grid, or {{table: points.csv}}")
@@ -415,5 +415,11 @@ def _label(entry: Any) -> str:
 
 
 _PARTS: Mapping[str, type[BaseModel]] = {
-    "": Study, "Field": Field, "Call": Call, "Meter": Meter, "Variable": Variable, "weather": Weather, "design": Table
-}  # fmt: skip
+    "": Study,
+    "Field": Field,
+    "Call": Call,
+    "Meter": Meter,
+    "Variable": Variable,
+    "weather": Weather,
+    "design": ListedDesign,
+}

@@ -19,7 +19,7 @@ from bemsweep.errors import Problem, StudyError, nearest
 
 __all__ = ["Lines", "parse_yaml", "shown", "study_problems"]
 
-_TAGS = frozenset({"Field", "Call", "Meter", "Variable", "Table"})
+_TAGS = frozenset({"Field", "Call", "Meter", "Variable", "ListedDesign"})
 _SHOWN = 100
 _MOST_VALUES = 300_000
 _TAKES = {

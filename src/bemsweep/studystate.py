@@ -25,7 +25,7 @@ from bemsweep.parameters import Value
 from bemsweep.store import Store
 from bemsweep.study import Study
 
-__all__ = ["StudyState"]
+__all__ = ["StudyState", "read_variant_ids"]
 
 _ROW, _ID = "row", "variant_id"
 
@@ -236,6 +236,22 @@ def _part_name(number: int) -> str:
     return f"{number:06d}.parquet"
 
 
+def read_variant_ids(store: Store, name: str, rows: range) -> list[str]:
+    """Return the variants of some rows of a study's table, reading no more of it than that.
+
+    Raises
+    ------
+    StoreError
+        The table cannot be read.
+    """
+    found: dict[int, str] = {}
+    for part in store.names(Store.study_name(name, "variants")):
+        wanted = [(_ROW, ">=", rows.start), (_ROW, "<", rows.stop)]
+        table = _read_part(store, name, part, columns=[_ROW, _ID], filters=wanted)
+        found |= zip(table.column(_ROW).to_pylist(), table.column(_ID).to_pylist(), strict=True)
+    return [found[row] for row in sorted(found)]
+
+
 def _row_key(row: Sequence[Value]) -> tuple[tuple[bool, Value], ...]:
     return tuple((isinstance(value, bool), value) for value in row)  # True is not 1
 
@@ -250,10 +266,10 @@ def _part_bytes(points: Points, variant_ids: Sequence[str], numbers: Sequence[in
     return sink.getvalue()
 
 
-def _read_part(store: Store, name: str, part: str) -> pa.Table:
+def _read_part(store: Store, name: str, part: str, **what: Any) -> pa.Table:
     data = store.get(Store.study_name(name, "variants", part))
     try:
-        return pq.read_table(io.BytesIO(data or b""))
+        return pq.read_table(io.BytesIO(data or b""), **what)
     except pa.ArrowInvalid as error:
         where = store.url_of(Store.study_name(name, "variants", part))
         raise StoreError(f"{where} cannot be read: {error}") from error

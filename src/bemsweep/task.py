@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -26,8 +26,8 @@ import pandas as pd
 
 from bemsweep.design import LABELS
 from bemsweep.edits import Edit
-from bemsweep.engine import Engine, EngineRun, Job
-from bemsweep.errors import InfrastructureError, RunCancelledError
+from bemsweep.engine import Engine, Job
+from bemsweep.errors import InfrastructureError
 from bemsweep.host_client import open_engine
 from bemsweep.layout import BLOCK_ROWS
 from bemsweep.outcome import count_messages, judge
@@ -38,7 +38,7 @@ from bemsweep.periods import Calendar
 from bemsweep.record_file import to_bytes
 from bemsweep.records import Record, Status
 from bemsweep.store import Store
-from bemsweep.studystate import StudyState
+from bemsweep.studystate import read_variant_ids
 
 __all__ = [
     "Context",
@@ -87,6 +87,8 @@ class Context:
     """Limit for one engine run, seconds by the clock."""
     names: tuple[str, ...]
     """Columns of a row: baseline, weather, parameters."""
+    parameters: tuple[str, ...]
+    """The parameters in the order in which their edits are applied."""
     edits: Mapping[tuple[str, str, Value], Edit]
     """(baseline, parameter, value) -> edit."""
     baselines: Mapping[str, InputRef]
@@ -101,10 +103,10 @@ class Context:
     """The Python functions that edits name."""
 
     def edits_of(self, row: Sequence[Value]) -> tuple[Edit, ...]:
-        """Return the edits of a row, in the order of the parameters."""
+        """Return the edits of a row, in the order of the study's parameters, which its variant_id stands for."""
         values = dict(zip(self.names, row, strict=True))
         baseline = str(values["baseline"])
-        return tuple(self.edits[baseline, n, v] for n, v in values.items() if n not in LABELS and v is not None)
+        return tuple(self.edits[baseline, name, values[name]] for name in self.parameters if values[name] is not None)
 
 
 @dataclass(frozen=True)
@@ -217,12 +219,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
     engine = workplace.engine()
     with _scratch() as scratch:
         run = engine.run(job, scratch, timeout_s=context.timeout_s)
-        if run.is_cancelled:
-            raise RunCancelledError(f"variant {variant_id} was stopped")
         status, message = judge(run)
-        if status == "succeeded" and (missing := _not_reported(context.outputs, run)):
-            status = "failed"
-            message = f"does not report {', '.join(missing)}: say `optional: true` if only some variants do"
         if status != "succeeded" and run.err:
             store.put(store.raw_name(variant_id, "eplusout.err"), run.err.encode())
         warnings, severe_errors = count_messages(run.err)
@@ -278,7 +275,7 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
     """
     context, store = workplace.context, workplace.context.store
     first = block * BLOCK_ROWS
-    ids = StudyState.load(store, context.study).variant_ids[first : first + BLOCK_ROWS]
+    ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
     with _scratch() as scratch:
         files = [store.as_file(store.record_name(variant_id), scratch) for variant_id in ids]
         openers = [None if file is None else partial(_open, file) for file in files]
@@ -320,12 +317,3 @@ def _scratch() -> Iterator[Path]:
 
 def _open(path: Path) -> BinaryIO:
     return path.open("rb")
-
-
-def _not_reported(outputs: Iterable[Output], run: EngineRun) -> list[str]:
-    reported = {(series.output, series.frequency) for series in run.series}
-    return [
-        f"{output.name} ({output.frequency})"
-        for output in outputs
-        if not output.optional and (output.array, output.frequency) not in reported
-    ]

@@ -107,6 +107,11 @@ class FakeEngine:
         self.close()
 
     @property
+    def can_expand(self) -> bool:
+        """True if it expands HVACTemplate objects; it does not."""
+        return False
+
+    @property
     def starts(self) -> int:
         """Number of runs started, by all processes that share the counter."""
         return len(self._log())

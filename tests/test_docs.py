@@ -1,0 +1,185 @@
+"""The documents: their examples run, what they say is refused is refused, and what they point to is there.
+
+A comment before a block says what it is: ``<!-- run -->`` Python to run, in order and in one namespace for each page;
+``<!-- study -->`` a study file that can be planned; ``<!-- refused: TEXT -->`` one that is refused with this text;
+``<!-- file: NAME -->`` a file that the others use.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bemsweep as bs
+from bemsweep.testing import FakeEngine
+from small_studies import run_study
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+ZONES = ["Core_ZN", *(f"Perimeter_ZN_{number}" for number in range(1, 5))]
+
+_BLOCK = re.compile(r"^<!-- (run|study|refused|file)(?:: (.*?))? -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
+_TEST = re.compile(r"tests/(test_\w+\.py)::(test_\w+)")
+_ROW_OF_TESTS = re.compile(r"\]\(tests/(test_\w+\.py)\)((?:,? `test_\w+`)+)")
+
+
+def blocks(page: str) -> list[tuple[str, str, str]]:
+    """Return kind, argument and text of each marked block of a page."""
+    return [(kind, argument, text) for kind, argument, text in _BLOCK.findall((ROOT / page).read_text())]
+
+
+STUDIES = [
+    pytest.param(kind, argument, text, id=re.search(r"^name: (.*)$", text, re.MULTILINE)[1])
+    for kind, argument, text in blocks("docs/study-file.md")
+    if kind in ("study", "refused")
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own to work in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BEMSWEEP_STORE", raising=False)
+    return tmp_path
+
+
+def run_blocks(page: str) -> dict[str, Any]:
+    """Run a page's blocks of Python one after the other and return what they leave."""
+    names: dict[str, Any] = {}
+    for kind, _, text in blocks(page):
+        if kind == "run":
+            exec(compile(text, page, "exec"), names)
+    return names
+
+
+@pytest.mark.engine
+def test_the_readmes_lines_end_in_a_plot(here: Path) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    plt.close("all")
+    left = run_blocks("README.md")
+    lines = plt.gca().get_lines()
+    assert len(lines) == 3
+    least, most = left["monthly"].sum("time").values[[-1, 0]]
+    assert 0 < least < most
+    assert plt.gca().get_ylabel() == "Electricity:Facility [kWh]"
+    plt.close("all")
+
+
+def test_the_readmes_study_is_that_of_the_demo() -> None:
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert text in (ROOT / "examples" / "office.yaml").read_text()
+
+
+@pytest.mark.engine
+def test_reading_results(here: Path) -> None:
+    """On the demo's study with made-up values, and on design days of the real engine."""
+    demo = bs.Study.from_yaml(ROOT / "examples" / "office.yaml")
+    run_study(demo, "demo-store", FakeEngine(keys=ZONES))
+    left = run_blocks("docs/reading-results.md")
+    assert left["july"].sizes == {"variant": 2, "time": 31 * 24}
+    assert left["by_lighting"].sizes == {"time": 1}
+    assert left["grid"].electricity.sizes == {"time": 1, "lighting": 3, "infiltration": 2, "orientation": 2}
+    assert left["grid"].electricity.notnull().all()
+    assert left["saved"].sizes == {"variant": 12, "time": 8760}
+    assert left["table"].saved.notna().all()
+    assert left["table"].saved[0] == 0
+    assert left["monthly"].sizes == {"variant": 12, "time": 12}
+    assert len(left["record"]) == 3 + len(ZONES)
+    assert Path("office.nc").stat().st_size > Path("office-annual.nc").stat().st_size
+    assert left["peak"].sizes == {"variant": 2, "design_day": 1}
+    assert left["peak"].values[1] < left["peak"].values[0]
+    assert list(left["hour_of_day"].values) == list(range(24))
+
+
+def test_the_listing_of_the_demo_is_true(here: Path) -> None:
+    demo = bs.Study.from_yaml(ROOT / "examples" / "office.yaml")
+    run_study(demo, "demo-store", FakeEngine(keys=ZONES))
+    hourly = bs.open_results("demo-store", "office")["hourly"].to_dataset()
+    page = (ROOT / "docs" / "reading-results.md").read_text()
+    (listing,) = re.findall(r"^```\n(Dimensions:.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    told = dict(re.findall(r"^ +\*? *(\w+) +\((.*?)\)", listing, re.MULTILINE))
+    assert told == {name: ", ".join(map(str, variable.dims)) for name, variable in hourly.variables.items()}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The files that the studies of the reference use, and a store that keeps probes."""
+    folder = tmp_path_factory.mktemp("study-file")
+    for kind, name, text in blocks("docs/study-file.md"):
+        if kind == "file":
+            (folder / name).write_text(text)
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+    sys.modules.pop("my_edits", None)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("kind", "argument", "text"), STUDIES)
+def test_studies_of_the_reference(shared: Path, kind: str, argument: str, text: str) -> None:
+    file = shared / "study.yaml"
+    file.write_text(text)
+    study = bs.Study.from_yaml(file)
+    if kind == "study":
+        assert bs.plan(study, store=shared / "store").to_run
+    else:
+        with pytest.raises(bs.BemsweepError, match=re.escape(argument)):
+            bs.plan(study, store=shared / "store")
+
+
+def test_the_reference_names_every_key() -> None:
+    text = (ROOT / "docs" / "study-file.md").read_text()
+    parts = [bs.Study, bs.Field, bs.Call, bs.Meter, bs.Variable]
+    keys = {info.alias or name for part in parts for name, info in part.model_fields.items()}
+    assert {key for key in keys if f"`{key}`" not in text} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    for link, anchor in _LINK.findall(text):
+        target = (page.parent / link).resolve() if link else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor[1:] in [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/design.md"])
+def test_promises_name_tests_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = set(_TEST.findall(text))
+    named |= {(file, name) for file, names in _ROW_OF_TESTS.findall(text) for name in re.findall(r"test_\w+", names)}
+    assert len(named) > 8
+    missing = {f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text()}
+    assert missing == set()
+
+
+def test_every_module_has_its_line() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    told = set(re.findall(r"^\| `(\w+\.py)` \|", text, re.MULTILINE))
+    assert told == {path.name for path in (ROOT / "src" / "bemsweep").glob("*.py")}
+
+
+def test_every_target_that_is_told_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    told = {name for page in PAGES for name in re.findall(r"`?make (?:[A-Z]+=\S+ )?([a-z]+)\b", _code(page))}
+    assert told <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert {"demo", "test"} <= told
+
+
+def _code(page: Path) -> str:
+    """Return what stands in a page between back quotes or fences."""
+    return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", page.read_text(), re.DOTALL))
