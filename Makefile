@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint types layers tests heavy bench clean
+.PHONY: demo test lint types layers tests bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bemsweep run examples/office.yaml --store demo-store

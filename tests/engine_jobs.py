@@ -40,12 +40,16 @@ def calling(function: Callable[[object, object], object], value: object = 0, **c
 
 
 def descendants() -> set[int]:
-    """Return the living processes below this one."""
-    return {
-        process.pid
-        for process in psutil.Process().children(recursive=True)
-        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    }
+    """Return the living processes below this one, but for Python's own tracker, which stays for good."""
+    return {process.pid for process in psutil.Process().children(recursive=True) if not _is_gone_or_tracker(process)}
+
+
+def _is_gone_or_tracker(process: psutil.Process) -> bool:
+    try:
+        is_zombie = process.status() == psutil.STATUS_ZOMBIE
+        return is_zombie or any("resource_tracker" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return True
 
 
 def wait_until(is_true: Callable[[], bool], *, timeout_s: float = 10.0) -> None:

@@ -6,18 +6,23 @@ import subprocess
 import sys
 import textwrap
 import time
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from pyenergyplus.dataset import weather_files
 
 import bemsweep as bs
 from bemsweep import driver
 from bemsweep.driver import context_of
-from bemsweep.errors import InfrastructureError
+from bemsweep.engine import EngineRun, Job
+from bemsweep.errors import InfrastructureError, StudyError
+from bemsweep.record_file import from_bytes, to_bytes
 from bemsweep.store import Store
-from bemsweep.testing import FakeEngine
+from bemsweep.testing import FakeEngine, Fault
 from small_studies import CHICAGO, assert_same_cubes, grid_of, local_client, read, run_study, small_study
 
 
@@ -60,7 +65,6 @@ def test_a_killed_driver_is_resumed(tmp_path: Path) -> None:
         import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
         from pathlib import Path
         from bemsweep import driver
-from bemsweep.driver import context_of
         from bemsweep.testing import FakeEngine
         from small_studies import *
         driver.COMMIT_INTERVAL_S = 0.3
@@ -386,3 +390,115 @@ def test_edits_keep_their_order_when_a_parameter_is_added_before_another(tmp_pat
     context = context_of(plan)
     both = [row for row in plan.points.rows if None not in row]
     assert [[edit.operation for edit in context.edits_of(row)] for row in both] == [["set", "multiply"]]
+
+
+def test_a_renamed_parameter_runs_the_edits_that_its_identity_stands_for(tmp_path: Path, fake: FakeEngine) -> None:
+    """Old rows of the same variant may name a parameter that the study no longer has."""
+    old = small_study()
+    run_study(old, tmp_path / "store", fake, limit=1)
+    renamed = {"light": old.parameters["lighting"], "north": old.parameters["north"]}
+    run_study(small_study(parameters=renamed), tmp_path / "store", fake)
+    undisturbed = FakeEngine(counter=tmp_path / "other")
+    run_study(old, tmp_path / "undisturbed", undisturbed)
+    store, quiet = Store(tmp_path / "store"), Store(tmp_path / "undisturbed")
+    variants = set(read(quiet.url).variant_id.values)
+    assert len(variants) == 6
+    for variant in variants:
+        mine, theirs = (from_bytes(s.get(s.record_name(variant)) or b"") for s in (store, quiet))
+        assert mine.provenance["edits"] == theirs.provenance["edits"]
+        assert [one.values.tolist() for one in mine.series] == [one.values.tolist() for one in theirs.series]
+
+
+def test_a_relabelled_weather_file_runs_nothing_twice(tmp_path: Path, fake: FakeEngine) -> None:
+    run_study(small_study(), tmp_path / "store", fake, limit=2)
+    run_study(small_study(weather={"ohare": CHICAGO["chicago"]}), tmp_path / "store", fake)
+    assert fake.starts == 6 + 1
+    cube = read(tmp_path / "store")
+    assert (cube.status.values[cube.weather.values == "ohare"] == "succeeded").all()
+
+
+def test_an_input_that_changes_after_the_plan_is_refused(tmp_path: Path, fake: FakeEngine) -> None:
+    epw = tmp_path / "own.epw"
+    epw.write_bytes(Path(weather_files["usa_il_chicago"]).read_bytes())
+    plan = bs.plan(small_study(weather=str(epw)), store=tmp_path / "store", engine=fake)
+    epw.write_bytes(epw.read_bytes() + b"\n")
+    with pytest.raises(StudyError, match="has changed since the study was planned"):
+        bs.run(plan)
+    assert not Store(tmp_path / "store").names("records")
+
+
+def test_lost_facts_of_a_block_are_packed_again(tmp_path: Path, fake: FakeEngine) -> None:
+    run_study(small_study(), tmp_path / "store", fake)
+    before, starts = read(tmp_path / "store"), fake.starts
+    store = Store(tmp_path / "store")
+    store.delete_folder(store.study_name("small", "blocks"))
+    run = run_study(small_study(), tmp_path / "store", fake)
+    assert fake.starts == starts
+    assert set(run.status()["status"]) == {"succeeded"}
+    assert_same_cubes(before, read(tmp_path / "store"))
+
+
+def test_a_time_out_of_a_row_that_is_no_longer_asked_for_stays(tmp_path: Path) -> None:
+    def faults(job: Job, attempt: int) -> Fault | None:
+        return "hang" if any(getattr(edit, "value", None) == 6 for edit in job.edits) else None
+
+    engine = FakeEngine(faults=faults, counter=tmp_path / "starts")
+    run_study(small_study(timeout_s=0.3), tmp_path / "store", engine)
+    fewer = {**small_study().parameters, "lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8])}
+    run = run_study(small_study(timeout_s=5, parameters=fewer), tmp_path / "store", engine)
+    assert run.progress.done == 0
+    cube = read(tmp_path / "store")
+    np.testing.assert_array_equal(cube.status == "timed_out", cube.lighting == 6)
+    assert run.errors().empty, "it is no failure of what the study asks for now"
+
+
+def test_a_record_that_never_becomes_readable_is_given_up(
+    tmp_path: Path, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=fake)
+    victim = plan.variant_ids[3]
+    monkeypatch.setattr(
+        "bemsweep.task.to_bytes", lambda record: to_bytes(record)[: 100 if record.variant_id == victim else None]
+    )
+    with pytest.raises(InfrastructureError, match="could not be read"):
+        bs.run(plan)
+    assert list(read(tmp_path / "store").status.values).count("pending") == 1
+
+
+class OddUnits(FakeEngine):
+    """Reports another unit for the variants that turn the building by 90 degrees."""
+
+    def __reduce__(self) -> tuple[object, tuple[Path | None]]:  # type: ignore[override]
+        return _odd_units, (self._counter,)
+
+    def run(self, job: Job, scratch: Path, *, timeout_s: float) -> EngineRun:
+        run = super().run(job, scratch, timeout_s=timeout_s)
+        if any(getattr(edit, "value", None) == 90 for edit in job.edits):
+            return replace(run, series=tuple(replace(one, units="kWh") for one in run.series))
+        return run
+
+
+def _odd_units(counter: Path | None) -> OddUnits:
+    return OddUnits(counter=counter)
+
+
+def test_a_variant_whose_output_is_something_else_costs_itself_only(tmp_path: Path) -> None:
+    """The same array in another unit has no place in the cube."""
+
+    with pytest.raises(InfrastructureError, match="3 variants could not be run"):
+        run_study(small_study(), tmp_path / "store", OddUnits(counter=tmp_path / "starts"))
+    cube = read(tmp_path / "store")
+    np.testing.assert_array_equal(cube.status == "succeeded", np.isnan(cube.north))
+
+
+def test_the_driver_needs_less_than_2_kb_a_variant(tmp_path: Path) -> None:
+    study = small_study(parameters=grid_of(200, 100), outputs=small_study().outputs[:1])
+    engine = FakeEngine()
+    bs.plan(small_study(), store=tmp_path / "store", engine=engine)  # imports and caches
+    tracemalloc.start()
+    plan = bs.plan(study, store=tmp_path / "store", engine=engine)
+    built = driver.Driver(plan, client=None, limit=None, again=frozenset())
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held / len(plan.variant_ids) < 2000, f"{held / len(plan.variant_ids):.0f} bytes a variant"
+    assert len(built.table()) == 20_001

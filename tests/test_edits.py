@@ -10,7 +10,7 @@ from idfkit import new_document
 from idfkit.schema import get_schema
 from pyenergyplus.dataset import ref_models
 
-from bemsweep.edits import CallEdit, FieldEdit, apply_edits, field_spec, matches, normalised, read_field
+from bemsweep.edits import CallEdit, FieldEdit, apply_edits, field_spec, normalised, read_field
 from bemsweep.errors import ModelError
 from bemsweep.model import read_model, write_model
 
@@ -168,17 +168,6 @@ def test_numbers_reach_the_file_whole(tmp_path_factory, value):
     stored = read_model(path)["Building"][0].data.get("north_axis")
     assert stored == value
     assert math.copysign(1, stored) == 1 or value != 0
-
-
-@given(st.text(max_size=20))
-def test_a_text_matches_itself_and_a_star_all(text):
-    assert matches("*", text)
-    assert matches(text.replace("*", "?"), text)
-
-
-def test_brackets_are_no_wildcards():
-    assert matches("Zone [1-2]", "zone [1-2]")
-    assert not matches("Zone [1-2]", "Zone 1")
 
 
 def test_every_field_of_the_schema_is_found_by_its_name_and_label():

@@ -38,12 +38,13 @@ def no_wheel(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(empty))
 
 
-def test_library_of_the_wheel_comes_first(monkeypatch, tmp_path):
+def test_what_somebody_set_comes_before_the_library_of_the_wheel(monkeypatch, tmp_path):
     path = program(tmp_path)
+    assert build_at().kind == "library"
     monkeypatch.setenv("ENERGYPLUS_DIR", str(tmp_path))
     first, second, *_ = find_builds()
-    assert first.kind == "library"
-    assert second == Build("executable", path)
+    assert first == Build("executable", path)
+    assert second.kind == "library"
     assert build_at() == first
 
 

@@ -16,6 +16,7 @@ import pytest
 
 import bemsweep as bs
 from bemsweep.host_client import HostEngine, open_engine
+from engine_jobs import descendants
 from small_studies import CHICAGO, local_client, read
 
 
@@ -65,23 +66,10 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     tempfile.tempdir = None
 
 
-def processes() -> set[int]:
-    """Everything below this process but Python's own tracker, which stays for good."""
-    children = psutil.Process().children(recursive=True)
-    return {child.pid for child in children if not _is_tracker(child)}
-
-
-def _is_tracker(process: psutil.Process) -> bool:
-    try:
-        return any("resource_tracker" in word for word in process.cmdline())
-    except psutil.NoSuchProcess:
-        return True
-
-
 @pytest.mark.engine
 @pytest.mark.parametrize("workers", ["here", "elsewhere"])
 def test_nothing_is_left_however_a_variant_ends(tmp_path: Path, scratch: Path, workers: str) -> None:
-    before = processes()
+    before = descendants()
     plan = bs.plan(study(), store=tmp_path / "store")
     if workers == "here":
         run = bs.run(plan)
@@ -99,8 +87,8 @@ def test_nothing_is_left_however_a_variant_ends(tmp_path: Path, scratch: Path, w
         np.isfinite(cube.temperature).all(["zone", "design_day", "time"]), cube.ending == "fine"
     )
     deadline = time.monotonic() + 20
-    while processes() - before:
-        assert time.monotonic() < deadline, [psutil.Process(pid).cmdline() for pid in processes() - before]
+    while descendants() - before:
+        assert time.monotonic() < deadline, [psutil.Process(pid).cmdline() for pid in descendants() - before]
         time.sleep(0.05)
     assert not [path for path in scratch.iterdir() if path.name != "dask-scratch-space"]
     assert not list((tmp_path / "store").rglob("*.tmp"))

@@ -19,7 +19,7 @@ from zarr.storage import LocalStore, WrapperStore
 
 from bemsweep import packing
 from bemsweep.cube import Cube
-from bemsweep.errors import ConflictError, StoreError
+from bemsweep.errors import StoreError
 from bemsweep.layout import TABLE_COLUMNS, Layout
 from bemsweep.packing import pack
 from bemsweep.record_file import to_bytes
@@ -144,11 +144,13 @@ def test_a_record_of_other_design_days_is_unreadable(url):
     assert pack(LocalStore(url), 0, [opener(other)]).unreadable == (0,)
 
 
-def test_a_conflicting_record_is_an_error(url):
-    cube_of(url, 1)
+def test_a_conflicting_record_costs_its_own_row_only(url):
+    cube_of(url, 2)
     other = dataclasses.replace(electricity(TEN_DAYS, 0), units="W")
-    with pytest.raises(ConflictError, match=r"\[W\]"):
-        pack(LocalStore(url), 0, [opener(record(TEN_DAYS, 0, other))])
+    sound = opener(record(TEN_DAYS, 1, electricity(TEN_DAYS, 1)))
+    packed = pack(LocalStore(url), 0, [opener(record(TEN_DAYS, 0, other)), sound])
+    assert packed.unreadable == (0,)
+    assert list(packed.facts.row) == [1]
 
 
 def test_a_broken_connection_passes_unchanged(url):

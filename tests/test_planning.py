@@ -9,7 +9,7 @@ import pytest
 from pyenergyplus.dataset import ref_models, weather_files
 
 import bemsweep as bs
-from bemsweep.errors import ConflictError, EngineNotFoundError, StoreError, StudyError
+from bemsweep.errors import ConflictError, EngineNotFoundError, StudyError
 from bemsweep.testing import FakeEngine
 from small_studies import CHICAGO, grid_of, small_study
 
@@ -218,7 +218,7 @@ def test_a_conflicting_study_of_that_name_is_refused(tmp_path: Path, fake: FakeE
 
 def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path, fake: FakeEngine) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot write"):
+    with pytest.raises(StudyError, match="cannot write"):
         bs.plan(small_study(), store=tmp_path / "file" / "store", engine=fake)
     assert fake.starts == 0
 
@@ -256,3 +256,55 @@ def test_labels_and_names_do_not_change_a_variant(tmp_path: Path, fake: FakeEngi
         store=tmp_path / "store", engine=fake,
     )  # fmt: skip
     assert one.variant_ids == other.variant_ids
+
+
+@pytest.mark.engine
+def test_a_weather_file_of_one_month_serves_run_periods_within_it(tmp_path: Path) -> None:
+    """The look at a baseline simulates a day that the weather file has."""
+    lines = Path(weather_files["usa_il_chicago"]).read_text(encoding="latin-1").splitlines()
+    july = [row for row in lines[8:] if row.split(",")[1] == "7"]
+    header = lines[7].replace(" 1/ 1", " 7/ 1").replace("12/31", " 7/31")
+    assert header != lines[7]
+    path = tmp_path / "july.epw"
+    path.write_text("\n".join([*lines[:7], header, *july]), encoding="latin-1")
+    text = re.sub(r"(?s)(RunPeriod,\s*Annual,[^\n]*\n)\s*1,([^\n]*\n\s*1,)", r"\1 7,\2", SMALL_OFFICE.read_text())
+    text = re.sub(r"(?m)^\s*12,(\s*!- End Month)\n\s*31,", r"7,\1\n31,", text)
+    text = re.sub(r"NO,(\s*!- Run Simulation for Weather File Run Periods)", r"YES,\1", text)
+    own = tmp_path / "own.idf"
+    own.write_text(text)
+    outputs = [bs.Meter("Electricity:Facility", frequency="daily")]
+    study = small_study(baseline=str(own), weather=str(path), run="run_period", outputs=outputs, parameters={})
+    plan = bs.plan(study, store=tmp_path / "store")
+    assert plan.layout.calendar.shape("daily") == (31,)
+
+
+def test_a_broken_baseline_does_not_make_its_label_unknown(tmp_path: Path, fake: FakeEngine) -> None:
+    (tmp_path / "bad.idf").write_text("Version,25.2;\nnonsense")
+    study = small_study(
+        baseline={"bad": str(tmp_path / "bad.idf")},
+        design={"table": {"baseline": ["bad"], "lighting": [6]}},
+        parameters={"lighting": bs.Field("Lights", "watts_per_floor_area")},
+    )
+    (told,) = problems_of(study, tmp_path, fake)
+    assert "bad.idf" in told
+
+
+def test_two_functions_of_one_name_are_refused(tmp_path: Path, fake: FakeEngine) -> None:
+    def make(factor: int) -> Any:
+        namespace: dict[str, Any] = {}
+        exec(f"def edit(document, value):\n    return {factor}", namespace)  # as a redefinition in a notebook
+        namespace["edit"].__module__ = "notebook"
+        return namespace["edit"]
+
+    one, other = (bs.Call(make(factor), values=[1], version=str(factor)) for factor in (1, 2))
+    (told,) = problems_of(small_study(parameters={"a": one, "b": other}), tmp_path, fake)
+    assert "two functions are called notebook:edit" in told
+
+
+def test_a_file_cannot_vary_by_its_name(tmp_path: Path, fake: FakeEngine) -> None:
+    extra = "Schedule:File,Measured,Fraction,hours.csv,1,0,8760,Comma,No,60;"
+    (tmp_path / "hours.csv").write_text("\n".join(["0.5"] * 8760))
+    path = own_model(tmp_path, "own.idf", ("  SimulationControl,", f"  {extra}\n\n  SimulationControl,"))
+    parameters = {"file": bs.Field("Schedule:File", "file_name", values=["other.csv"])}
+    (told,) = problems_of(small_study(baseline=str(path), parameters=parameters), tmp_path, fake)
+    assert "make each a baseline of its own" in told

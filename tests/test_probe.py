@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bemsweep.errors import InfrastructureError, ModelError
-from bemsweep.inputs import Input
+from bemsweep.inputs import Input, WeatherFacts, WeatherInput
 from bemsweep.outputs import Output
 from bemsweep.probe import Probe, output_problems, probe_model
 from bemsweep.store import Store
@@ -18,6 +19,9 @@ TEMPERATURE = Output("variable", "Zone Mean Air Temperature", "hourly", "tempera
 OUTDOOR = Output("variable", "Site Outdoor Air Drybulb Temperature", "hourly", "outdoor", "*")
 ZONES = ["CORE_ZN", "Perimeter_ZN_1", "Perimeter_ZN_2"]
 REPORTS = [output.name for output in (ELECTRICITY, TEMPERATURE, OUTDOOR)]
+
+
+WEATHER = WeatherInput(Input(Path("w.epw"), "0" * 64, "w.epw"), WeatherFacts(-6.0, is_leap=False, is_whole_year=True))
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def ask(store, tmp_path):
     baseline = Input.of(path, "m.idf")
 
     def probe(engine, *outputs, **changes):
-        settings = {"store": store, "baseline": baseline, "weather": tmp_path / "w.epw", "files": {}, **changes}
+        settings = {"store": store, "baseline": baseline, "weather": WEATHER, "files": {}, **changes}
         return probe_model(engine=engine, outputs=outputs, **settings)
 
     return probe

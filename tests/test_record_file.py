@@ -133,7 +133,7 @@ def test_other_tools_read_it():
     assert table.to_pandas()["key"][3] == "ZONE 3"
     np.testing.assert_array_equal(table.to_pandas()["values"][3], RECORD.series[3].values)
     metadata = json.loads(pq.read_metadata(io.BytesIO(to_bytes(RECORD))).metadata[b"bemsweep"])
-    assert (metadata["schema"], metadata["variant_id"]) == (record_file.SCHEMA, RECORD.variant_id)
+    assert (metadata["schema"], metadata["variant_id"]) == (record_file.RECORD_SCHEMA, RECORD.variant_id)
 
 
 def test_values_are_packed_well():

@@ -19,7 +19,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from bemsweep.errors import BemsweepError, EngineNotFoundError, InfrastructureError
+from bemsweep.errors import BemsweepError, InfrastructureError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Parametric studies of EnergyPlus models, gathered in one labelled xarray dataset.",
 )
+engine_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="EnergyPlus builds of this machine.")
+app.add_typer(engine_app, name="engine")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -65,8 +67,10 @@ def main() -> None:
         sys.exit(STOPPED)
     except BemsweepError as error:
         err.print(Text(str(error)))
-        is_machine = isinstance(error, InfrastructureError) and not isinstance(error, EngineNotFoundError)
-        sys.exit(GAVE_UP if is_machine else BAD_INPUT)
+        sys.exit(GAVE_UP if isinstance(error, InfrastructureError) else BAD_INPUT)
+    except OSError as error:
+        err.print(Text(f"the machine gave up: {type(error).__name__}: {error}; run again to carry on"))
+        sys.exit(GAVE_UP)
 
 
 @app.command("plan")
@@ -147,8 +151,8 @@ def errors_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
         out.print(_errors_table(groups))
 
 
-@app.command("engines")
-def engines_command(*, as_json: JsonOption = False) -> None:
+@engine_app.command("list")
+def engine_list_command(*, as_json: JsonOption = False) -> None:
     """List the EnergyPlus builds of this machine, the preferred one first."""
     from bemsweep.host_client import find_engines  # noqa: PLC0415 - starts a process
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,18 @@ def current_client() -> Client | None:
 
 
 @contextmanager
+def _quiet_worker() -> Iterator[None]:
+    """Keep Dask from printing the traceback of every try that fails: the driver tells what came of it."""
+    logger = logging.getLogger("distributed.worker")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
 def open_local_client(cores: int | None = None) -> Iterator[Client]:
     """Give a client of a cluster on this machine, which ends with the block.
 
@@ -40,6 +53,7 @@ def open_local_client(cores: int | None = None) -> Iterator[Client]:
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
+        _quiet_worker(),
         tempfile.TemporaryDirectory(prefix="bemsweep-dask-") as folder,  # Dask leaves its own behind
         dask.config.set({**_SETTINGS, "temporary-directory": folder}),
         LocalCluster(

@@ -22,7 +22,7 @@ from distributed import Client
 
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
-from bemsweep.errors import ConflictError, InfrastructureError, StoreError
+from bemsweep.errors import ConflictError, InfrastructureError, Problem, StoreError, StudyError
 from bemsweep.inputs import Input
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Layout
 from bemsweep.parameters import Call
@@ -99,7 +99,12 @@ class Driver:
         """Rows that each variant fills."""
         for row, variant in enumerate(plan.variant_ids):
             self._rows_of.setdefault(variant, []).append(row)
-        self._wanted = {v for v, is_wanted in zip(plan.variant_ids, plan.is_wanted, strict=True) if is_wanted}
+        self._row_to_run: dict[str, int] = {}
+        """Of each variant that the study asks for, the first row that it asks for: older rows of the same variant
+        may stand for names and edits that the study no longer has."""
+        for row, (variant, is_wanted) in enumerate(zip(plan.variant_ids, plan.is_wanted, strict=True)):
+            if is_wanted:
+                self._row_to_run.setdefault(variant, row)
         self._table = _blank_table(plan)
         self._stored = set(plan.stored)
         self._queue: deque[str] = deque()
@@ -112,7 +117,7 @@ class Driver:
         self._digests: dict[int, str] = {}
         """Content of the blocks that are packed."""
         self._has_grown = False
-        self._progress = Progress(total=len(self._wanted), cached=0)
+        self._progress = Progress(total=len(self._row_to_run), cached=0)
         self._statuses: Counter[str] = Counter()
         self._began, self._ended = time.monotonic(), 0.0
 
@@ -174,21 +179,24 @@ class Driver:
         )
         self._cube = self._open_cube()
         for block, digest in self._cube.blocks.items():
-            if digest == self._digest(block, self._stored):
+            if digest == self._digest(block, self._stored) and self._take_facts(block) is not None:
                 self._digests[block] = digest
-                self._take_facts(block)
         self._forget(self._stale())
         to_do = [variant for variant in plan.wanted_variants if variant not in self._stored]
         self._enqueue(to_do[: self._limit])
         for variant in self._stored & self._rows_of.keys():
             self._dirty |= self._blocks_of(variant) - self._digests.keys()
-        cached = len(self._wanted) - len(to_do)
+        cached = len(self._row_to_run) - len(to_do)
         self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
 
     def _put_input(self, source: Input) -> None:
         name = Store.input_name(source.sha256, source.suffix)
-        if not self._store.has(name):
-            self._store.put(name, source.path.read_bytes())
+        if self._store.has(name):
+            return
+        data = source.path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != source.sha256:
+            raise StudyError([Problem(f"{source.path} has changed since the study was planned: plan it again")])
+        self._store.put(name, data)
 
     def _open_cube(self) -> Cube:
         """Return the cube with a place for all that the plan expects; one that cannot grow so is made anew."""
@@ -210,7 +218,7 @@ class Driver:
     def _stale(self) -> set[str]:
         """Return variants to run again: of a status asked for, or timed out by a shorter limit than this study's."""
         again = self._table["status"].isin(list(self._again)) | self._is_short(self._table)
-        return set(self._table["variant_id"][again]) & self._stored & self._wanted
+        return set(self._table["variant_id"][again]) & self._stored & self._row_to_run.keys()
 
     def _is_short(self, table: pd.DataFrame) -> pd.Series[bool]:
         return (table["status"] == "timed_out") & (table["timeout_s"] < self._plan.study.timeout_s)
@@ -275,8 +283,7 @@ class Driver:
 
     def _submit(self, flight: Flight) -> None:
         batch = [self._queue.popleft() for _ in range(min(flight.room(), len(self._queue)))]
-        rows = self._plan.points.rows
-        flight.run([(variant, rows[self._rows_of[variant][0]]) for variant in batch], self._tries)
+        flight.run([(variant, self._plan.points.rows[self._row_to_run[variant]]) for variant in batch], self._tries)
 
     def _take_finished(self, flight: Flight) -> None:
         for item, outcome in flight.finished():
@@ -310,11 +317,18 @@ class Driver:
             self._dirty.add(packed.block)
             return
         facts = self._take_facts(packed.block)
+        if facts is None:
+            raise StoreError(f"the store has lost what became of block {packed.block} of {self._name}")
         self._digests[packed.block] = self._digest(packed.block, set(facts["variant_id"]))
-        for variant in {*packed.unreadable, *facts["variant_id"][self._is_short(facts)]} & self._stored:
+        short = set(facts["variant_id"][self._is_short(facts)]) & self._row_to_run.keys()
+        for variant in {*packed.unreadable, *short} & self._stored:
             self._delete_record(variant)
             self._tries[variant] += 1
-            if variant in self._wanted and self._tries[variant] < MOST_TRIES and not self.stop.is_set():
+            if variant not in self._row_to_run or self.stop.is_set():
+                continue
+            if self._tries[variant] >= MOST_TRIES:
+                self._gave_up[variant] = "its record could not be read, however often it was written"
+            else:
                 self._enqueue([variant])
                 self._progress = replace(self._progress, to_do=self._progress.to_do + 1)
 
@@ -357,9 +371,12 @@ class Driver:
         text = "".join(f"{variant}{'+' if variant in finished else '-'}" for variant in ids)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _take_facts(self, block: int) -> pd.DataFrame:
-        """Enter a packed block's facts into the variant table."""
-        facts = read_facts(self._store, self._name, block).set_index("row")
+    def _take_facts(self, block: int) -> pd.DataFrame | None:
+        """Enter a packed block's facts into the variant table, and return them if they are there."""
+        facts = read_facts(self._store, self._name, block)
+        if facts is None:
+            return None
+        facts = facts.set_index("row")
         rows = range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self._table)))
         blank = _blank_table(self._plan, rows)
         for column in TABLE_COLUMNS:

@@ -23,7 +23,6 @@ from bemsweep.edits import (
     field_labels,
     field_spec,
     is_blank,
-    matches,
     normalised,
     read_field,
     selected,
@@ -31,8 +30,9 @@ from bemsweep.edits import (
 from bemsweep.errors import nearest
 from bemsweep.methods import Method, methods_of
 from bemsweep.model_file import NOT_IN_IDF
+from bemsweep.patterns import matches
 
-__all__ = ["edit_problems", "normalised"]
+__all__ = ["edit_problems"]
 
 _SHOWN = 3
 

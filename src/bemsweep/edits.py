@@ -7,7 +7,6 @@ model in place through idfkit. What is wrong with an edit is told beforehand by 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -18,6 +17,7 @@ from idfkit.objects import parse_extensible_index, to_python_name
 from idfkit.schema import EpJSONSchema
 
 from bemsweep.errors import ModelError, nearest
+from bemsweep.patterns import matches
 
 __all__ = [
     "CallEdit",
@@ -30,7 +30,6 @@ __all__ = [
     "field_labels",
     "field_spec",
     "is_blank",
-    "matches",
     "normalised",
     "read_field",
     "selected",
@@ -199,23 +198,6 @@ def read_field(obj: IDFObject, spec: FieldSpec) -> Any:
 def is_blank(value: object) -> bool:
     """Return True for what EnergyPlus replaces by a default: ``""`` or nothing."""
     return value is None or value == ""
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Return True if `text` fits `pattern`, in which ``*`` and ``?`` are wild and case does not matter.
-
-    Examples
-    --------
-    >>> matches("perimeter*", "Perimeter_ZN_1"), matches("Zone [1]", "ZONE [1]")
-    (True, True)
-    """
-    return _compiled(pattern).fullmatch(text) is not None
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    wild = {"*": ".*", "?": "."}
-    return re.compile("".join(wild.get(char) or re.escape(char) for char in pattern), re.IGNORECASE | re.DOTALL)
 
 
 @lru_cache(maxsize=1024)

@@ -67,11 +67,12 @@ class EnergyPlus(Protocol):
 def find_builds() -> list[Build]:
     """Return the EnergyPlus builds of this machine, the preferred one first.
 
-    Looks for the wheel ``pyenergyplus-lbnl``, then in ``ENERGYPLUS_DIR``, then on ``PATH``.
+    Looks in ``ENERGYPLUS_DIR``, then for the wheel ``pyenergyplus-lbnl``, then on ``PATH``.
     """
-    places = [_library_of_wheel()]
+    places: list[Build | None] = []
     if folder := os.environ.get("ENERGYPLUS_DIR"):
         places.append(_executable_in(Path(folder)))
+    places.append(_library_of_wheel())
     if on_path := shutil.which("energyplus"):
         places.append(Build("executable", Path(on_path)))
     return list(dict.fromkeys(build for build in places if build is not None))

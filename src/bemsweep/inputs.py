@@ -21,7 +21,7 @@ from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.store import cache_folder, replace_file
 from bemsweep.study import Study
 
-__all__ = ["Input", "WeatherFacts", "read_weather", "resolve_baselines", "resolve_weather"]
+__all__ = ["Input", "WeatherFacts", "WeatherInput", "read_weather", "resolve_baselines", "resolve_weather"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,16 @@ class WeatherFacts:
     """True if it has a 29 February and says so."""
     is_whole_year: bool
     """True if it holds 1 January to 31 December."""
+    first_day: tuple[int, int] = (1, 1)
+    """Month and day with which it begins."""
+
+
+@dataclass(frozen=True)
+class WeatherInput:
+    """A weather file and what is known of it."""
+
+    input: Input
+    facts: WeatherFacts
 
 
 def resolve_baselines(study: Study) -> dict[str, Input]:
@@ -101,11 +111,12 @@ def read_weather(path: Path) -> WeatherFacts:
     file = parse_epw(path.read_text(encoding="latin-1"))
     _check_hours(file)
     period = file.data_period
-    is_whole = [part.strip() for text in (period.start_date, period.end_date) for part in text.split("/")[:2]]
+    days = [part.strip() for text in (period.start_date, period.end_date) for part in text.split("/")[:2]]
     return WeatherFacts(
         utc_offset_h=file.location.time_zone,
         is_leap=file.holidays.leap_year_observed,
-        is_whole_year=is_whole == ["1", "1", "12", "31"],
+        is_whole_year=days == ["1", "1", "12", "31"],
+        first_day=(int(days[0]), int(days[1])),
     )
 
 

@@ -309,6 +309,7 @@ def prepare_run(
     *,
     keep_model_outputs: bool = False,
     files: Mapping[str, Path] | None = None,
+    probe_day: tuple[int, int] = (1, 1),
 ) -> None:
     """Make `document` simulate what `run` says and report what `outputs` say, in place.
 
@@ -320,7 +321,7 @@ def prepare_run(
     document
         The model, edited.
     run
-        What is simulated; None for a probe: 1 January, with the names of all outputs listed.
+        What is simulated; None for a probe: one day, with the names of all outputs listed.
     outputs
         What the study asks for.
     keep_model_outputs
@@ -333,7 +334,7 @@ def prepare_run(
     ModelError
         A path cannot be written into a model.
     """
-    _set_run(document, run)
+    _set_run(document, run, probe_day)
     if not keep_model_outputs:
         for object_type in _ALWAYS_REPLACED:
             _remove_all(document, object_type)
@@ -357,7 +358,7 @@ def _remove_all(document: IDFDocument[bool], object_type: str) -> None:
         document.removeidfobject(obj)
 
 
-def _set_run(document: IDFDocument[bool], run: RunKind | None) -> None:
+def _set_run(document: IDFDocument[bool], run: RunKind | None, probe_day: tuple[int, int]) -> None:
     if run == "run_period":
         return
     is_weather = run != "design_day"
@@ -367,7 +368,8 @@ def _set_run(document: IDFDocument[bool], run: RunKind | None) -> None:
     if is_weather:
         name, fields = _annual_run_period(document)
         if run is None:
-            fields |= {"end_month": 1, "end_day_of_month": 1}
+            month, day = probe_day
+            fields |= {"begin_month": month, "begin_day_of_month": day, "end_month": month, "end_day_of_month": day}
         _remove_all(document, "RunPeriod")
         document.add("RunPeriod", name, fields, validate=False)
 

@@ -5,10 +5,11 @@ Decides the name of each array in the cube. Never reads a file.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from bemsweep.patterns import matches
 
 __all__ = ["FREQUENCIES", "Frequency", "Output", "OutputKind", "RunKind", "array_name"]
 
@@ -55,5 +56,4 @@ class Output:
 
     def is_wanted(self, key: str) -> bool:
         """Return True if `key` matches the pattern, without regard to case."""
-        # Only * and ? are wild: a zone may well be called "Zone [1]".
-        return fnmatch.fnmatchcase(key.upper(), self.key.upper().replace("[", "[[]"))
+        return matches(self.key, key)

@@ -24,7 +24,7 @@ from zarr.abc.store import Store
 
 from bemsweep.coordinates import design_day_texts
 from bemsweep.cube import open_array, read_layout
-from bemsweep.errors import RecordError, StoreError
+from bemsweep.errors import ConflictError, RecordError, StoreError
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Array, Layout, Place
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Record
@@ -165,10 +165,10 @@ def _read_headers(
             with contextlib.closing(open_record()) as file:
                 reader = RecordFile(file)
                 record = reader.header()
-        except RecordError:
+            found = tuple(layout.find(series) for series in record.series)
+        except (RecordError, ConflictError):
             unreadable.append(offset)
             continue
-        found = tuple(layout.find(series) for series in record.series)
         places = shared.setdefault(found, tuple(place for place in found if place is not None))
         if len(places) < len(found):
             unknown.append(record.variant_id)

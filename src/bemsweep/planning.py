@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bemsweep.design import Points, design_points
-from bemsweep.edit_checks import edit_problems, normalised
-from bemsweep.edits import Edit, FieldEdit
+from bemsweep.edit_checks import edit_problems
+from bemsweep.edits import Edit, FieldEdit, normalised
 from bemsweep.engine import Engine
-from bemsweep.errors import ModelError, Problem, StudyError
+from bemsweep.errors import ModelError, Problem, StoreError, StudyError
 from bemsweep.host_client import open_engine
-from bemsweep.inputs import Input, WeatherFacts, read_weather, resolve_baselines, resolve_weather
+from bemsweep.inputs import Input, WeatherInput, read_weather, resolve_baselines, resolve_weather
 from bemsweep.layout import Layout, Parameter
-from bemsweep.model import external_files, is_file_field, model_calendar, model_problems, read_model, version_problem
+from bemsweep.model import external_files, is_file_field, model_calendar, model_problems, version_problem
+from bemsweep.model_file import read_model
 from bemsweep.outputs import Output
 from bemsweep.parameters import Call, Field, Value
 from bemsweep.periods import Calendar
@@ -42,7 +43,7 @@ from bemsweep.variant_id import variant_id
 if TYPE_CHECKING:
     from idfkit import IDFDocument
 
-__all__ = ["MOST_VARIANTS", "Baseline", "Plan", "Weather", "plan"]
+__all__ = ["MOST_VARIANTS", "Baseline", "Plan", "plan"]
 
 MOST_VARIANTS = 1_000_000
 """A design with more points than this is taken for a mistake unless the user says otherwise."""
@@ -56,16 +57,6 @@ class Baseline:
     """The model."""
     files: Mapping[str, Input]
     """External files: as the model spells them -> the file."""
-
-
-@dataclass(frozen=True)
-class Weather:
-    """A weather file as the workers need it."""
-
-    input: Input
-    """The EPW file."""
-    facts: WeatherFacts
-    """What its header and rows say."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +76,7 @@ class Plan:
     """The string that the engine reports itself."""
     baselines: Mapping[str, Baseline]
     """By label."""
-    weather: Mapping[str, Weather]
+    weather: Mapping[str, WeatherInput]
     """By label."""
     outputs: tuple[Output, ...]
     """The outputs asked for, with those of earlier amendments."""
@@ -140,7 +131,7 @@ class Plan:
             "store": self.store.url,
             "engine": self.engine_version,
             "variants": len(self.variant_ids),
-            "stored": len(self.variant_ids) - sum(variant not in self.stored for variant in self.variant_ids),
+            "stored": sum(variant in self.stored for variant in self.variant_ids),
             "to_run": len(self.to_run),
             "hours_per_variant": self.layout.calendar.hours,
             "bytes": self.bytes_per_variant * len(self.variant_ids),
@@ -201,14 +192,17 @@ def plan(
     EngineNotFoundError
         There is no EnergyPlus.
     StoreError
-        The store cannot be written.
+        The store was lost on the way.
 
     Side effects
     ------------
     One short engine run for each baseline that the store does not know yet; what it tells is kept there.
     """
     home = store if isinstance(store, Store) else Store(store, storage_options)
-    home.check_writable()
+    try:
+        home.check_writable()
+    except StoreError as error:
+        raise StudyError([Problem(str(error), "store")]) from error
     opened = open_engine(engine) if engine is None or isinstance(engine, str) else engine
     try:
         return _Planner(study, home, opened, engine).plan(most=None if yes else MOST_VARIANTS)
@@ -235,15 +229,15 @@ class _Planner:
         self.warnings: list[str] = []
         self.documents: dict[str, IDFDocument[bool]] = {}
         self.functions: dict[str, Any] = {}
+        self.labels: dict[str, list[str]] = {"baseline": list(study.baseline), "weather": list(study.weather)}
 
     def plan(self, *, most: int | None) -> Plan:
         study = self.study
         baselines = self._baselines()
         weather = self._weather()
-        labels = {"baseline": list(baselines) or list(study.baseline), "weather": list(weather) or list(study.weather)}
         points: Points | None = None
         with _collected(self.problems):
-            points = design_points(study, labels, most=most)
+            points = design_points(study, self.labels, most=most)
         edits = self._edits(points)
         calendar = self._calendar(weather)
         self._stop_if_wrong()
@@ -296,6 +290,7 @@ class _Planner:
         found: dict[str, Input] = {}
         with _collected(self.problems):
             found = resolve_baselines(self.study)
+            self.labels["baseline"] = list(found)
         baselines = {}
         for label, source in found.items():
             try:
@@ -322,10 +317,11 @@ class _Planner:
                 self._tell(f"{source.source} names the file {name}, which is not at {path}", "baseline", label)
         return files
 
-    def _weather(self) -> dict[str, Weather]:
+    def _weather(self) -> dict[str, WeatherInput]:
         found: dict[str, Input] = {}
         with _collected(self.problems):
             found = resolve_weather(self.study)
+            self.labels["weather"] = list(found)
         weather = {}
         for label, source in found.items():
             try:
@@ -335,8 +331,8 @@ class _Planner:
                 continue
             if self.study.run == "annual" and not facts.is_whole_year:
                 self._tell(f"{source.source} does not hold a whole year, which `run: annual` needs", "weather", label)
-            weather[label] = Weather(source, facts)
-        if self.study.run != "design_day" and len({entry.facts.is_leap for entry in weather.values()}) > 1:
+            weather[label] = WeatherInput(source, facts)
+        if self.study.run == "run_period" and len({entry.facts.is_leap for entry in weather.values()}) > 1:
             leap = ", ".join(label for label, entry in weather.items() if entry.facts.is_leap)
             self._tell(f"weather with and without a 29 February has no common time axis: {leap} has one", "weather")
         return weather
@@ -364,9 +360,8 @@ class _Planner:
             if not wrong:
                 mine = {(label, name, value): normalised(edit, document.schema) for value, edit in by_value.items()}
                 if any(is_file_field(edit.object, edit.field) for edit in mine.values()):
-                    self._tell(
-                        f"a file cannot vary by its name{where}: make it a baseline of its own", "parameters", name
-                    )
+                    told = f"a file cannot vary by its name{where}: make each a baseline of its own"
+                    self._tell(told, "parameters", name)
                 edits |= mine
         return edits
 
@@ -384,7 +379,7 @@ class _Planner:
             )
         return True
 
-    def _calendar(self, weather: Mapping[str, Weather]) -> Calendar | None:
+    def _calendar(self, weather: Mapping[str, WeatherInput]) -> Calendar | None:
         """Return the one calendar that all variants share."""
         study = self.study
         has_timestep = any(output.frequency == "timestep" for output in study.resolved_outputs())
@@ -416,10 +411,10 @@ class _Planner:
         return first
 
     def _probes(
-        self, baselines: Mapping[str, Baseline], weather: Mapping[str, Weather], outputs: Sequence[Output]
+        self, baselines: Mapping[str, Baseline], weather: Mapping[str, WeatherInput], outputs: Sequence[Output]
     ) -> dict[str, tuple[Series, ...]]:
         """Return what each baseline reports of the outputs, and tell those that it does not."""
-        epw = next(iter(weather.values())).input.path
+        epw = next(iter(weather.values()))
         found: dict[str, tuple[Series, ...]] = {}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             asked = {
@@ -446,7 +441,7 @@ class _Planner:
         points: Points,
         edits: Mapping[tuple[str, str, Value], Edit],
         baselines: Mapping[str, Baseline],
-        weather: Mapping[str, Weather],
+        weather: Mapping[str, WeatherInput],
         outputs: tuple[Output, ...],
     ) -> tuple[str, ...]:
         ids = []

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bemsweep.engine import Engine, Job
 from bemsweep.errors import ModelError, nearest
-from bemsweep.inputs import Input
+from bemsweep.inputs import Input, WeatherInput
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
 from bemsweep.records import Series
+from bemsweep.scratch import open_scratch
 from bemsweep.store import Store
 from bemsweep.variant_id import MODEL_WRITING_VERSION
 
@@ -55,7 +54,7 @@ def probe_model(
     store: Store,
     engine: Engine,
     baseline: Input,
-    weather: Path,
+    weather: WeatherInput,
     outputs: Sequence[Output],
     *,
     files: Mapping[str, Input],
@@ -105,14 +104,15 @@ def probe_model(
     job = Job(
         run_id=f"probe-{digest[:16]}",
         baseline=baseline.path,
-        weather=weather,
+        weather=weather.input.path,
+        probe_day=weather.facts.first_day,
         run="run_period",
         outputs=tuple(asked),
         calendar=None,
         files={name: file.path for name, file in files.items()},
     )
-    with tempfile.TemporaryDirectory(prefix="bemsweep-") as scratch:
-        run = engine.run(job, Path(scratch), timeout_s=_TIMEOUT_S)
+    with open_scratch() as scratch:
+        run = engine.run(job, scratch, timeout_s=_TIMEOUT_S)
     status, message = judge(run)
     if status != "succeeded":
         raise ModelError(message or status)

@@ -22,12 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bemsweep.errors import RecordError
-from bemsweep.records import Record, Series
+from bemsweep.records import RECORD_SCHEMA, Record, Series
 
-__all__ = ["SCHEMA", "RecordFile", "from_bytes", "to_bytes"]
-
-SCHEMA = 1
-"""Version of the format; part of every variant's identity."""
+__all__ = ["RecordFile", "from_bytes", "to_bytes"]
 
 _FACTS = b"bemsweep"
 _FACTS_CRC32 = b"bemsweep_crc32"
@@ -58,7 +55,7 @@ def to_bytes(record: Record) -> bytes:
     """
     facts = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "series"}
     facts["lengths"] = [len(series.values) for series in record.series]
-    text = _canonical_json({"schema": SCHEMA, **facts})
+    text = _canonical_json({"schema": RECORD_SCHEMA, **facts})
     metadata = {_FACTS: text, _FACTS_CRC32: str(zlib.crc32(text)).encode()}
     sink = io.BytesIO()
     with pq.ParquetWriter(
@@ -176,9 +173,9 @@ class RecordFile:
         if metadata.get(_FACTS_CRC32) != str(zlib.crc32(text)).encode():
             raise RecordError("the record is altered: its metadata does not match its checksum")
         facts: dict[str, Any] = json.loads(text)
-        if facts.get("schema") != SCHEMA:
+        if facts.get("schema") != RECORD_SCHEMA:
             raise RecordError(
-                f"the record has schema {facts.get('schema')!r}; this bemsweep reads schema {SCHEMA}. "
+                f"the record has schema {facts.get('schema')!r}; this bemsweep reads schema {RECORD_SCHEMA}. "
                 "Run the study again, or use the bemsweep that wrote it"
             )
         if not self._parquet.schema_arrow.equals(_ARROW_SCHEMA, check_metadata=False):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bemsweep.outputs import Frequency
 
-__all__ = ["KeyKind", "Method", "Record", "Series", "Status"]
+__all__ = ["RECORD_SCHEMA", "KeyKind", "Method", "Record", "Series", "Status"]
 
 Status = Literal["pending", "succeeded", "failed", "timed_out", "out_of_memory"]
 """``failed`` is the model's fault; a machine's fault is never a status."""
@@ -23,6 +23,9 @@ KeyKind = Literal["", "zone", "space", "surface", "node", "schedule", "other"]
 """What an output's key value names; ``""`` for meters and the environment's own variables."""
 
 Method = Literal["mean", "sum"]
+
+RECORD_SCHEMA = 1
+"""Version of what a record holds and how; part of every variant's identity."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from bemsweep.errors import BemsweepError
-from bemsweep.store import DEFAULT_URL, Store
+from bemsweep.layout import TABLE_COLUMNS
+from bemsweep.store import Store
 
 __all__ = ["errors", "failures", "open_results", "status"]
 
@@ -65,9 +66,7 @@ def open_results(
         raise BemsweepError(f"no results of a study {name!r} in {home.url}; studies there: {known}") from None
 
 
-def status(
-    store: str | Path | Store = DEFAULT_URL, name: str = "", *, storage_options: Mapping[str, Any] | None = None
-) -> pd.DataFrame:
+def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return the variant table as of the last commit: parameters, status, messages and timings.
 
     Parameters
@@ -87,13 +86,12 @@ def status(
         There are no results of that name.
     """
     root = open_results(store, name, storage_options=storage_options).to_dataset(inherit=False)
-    columns = [str(key) for key, variable in root.variables.items() if variable.dims == ("variant",)]
+    held = [str(key) for key, variable in root.variables.items() if variable.dims == ("variant",)]
+    columns = [*(name for name in held if name not in TABLE_COLUMNS), *TABLE_COLUMNS]
     return pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
 
 
-def errors(
-    store: str | Path | Store = DEFAULT_URL, name: str = "", *, storage_options: Mapping[str, Any] | None = None
-) -> pd.DataFrame:
+def errors(store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return a study's failures grouped by their first severe message.
 
     Parameters

@@ -126,8 +126,9 @@ class Run:
         return self._driver.table()
 
     def errors(self) -> pd.DataFrame:
-        """Return failures grouped by their message, with counts and example ids."""
-        return failures(self.status())
+        """Return the failures among what the study asks for, grouped by message, with counts and example ids."""
+        table = self.status()
+        return failures(table[list(self.plan.is_wanted)])
 
     def __repr__(self) -> str:
         progress = self.progress

@@ -105,6 +105,7 @@ def _do(
         job.outputs,
         keep_model_outputs=job.keep_model_outputs,
         files=job.files,
+        probe_day=job.probe_day,
     )
     try:
         result.model_sha256 = write_model(document, scratch / _MODEL)

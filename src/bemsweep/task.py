@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-import os
 import platform
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -23,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
+from pyarrow import ArrowInvalid
 
 from bemsweep.design import LABELS
 from bemsweep.edits import Edit
@@ -37,6 +34,7 @@ from bemsweep.parameters import Value
 from bemsweep.periods import Calendar
 from bemsweep.record_file import to_bytes
 from bemsweep.records import Record, Status
+from bemsweep.scratch import open_scratch
 from bemsweep.store import Store
 from bemsweep.studystate import read_variant_ids
 
@@ -217,7 +215,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
         keep_model_outputs=context.keep_model_outputs,
     )
     engine = workplace.engine()
-    with _scratch() as scratch:
+    with open_scratch() as scratch:
         run = engine.run(job, scratch, timeout_s=context.timeout_s)
         status, message = judge(run)
         if status != "succeeded" and run.err:
@@ -276,7 +274,7 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
     context, store = workplace.context, workplace.context.store
     first = block * BLOCK_ROWS
     ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
-    with _scratch() as scratch:
+    with open_scratch() as scratch:
         files = [store.as_file(store.record_name(variant_id), scratch) for variant_id in ids]
         openers = [None if file is None else partial(_open, file) for file in files]
         result = pack(store.zarr(context.study), first, openers)
@@ -292,27 +290,19 @@ def facts_name(study: str, block: int) -> str:
     return Store.study_name(study, "blocks", f"{block:06d}.parquet")
 
 
-def read_facts(store: Store, study: str, block: int) -> pd.DataFrame:
-    """Return the facts of a packed block: one row per finished row."""
-    return pd.read_parquet(io.BytesIO(store.get(facts_name(study, block)) or b""))
+def read_facts(store: Store, study: str, block: int) -> pd.DataFrame | None:
+    """Return the facts of a packed block, one row per finished row; None if they are not there whole."""
+    data = store.get(facts_name(study, block))
+    if data is None:
+        return None
+    try:
+        return pd.read_parquet(io.BytesIO(data))
+    except ArrowInvalid:
+        return None
 
 
 def _local(store: Store, ref: InputRef) -> Path:
     return store.local_copy(ref.sha256, ref.suffix)
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """Give a folder of its own that is gone afterwards, whatever happens."""
-    folder = os.environ.get("BEMSWEEP_SCRATCH")
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix="bemsweep-", dir=folder))
-    except OSError as error:
-        raise InfrastructureError(f"no scratch folder in {folder or tempfile.gettempdir()}: {error}") from error
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -14,11 +14,12 @@ from typing import Any
 
 from bemsweep.edits import Edit
 from bemsweep.outputs import Output, RunKind
+from bemsweep.records import RECORD_SCHEMA
 
 __all__ = ["MODEL_WRITING_VERSION", "variant_id"]
 
 MODEL_WRITING_VERSION = 1
-"""To be raised when the same edits would write another model or another record."""
+"""To be raised when the same edits would write another model."""
 
 
 def variant_id(
@@ -74,6 +75,7 @@ def variant_id(
         ),
         "keep_model_outputs": keep_model_outputs,
         "model_writing": MODEL_WRITING_VERSION,
+        "record_schema": RECORD_SCHEMA,
     }
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
