@@ -71,7 +71,9 @@ class WeatherInput:
     """A weather file and what is known of it."""
 
     input: Input
+    """The file."""
     facts: WeatherFacts
+    """What it says of itself."""
 
 
 def resolve_baselines(study: Study) -> dict[str, Input]:

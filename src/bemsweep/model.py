@@ -328,6 +328,8 @@ def prepare_run(
         True to add to the model's own outputs instead of replacing them.
     files
         External files as the model spells them -> local copies.
+    probe_day
+        Month and day that a probe simulates.
 
     Raises
     ------

@@ -1,4 +1,8 @@
-"""Patterns of names: ``*`` and ``?`` are wild, everything else is literal, case does not matter."""
+"""Patterns of names, of objects as of key values.
+
+Decides what a pattern means: ``*`` and ``?`` are wild, everything else is literal, case does not matter. Never
+reads a model.
+"""
 
 from __future__ import annotations
 

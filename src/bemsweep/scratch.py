@@ -1,4 +1,7 @@
-"""Scratch folders: where engines work, and that nothing of them is left."""
+"""Scratch folders: where engines work.
+
+Decides where they are made and sees to it that nothing of them is left; never looks at what is in them.
+"""
 
 from __future__ import annotations
 
