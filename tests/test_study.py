@@ -14,7 +14,7 @@ import bemsweep as bs
 from bemsweep.errors import StudyError
 from bemsweep.layout import RESERVED_NAMES
 from bemsweep.outputs import Output
-from bemsweep.study import Study, Table, Weather
+from bemsweep.study import ListedDesign, Study, Weather
 
 HEAD = """\
 name: office
@@ -324,7 +324,7 @@ def test_parameter_names_that_the_results_use_are_refused(name):
     assert "is a name that the results use" in problems_of(study, parameters={name: LIGHTING})[0]
 
 
-@pytest.mark.parametrize("name", ["Field", "Call", "Meter", "Table", "x"])
+@pytest.mark.parametrize("name", ["Field", "Call", "Meter", "ListedDesign", "x"])
 def test_problems_are_told_at_the_right_parameter_whatever_its_name(name, from_text):
     parameters = f"  a: {{object: L, field: x, values: [1]}}\n  {name}: {{object: L, field: x, values: [.nan]}}\n"
     assert problems_of(from_text, f"{HEAD}parameters:\n{parameters}")[0].endswith(
@@ -359,7 +359,7 @@ def test_levels_must_fit_the_design():
 def test_tables_of_all_kinds(tmp_path):
     frame = pd.DataFrame({"x": [1, 2]})
     assert study(design={"table": frame}).design.table is frame
-    assert study(design=Table(table="a.csv")).design.table == "a.csv"
+    assert study(design=ListedDesign(table="a.csv")).design.table == "a.csv"
     assert study(design={"table": {"x": (1, 2)}}).design.table == {"x": [1, 2]}
     assert study(design={"table": frame}).to_dict()["design"] == {"table": "DataFrame of 2 points"}
     assert study(design={"table": tmp_path}).to_dict()["design"] == {"table": str(tmp_path)}
