@@ -173,6 +173,25 @@ def test_a_zone_that_only_some_variants_have_is_added(tmp_path: Path) -> None:
     np.testing.assert_array_equal(has_it, cube.lighting == 6)
 
 
+def test_a_zone_that_comes_with_an_amendment_is_added(tmp_path: Path) -> None:
+    def zones(job: Job) -> list[str]:
+        is_split = any(getattr(edit, "value", None) == 6 for edit in job.edits)
+        return ["Zone 2", "Zone 1", *(["Annex"] if is_split else [])]
+
+    engine = FakeEngine(keys=zones, counter=tmp_path / "starts")
+    fewer = {**small_study().parameters, "lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8])}
+    run_study(small_study(parameters=fewer), tmp_path / "store", engine)
+    small, starts = read(tmp_path / "store"), engine.starts
+    assert list(small.zone.values) == ["Zone 2", "Zone 1"]
+    run_study(small_study(), tmp_path / "store", engine)
+    assert engine.starts == starts + 2, "only what is new is run"
+    grown = read(tmp_path / "store")
+    assert list(grown.zone.values) == ["Zone 2", "Zone 1", "Annex"], "key axes grow at their end"
+    np.testing.assert_array_equal(grown.temperature[:4, :2], small.temperature)
+    assert np.isnan(grown.temperature.sel(zone="Annex")[:4]).all()
+    assert np.isfinite(grown.temperature[4:]).all()
+
+
 def test_results_are_committed_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "COMMIT_INTERVAL_S", 0.2)
     engine = FakeEngine(longest_s=0.2, counter=tmp_path / "starts")
