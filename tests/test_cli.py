@@ -174,7 +174,7 @@ def test_ctrl_c_stops_cleanly_and_leaves_nothing(tmp_path: Path, study: Path) ->
     def has_a_run_under_way() -> bool:
         assert process.poll() is None, process.communicate()
         seen.update({child.pid: child for child in _descendants(process.pid)})
-        return any(scratch.glob("bemsweep-*/eplusout.err")) and bool((tmp_path / "store" / "records").exists())
+        return any(scratch.glob("bemsweep-*/eplusout.err")) and any((tmp_path / "store" / "records").rglob("*.parquet"))
 
     _wait_until(has_a_run_under_way, timeout_s=120)
     _wait_until(lambda: len(list(scratch.glob("bemsweep-*/in.idf"))) >= 1)
@@ -196,4 +196,5 @@ def test_ctrl_c_stops_cleanly_and_leaves_nothing(tmp_path: Path, study: Path) ->
     assert 1 <= status["statuses"]["succeeded"] < 6
     assert status["statuses"]["succeeded"] + status["statuses"]["pending"] == 6
     counts = json.loads(bemsweep("plan", study, "--store", tmp_path / "store", "--json").stdout)
-    assert counts["to_run"] == status["statuses"]["pending"]
+    # A record may be written in the very moment of the stop: it is found by the next plan.
+    assert counts["to_run"] <= status["statuses"]["pending"]

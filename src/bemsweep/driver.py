@@ -274,7 +274,9 @@ class Driver:
                 awaited = None
             self.stop.wait(_POLL_S)
         self._tell_stage("packing")
-        flight.cancel_runs()
+        for variant in self._store.stored(flight.cancel_runs()):  # ended, but not yet heard of
+            self._stored.add(variant)
+            self._dirty |= self._blocks_of(variant)
         while self._dirty or flight.packings:
             for block in self._dirty - flight.packings:
                 self._pack(block, flight)

@@ -142,12 +142,13 @@ class Flight:
             self._forget(item)
             yield item, _error(outcome) if future.status != "finished" else outcome
 
-    def cancel_runs(self) -> None:
-        """Cancel all variants under way; those that run are killed by the plugin."""
-        variants = list(self.runs)
+    def cancel_runs(self) -> list[str]:
+        """Cancel all variants under way and return them; those that run are killed by the plugin."""
+        variants = [str(variant) for variant in self.runs]
         self._client.cancel([self._futures[variant] for variant in variants], force=True)
         for variant in variants:
             self._forget(variant)
+        return variants
 
     def _follow(self, item: str | int, future: Future[Any]) -> None:
         self._items[future.key] = item
