@@ -60,7 +60,7 @@ def run(
     ------------
     Writes inputs, records and the cube to the plan's store.
     """
-    started = Run(plan, Driver(plan, client=client, limit=limit, again=frozenset(again)))
+    started = Run(plan, Driver(plan, client=client, limit=limit, again=frozenset(again))).start()
     return started.wait() if wait else started
 
 
@@ -72,7 +72,11 @@ class Run:
         self._driver = driver
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name=f"bemsweep-{plan.study.name}", daemon=True)
+
+    def start(self) -> Run:
+        """Begin; `bemsweep.run` has done it."""
         self._thread.start()
+        return self
 
     def _work(self) -> None:
         try:
