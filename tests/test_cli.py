@@ -13,6 +13,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from bemsweep import __version__ as bemsweep_version
 from bemsweep.cli import app
 from bemsweep.store import Store
 
@@ -136,6 +137,12 @@ def test_bad_input_gets_one_message(tmp_path: Path, study: Path, words: list[str
     assert "Traceback" not in result.stderr
 
 
+def test_the_version_and_no_words() -> None:
+    assert bemsweep("--version").stdout == f"bemsweep {bemsweep_version}\n"
+    nothing = bemsweep()
+    assert "Usage" in nothing.stdout + nothing.stderr
+
+
 def test_help_names_the_verbs() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
@@ -157,9 +164,20 @@ def _wait_until(condition: object, *, timeout_s: float = 60) -> None:
         time.sleep(0.05)
 
 
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.engine
-def test_ctrl_c_stops_cleanly_and_leaves_nothing(tmp_path: Path, study: Path) -> None:
-    """SIGINT to the whole foreground group, as a terminal sends it, while years are simulated."""
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_ctrl_c_stops_cleanly_and_leaves_nothing(tmp_path: Path, study: Path, ending: str) -> None:
+    """SIGINT to the whole foreground group, as a terminal sends it, while years are simulated; twice, impatiently.
+
+    SIGTERM ends it as well; SIGKILL leaves no time to commit, but no engine and no folder where one ran either.
+    """
     text = STUDY.replace("run: design_day", "run: annual").replace("values: [null, 6]", "values: [null, 9, 8, 7, 6, 5]")
     study.write_text(text)
     scratch = tmp_path / "scratch"
@@ -179,17 +197,25 @@ def test_ctrl_c_stops_cleanly_and_leaves_nothing(tmp_path: Path, study: Path) ->
     _wait_until(has_a_run_under_way, timeout_s=120)
     _wait_until(lambda: len(list(scratch.glob("bemsweep-*/in.idf"))) >= 1)
     seen.update({child.pid: child for child in _descendants(process.pid)})
-    os.killpg(process.pid, signal.SIGINT)
+    running = [engine.parent for engine in scratch.glob("bemsweep-*/in.idf")]
+    if ending == "SIGINT":
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(getattr(signal, ending))
     began = time.monotonic()
     out, err = process.communicate(timeout=60)
+    if ending == "SIGKILL":
+        _wait_until(lambda: not any(_is_alive(child) for child in seen.values()))
+        _wait_until(lambda: not any(folder.exists() for folder in running))
+        return
     assert process.returncode == 130, (out, err)
     assert time.monotonic() - began < 20
     assert "The same command carries on" in err
     assert "Traceback" not in err
     assert seen, "engines were never seen"
-    _wait_until(
-        lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in seen.values())
-    )
+    _wait_until(lambda: not any(_is_alive(child) for child in seen.values()))
     assert not list(scratch.iterdir()), "scratch is empty"
     status = json.loads(bemsweep("status", "office", "--store", tmp_path / "store", "--json").stdout)
     assert status["variants"] == 6

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.memory import MemoryFileSystem
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, WrapperStore
 
+from bemsweep import cube as cube_module
 from bemsweep.cube import TABLE_CHUNK_ROWS, Cube
 from bemsweep.errors import StoreError
 from bemsweep.layout import Layout, Parameter
@@ -396,3 +399,38 @@ class Recording(WrapperStore):
         if key == "zarr.json":
             self.roots.append(value.to_bytes())
         await super().set(key, value, **options)
+
+
+@pytest.mark.parametrize("moment", range(0, 30, 3))
+def test_a_resize_that_was_cut_short_is_done_again(url, monkeypatch, moment):
+    """Whoever is killed in the middle must not leave arrays of two lengths for good."""
+    cube = Cube.create(LocalStore(url), layout_of(TEN_DAYS))
+    calls = 0
+
+    def dying(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls > moment:
+            raise KeyboardInterrupt
+        return require(*args, **kwargs)
+
+    require = cube_module._require
+    with monkeypatch.context() as patch:
+        patch.setattr(cube_module, "_require", dying)
+        with contextlib.suppress(KeyboardInterrupt):
+            cube.resize(ROWS)
+    again = Cube.open(LocalStore(url))
+    if again.rows < ROWS:
+        again.resize(ROWS)
+    lengths = {
+        name: array.shape[0]
+        for name, array in zarr.open_group(url, use_consolidated=False).members(max_depth=None)
+        if isinstance(array, zarr.Array) and array.metadata.dimension_names[0] == "variant"
+    }
+    assert set(lengths.values()) == {ROWS}, lengths
+
+
+def test_a_cube_whose_root_was_altered_is_none(url):
+    whole_cube(LocalStore(url))
+    (Path(url) / "zarr.json").write_text("{")
+    assert Cube.open(LocalStore(url)) is None

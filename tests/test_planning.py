@@ -13,6 +13,7 @@ from bemsweep.errors import ConflictError, EngineNotFoundError, StudyError
 from bemsweep.testing import FakeEngine
 from small_studies import CHICAGO, grid_of, small_study
 
+VERSION_25 = b'{"Version": {"V": {"version_identifier": "25.2"}}'
 SMALL_OFFICE = Path(ref_models["small_office"])
 
 
@@ -308,3 +309,36 @@ def test_a_file_cannot_vary_by_its_name(tmp_path: Path, fake: FakeEngine) -> Non
     parameters = {"file": bs.Field("Schedule:File", "file_name", values=["other.csv"])}
     (told,) = problems_of(small_study(baseline=str(path), parameters=parameters), tmp_path, fake)
     assert "make each a baseline of its own" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("model.osm", b"OS:Version,\n  1;", "OpenStudio"),
+        ("model.imf", b"##include x", "EPMacro"),
+        ("model", b"Version,25.2;", "must end in .idf"),
+        ("model.idf", b"", "is empty"),
+        ("model.idf", b"\x7fELF\x02\x01", "is no IDF"),
+        ("model.idf", b"<html></html>", "is no IDF"),
+        ("model.epJSON", b"[" * 100_000, "nested too deeply"),
+        (
+            "model.epJSON",
+            b'{"Version": {"V": {"version_identifier": "25.2"}}, "Zone": {"\\ud800": {}}}',
+            "no character",
+        ),
+        ("model.epJSON", b"[]", "is no epJSON"),
+    ],
+)
+def test_what_is_no_model_is_told_as_what_it_is(
+    tmp_path: Path, fake: FakeEngine, name: str, content: bytes, told: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (message,) = problems_of(small_study(baseline={"own": str(tmp_path / name)}), tmp_path, fake)
+    assert told in message, message
+
+
+def test_an_external_file_that_is_no_file_is_not_read(tmp_path: Path, fake: FakeEngine) -> None:
+    extra = "Schedule:File,Measured,Fraction,/dev/zero,1,0,8760,Comma,No,60;"
+    path = own_model(tmp_path, "own.idf", ("  SimulationControl,", f"  {extra}\n\n  SimulationControl,"))
+    (told,) = problems_of(small_study(baseline=str(path)), tmp_path, fake)
+    assert "/dev/zero" in told

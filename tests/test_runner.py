@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import textwrap
 import time
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 import bemsweep as bs
 from bemsweep.driver import Progress
+from bemsweep.errors import ConflictError
 from bemsweep.testing import FakeEngine
 from small_studies import grid_of, read, small_study
 
@@ -65,3 +71,75 @@ def test_plans_studies_and_runs_show_themselves_in_jupyter(tmp_path: Path) -> No
     html = bs.run(plan)._repr_html_()
     assert "<table" in html
     assert "6 succeeded" in html
+
+
+def test_the_same_plan_runs_nothing_twice(tmp_path: Path) -> None:
+    engine = FakeEngine(counter=tmp_path / "starts")
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=engine)
+    bs.run(plan)
+    starts = engine.starts
+    assert bs.run(plan).progress.done == 0
+    assert engine.starts == starts
+
+
+def test_a_plan_that_another_run_has_overtaken_is_refused(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    level = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[8])}
+    old = bs.plan(small_study(parameters=level), store=tmp_path / "store", engine=engine)
+    bs.run(bs.plan(small_study(), store=tmp_path / "store", engine=engine))
+    before = read(tmp_path / "store")
+    with pytest.raises(ConflictError, match="plan it again"):
+        bs.run(old)
+    xr.testing.assert_identical(before, read(tmp_path / "store"))
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"again": "faild"}, "no status 'faild'"),
+        ({"again": ["failed", "pending"]}, "no status 'pending'"),
+        ({"limit": -1}, "limit is a number"),
+        ({"limit": 1.5}, "limit is a number"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(tmp_path: Path, how: dict[str, object], told: str) -> None:
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=FakeEngine())
+    with pytest.raises(ValueError, match=told):
+        bs.run(plan, **how)  # type: ignore[arg-type]
+
+
+def test_what_is_no_study_or_plan_is_told() -> None:
+    with pytest.raises(TypeError, match="plan takes a Study"):
+        bs.plan("study.yaml")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="run takes what"):
+        bs.run(small_study())  # type: ignore[arg-type]
+
+
+def test_ctrl_c_waits_for_the_commit(tmp_path: Path) -> None:
+    """In a script, where `bs.run` is called as it stands; SIGINT twice."""
+    script = textwrap.dedent(f"""
+        import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import threading
+        from pathlib import Path
+        from small_studies import *
+        engine = FakeEngine(longest_s=0.3, counter=Path({str(tmp_path / "starts")!r}))
+        plan = bs.plan(small_study(parameters=grid_of(20, 30)), store={str(tmp_path / "store")!r}, engine=engine)
+        print("planned", flush=True)
+        try:
+            bs.run(plan)
+        except KeyboardInterrupt:
+            print([thread.name for thread in threading.enumerate() if thread.name.startswith("bemsweep-")])
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, process_group=0)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "planned\n"
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "starts").exists() or len((tmp_path / "starts").read_text().splitlines()) < 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert out == "[]\n", "the driver's thread has ended"
+    cube = read(tmp_path / "store")
+    assert cube.sizes["variant"] == 601
+    assert (cube.status == "succeeded").sum() >= 10

@@ -115,3 +115,9 @@ def test_any_text_is_read_or_refused_with_our_error(text):
 def test_a_message_shows_a_line_of_a_value_at_most():
     assert shown("short") == "'short'"
     assert len(shown(["x"] * 1000)) <= 101
+
+
+@pytest.mark.parametrize("text", ["a: 2020-99-99", "a: !!int abc", "a: !!float abc", "a: !!bool abc"])
+def test_values_that_are_not_what_they_look_like(text):
+    with pytest.raises(StudyError, match="not YAML"):
+        parse_yaml(text)

@@ -1,12 +1,13 @@
 """The command line: the same verbs as in Python, with messages for people or JSON for programs.
 
 Exit status: 0 all succeeded; 1 some variants failed; 2 bad input; 3 the machine gave up, run again to
-carry on; 130 stopped by Ctrl-C.
+carry on; 70 a bug in bemsweep; 130 stopped by Ctrl-C, SIGTERM or a closed terminal.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from bemsweep import __version__
 from bemsweep.errors import BemsweepError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ app.add_typer(engine_app, name="engine")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-FAILED, BAD_INPUT, GAVE_UP, STOPPED = 1, 2, 3, 130
+FAILED, BAD_INPUT, GAVE_UP, BUG, STOPPED = 1, 2, 3, 70, 130
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name in the store.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file.")]
@@ -60,6 +62,9 @@ DEFAULT_STORE = "bemsweep-store"
 
 def main() -> None:
     """Run the command line; every expected error becomes a message and an exit status."""
+    for ending in ("SIGTERM", "SIGHUP"):  # a stopped job and a closed terminal end as cleanly as Ctrl-C
+        if hasattr(signal, ending):
+            signal.signal(getattr(signal, ending), signal.default_int_handler)
     try:
         app()
     except KeyboardInterrupt:
@@ -71,6 +76,20 @@ def main() -> None:
     except OSError as error:
         err.print(Text(f"the machine gave up: {type(error).__name__}: {error}; run again to carry on"))
         sys.exit(GAVE_UP)
+    except Exception:  # noqa: BLE001 - status 1 would say that some variants failed
+        err.print_exception()
+        err.print("this is a bug in bemsweep: please report it with the study file")
+        sys.exit(BUG)
+
+
+@app.callback(invoke_without_command=True)
+def version_option(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
+) -> None:
+    """Parametric studies of EnergyPlus models, gathered in one labelled xarray dataset."""
+    if version:
+        out.print(f"bemsweep {__version__}")
+        raise typer.Exit
 
 
 @app.command("plan")
@@ -104,11 +123,11 @@ def run_command(
     as_json: JsonOption = False,
 ) -> None:
     """Run what is missing of a study and gather the results."""
-    from bemsweep.runner import run  # noqa: PLC0415 - Dask takes a second to import
+    from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
 
     statuses = {word for words in again or [] for word in words.split(",")}
-    if unknown := statuses - {"failed", "timed_out", "out_of_memory"}:
-        raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: failed, timed_out or out_of_memory")
+    if unknown := statuses - set(AGAIN):
+        raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
     made = _plan(study, store, engine, yes=yes)
     if not as_json:
         out.print(Text(str(made)))
@@ -211,6 +230,7 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
 
 def _stop(run: Run, plan: Plan) -> None:
     """End a run that the user interrupted, and say how to carry on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the commit
     err.print("stopping: engines are ended, what is finished is kept …")
     run.cancel()
     run.wait()

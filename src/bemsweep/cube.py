@@ -52,6 +52,9 @@ _AXIS_CHUNK = 1024
 _STATE = "bemsweep"
 """Name of the root attribute, JSON, that holds the layout and the packed blocks; plain readers need it not."""
 
+_LENGTH = "variant_id"
+"""Column of the root whose length is the cube's."""
+
 _DTYPES = {"text": "str", "number": "float64", "count": "int64"}
 
 
@@ -99,7 +102,7 @@ class Cube:
 
     @classmethod
     def open(cls, store: Store) -> Cube | None:
-        """Return the cube in `store` as it grew last, or None if there is none or its creation was cut short."""
+        """Return the cube in `store` as it grew last, or None if there is none that can be read."""
         state = _read_state(store)
         if state is None:
             return None
@@ -109,7 +112,7 @@ class Cube:
     @property
     def rows(self) -> int:
         """Length of `variant` as it is live; readers see that of the last commit."""
-        return int(open_array(_open_live(self.store), "variant_id").shape[0])
+        return int(open_array(_open_live(self.store), _LENGTH).shape[0])
 
     def grow(self, layout: Layout) -> None:
         """Give every array, key and column of `layout` its place; packed values stay where they are.
@@ -182,7 +185,8 @@ class Cube:
         root = _open_live(self.store)
         columns = self._columns()
         for name, kind in columns.items():
-            self._require_column(root, name, kind, rows=rows)
+            if name != _LENGTH:
+                self._require_column(root, name, kind, rows=rows)
         for frequency in self.layout.frequencies:
             if frequency not in root:
                 root.create_group(frequency, attributes=group_attributes(self.attributes, frequency))
@@ -205,6 +209,8 @@ class Cube:
                 )
             for array in self.layout.arrays_of(frequency):
                 self._require_array(group, array, rows=rows)
+        # Last: were we killed before, `rows` tells the old length and the next resize does the rest.
+        self._require_column(root, _LENGTH, columns[_LENGTH], rows=rows)
 
     def _require_column(self, group: zarr.Group, name: str, kind: str, *, rows: int) -> None:
         _require(
@@ -285,9 +291,9 @@ def read_layout(store: Store) -> Layout:
 def _read_state(store: Store) -> dict[str, Any] | None:
     try:
         text = _open_live(store, mode="r").attrs.get(_STATE)
-    except FileNotFoundError:
+        state: dict[str, Any] | None = None if text is None else json.loads(str(text))
+    except (FileNotFoundError, ValueError):  # none, or one that was altered: it is a view, and packed anew
         return None
-    state: dict[str, Any] | None = None if text is None else json.loads(str(text))
     return state
 
 

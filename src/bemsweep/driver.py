@@ -30,6 +30,7 @@ from bemsweep.planning import Plan
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Series, Status
 from bemsweep.store import Store
+from bemsweep.studystate import StudyState
 from bemsweep.submission import ContextPlugin, Flight
 from bemsweep.task import Context, Finished, InputRef, Packed, read_facts
 
@@ -106,7 +107,7 @@ class Driver:
             if is_wanted:
                 self._row_to_run.setdefault(variant, row)
         self._table = _blank_table(plan)
-        self._stored = set(plan.stored)
+        self._stored: set[str] = set()
         self._queue: deque[str] = deque()
         self._open: Counter[int] = Counter()
         """Per block, how many of its rows wait for a variant of this run."""
@@ -163,12 +164,14 @@ class Driver:
     def _prepare(self) -> None:
         """Write what workers need, open the cube and find out what is left to do."""
         plan = self._plan
+        self._check_current()
+        self._stored = self._store.stored(self._rows_of)
         inputs = [baseline.input for baseline in plan.baselines.values()]
         inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
         inputs += [weather.input for weather in plan.weather.values()]
         for source in inputs:
             self._put_input(source)
-        plan.state.save(
+        self._state.save(
             self._store,
             plan.study,
             points=plan.points,
@@ -188,6 +191,25 @@ class Driver:
             self._dirty |= self._blocks_of(variant) - self._digests.keys()
         cached = len(self._row_to_run) - len(to_do)
         self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
+
+    def _check_current(self) -> None:
+        """Refuse a plan that another run has overtaken: it would take the study back.
+
+        Raises
+        ------
+        ConflictError
+            The study in the store is neither what the plan was made from nor what it makes of it.
+        """
+        now = StudyState.load(self._store, self._name)
+        is_as_planned = (now.names, now.rows, now.variant_ids) == (
+            self._plan.state.names, self._plan.state.rows, self._plan.state.variant_ids
+        )  # fmt: skip
+        is_done = (now.names, now.rows, now.variant_ids) == (
+            self._plan.points.names, self._plan.points.rows, self._plan.variant_ids
+        )  # fmt: skip
+        if not (is_as_planned or is_done):
+            raise ConflictError(f"the study {self._name!r} has grown since it was planned: plan it again")
+        self._state = now
 
     def _put_input(self, source: Input) -> None:
         name = Store.input_name(source.sha256, source.suffix)
@@ -305,7 +327,10 @@ class Driver:
         is_last = self._tries[item] >= MOST_TRIES
         if isinstance(item, int):
             if is_last:
-                raise StoreError(f"block {item} of {self._name} could not be packed: {error}") from error
+                raise StoreError(
+                    f"block {item} of {self._name} could not be packed into {self._store.url}: {error}. "
+                    "Records are kept: run again to carry on"
+                ) from error
             self._dirty.add(item)
         elif is_last:
             self._gave_up[item] = f"{type(error).__name__}: {error}"

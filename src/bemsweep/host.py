@@ -16,6 +16,7 @@ import argparse
 import os
 import pickle
 import selectors
+import shutil
 import signal
 import sys
 import threading
@@ -92,6 +93,8 @@ class _Host:
         self._baselines: OrderedDict[tuple[str, int, int], IDFDocument[bool]] = OrderedDict()
         self._serials: dict[int, int] = {}
         """Process id of each run that is under way -> its serial number."""
+        self._scratch: dict[int, str] = {}
+        """Serial number -> where the run works."""
 
     def serve(self) -> int:
         """Answer requests until their pipe ends."""
@@ -133,6 +136,7 @@ class _Host:
         with suppress(OSError):  # in both processes, so that neither can act before the group exists
             os.setpgid(pid, pid)
         self._serials[pid] = serial
+        self._scratch[serial] = scratch
 
     def _parsed(self, baseline: str) -> IDFDocument[bool] | None:
         """Return the parsed baseline, or None if it cannot be: then the run parses it again and reports why."""
@@ -177,15 +181,19 @@ class _Host:
             pid, status, usage = os.wait4(ended.si_pid, 0)
             serial = self._serials.pop(pid, None)
             if serial is not None:
+                self._scratch.pop(serial, None)
                 returncode = os.waitstatus_to_exitcode(status)
                 send(self._reports, ("ended", serial, returncode, usage.ru_maxrss * _MAXRSS_UNIT))
 
     def _end_all(self) -> None:
+        """Kill what runs, and clean up after a client that is gone and cannot do it."""
         for pid in self._serials:
             _kill_group(pid)
         for pid in self._serials:
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+        for scratch in self._scratch.values():
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _kill_group(pid: int) -> None:

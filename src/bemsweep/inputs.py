@@ -155,7 +155,7 @@ def _resolve(study: Study, part: str, specs: Mapping[str, str]) -> dict[str, Inp
                 if own_label in found:
                     problems.append(study.problem(f"two files are called {own_label!r}: give them labels", part))
                 found[own_label] = Input.of(path, spec)
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, RuntimeError) as error:  # RuntimeError: no such ~user
             problems.append(study.problem(f"{spec}: {error}", part, label))
     if problems:
         raise StudyError(problems)

@@ -58,16 +58,9 @@ def read_model(path: Path) -> IDFDocument[bool]:
     OSError
         The file cannot be read.
     """
-    suffix = path.suffix.lower()
-    if suffix in _CANNOT_READ:
-        raise ModelError(f"{path.name} cannot be run as it is: {_CANNOT_READ[suffix]}")
-    if suffix not in {".idf", ".epjson", ".json"}:
-        raise ModelError(f"{path.name} is no model: its name must end in .idf or .epJSON")
     content = _content(path)
-    if not content.strip():
-        raise ModelError(f"{path.name} is empty")
     try:
-        return _read_idf(path, content) if suffix == ".idf" else _read_epjson(path, content)
+        return _read_idf(path, content) if path.suffix.lower() == ".idf" else _read_epjson(path, content)
     except SchemaNotFoundError as error:
         version = ".".join(map(str, error.version[:2]))
         raise ModelError(
@@ -89,12 +82,24 @@ def read_version(path: Path) -> tuple[int, int, int]:
         The file cannot be read.
     """
     content = _content(path)
-    is_idf = path.suffix.lower() == ".idf"
-    return _idf_version(path, _COMMENT.sub(b"", content)) if is_idf else _epjson_version(path, _parsed(path, content))
+    if path.suffix.lower() != ".idf":
+        return _epjson_version(path, _parsed(path, content))
+    text = _COMMENT.sub(b"", content)
+    if _VERSION.search(text) is None:
+        _check_statements(path, text)  # tells better what it is instead
+    return _idf_version(path, text)
 
 
 def _content(path: Path) -> bytes:
-    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    suffix = path.suffix.lower()
+    if suffix in _CANNOT_READ:
+        raise ModelError(f"{path.name} cannot be run as it is: {_CANNOT_READ[suffix]}")
+    if suffix not in {".idf", ".epjson", ".json"}:
+        raise ModelError(f"{path.name} is no model: its name must end in .idf or .epJSON")
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    if not content.strip():
+        raise ModelError(f"{path.name} is empty")
+    return content
 
 
 def _read_idf(path: Path, content: bytes) -> IDFDocument[bool]:
@@ -166,7 +171,8 @@ def _read_epjson(path: Path, content: bytes) -> IDFDocument[bool]:
     data = _parsed(path, content)
     version = _epjson_version(path, data)
     schema = get_schema(version)
-    text = content.decode("utf-8")
+    if "\\ud" in (text := content.decode("utf-8")).lower():
+        _refuse_surrogates(path, data)
     problems = [f"line {_line_of(text, words)}: {message}" for words, message in _epjson_problems(data, schema)]
     if problems:
         raise ModelError(f"{path.name} is broken: {'; '.join(problems[:10])}")
@@ -189,6 +195,8 @@ def _parsed(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
         raise ModelError(f"{path.name} is broken: line {error.lineno}, column {error.colno}: {error.msg}") from error
     except ValueError as error:
         raise ModelError(f"{path.name} is broken: {error}") from error
+    except RecursionError:
+        raise ModelError(f"{path.name} is no epJSON: it is nested too deeply") from None
     if not isinstance(data, dict) or not all(isinstance(objects, dict) for objects in data.values()):
         raise ModelError(f"{path.name} is no epJSON: it must be an object of object types")
     return data
@@ -201,6 +209,14 @@ def _epjson_version(path: Path, data: dict[str, dict[str, Any]]) -> tuple[int, i
     if found is None:
         raise ModelError(f'{path.name} has no Version object with a version_identifier such as "25.2"')
     return int(found[1]), int(found[2]), int(found[3] or 0)
+
+
+def _refuse_surrogates(path: Path, data: dict[str, dict[str, Any]]) -> None:
+    """Raise ModelError if one half of a surrogate pair, which is no character, stands in a text."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ModelError(f"{path.name} is broken: {error.object[error.start]!r} is no character") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

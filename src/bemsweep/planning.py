@@ -11,7 +11,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -149,6 +149,8 @@ class Plan:
         ]
         return "\n".join([*lines, *(f"warning   {warning}" for warning in self.warnings)])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         from html import escape  # noqa: PLC0415 - only in a notebook
 
@@ -185,6 +187,8 @@ def plan(
 
     Raises
     ------
+    TypeError
+        `study` is no `Study`.
     StudyError
         The study cannot run as written; carries every problem found.
     ConflictError
@@ -198,6 +202,8 @@ def plan(
     ------------
     One short engine run for each baseline that the store does not know yet; what it tells is kept there.
     """
+    if not isinstance(study, Study):
+        raise TypeError(f"plan takes a Study, such as Study.from_yaml(file) returns, not {type(study).__name__}")
     home = store if isinstance(store, Store) else Store(store, storage_options)
     try:
         home.check_writable()
@@ -312,6 +318,8 @@ class _Planner:
         for name in external_files(document):
             path = source.path.parent / name
             try:
+                if not path.is_file():
+                    raise FileNotFoundError(path)
                 files[name] = Input.of(path, name)
             except OSError:
                 self._tell(f"{source.source} names the file {name}, which is not at {path}", "baseline", label)
@@ -423,6 +431,13 @@ class _Planner:
                 )
                 for label, baseline in baselines.items()
             }
+            try:
+                wait(asked.values())
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.engine.close()  # ends what runs, whose threads then clean up
+                wait(asked.values())
+                raise
         for label, baseline in baselines.items():
             try:
                 probe = asked[label].result()

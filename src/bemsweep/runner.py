@@ -18,7 +18,10 @@ from bemsweep.planning import Plan
 from bemsweep.records import Status
 from bemsweep.results import failures
 
-__all__ = ["Progress", "Run", "run"]
+__all__ = ["AGAIN", "Progress", "Run", "run"]
+
+AGAIN: tuple[Status, ...] = ("failed", "timed_out", "out_of_memory")
+"""Statuses whose variants can be asked to run again."""
 
 
 def run(
@@ -27,7 +30,7 @@ def run(
     client: Client | None = None,
     wait: bool = True,
     limit: int | None = None,
-    again: Iterable[Status] = (),
+    again: Status | Iterable[Status] = (),
 ) -> Run:
     """Run what a plan has left to run and gather the results.
 
@@ -42,7 +45,7 @@ def run(
     limit
         Run at most so many variants, to try a few first.
     again
-        Statuses, such as ``"failed"`` or ``"timed_out"``, whose variants are run again.
+        ``"failed"``, ``"timed_out"`` or ``"out_of_memory"``, or several, whose variants are run again.
 
     Returns
     -------
@@ -51,6 +54,10 @@ def run(
 
     Raises
     ------
+    TypeError, ValueError
+        `plan` is no plan, or `limit` or `again` mean nothing.
+    ConflictError
+        The study has changed in the store since it was planned: plan it again.
     InfrastructureError
         Some variants could not be run by the machine's fault; run again to carry on.
     StoreError
@@ -60,6 +67,13 @@ def run(
     ------------
     Writes inputs, records and the cube to the plan's store.
     """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"run takes what bemsweep.plan(study) returns, not {type(plan).__name__}")
+    again = [again] if isinstance(again, str) else list(again)
+    if unknown := [status for status in again if status not in AGAIN]:
+        raise ValueError(f"no status {unknown[0]!r} can run again: {', '.join(AGAIN)}")
+    if limit is not None and (not isinstance(limit, int) or limit < 0):
+        raise ValueError(f"limit is a number of variants, not {limit!r}")
     started = Run(plan, Driver(plan, client=client, limit=limit, again=frozenset(again))).start()
     return started.wait() if wait else started
 
@@ -71,6 +85,8 @@ class Run:
         self.plan = plan
         self._driver = driver
         self._error: BaseException | None = None
+        # Not the thread's own end: before Python 3.13 a join that Ctrl-C interrupts takes a living thread for dead.
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"bemsweep-{plan.study.name}", daemon=True)
 
     def start(self) -> Run:
@@ -83,6 +99,8 @@ class Run:
             self._driver.execute()
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`, in the caller's thread
             self._error = error
+        finally:
+            self._ended.set()
 
     @property
     def progress(self) -> Progress:
@@ -92,7 +110,7 @@ class Run:
     @property
     def is_done(self) -> bool:
         """True if nothing is under way any more."""
-        return not self._thread.is_alive()
+        return self._ended.is_set()
 
     def wait(self, timeout_s: float | None = None) -> Run:
         """Wait for the end; Ctrl-C cancels the run and keeps what is finished.
@@ -105,12 +123,12 @@ class Run:
             The run is still under way after `timeout_s`.
         """
         try:
-            self._thread.join(timeout_s)
+            has_ended = self._ended.wait(timeout_s)
         except KeyboardInterrupt:
             self.cancel()
-            self._thread.join()
+            self._ended.wait()
             raise
-        if self._thread.is_alive():
+        if not has_ended:
             raise TimeoutError(f"the run is still under way after {timeout_s} s")
         if self._error is not None:
             raise self._error

@@ -50,7 +50,7 @@ class Store:
     def __init__(self, url: str | Path = DEFAULT_URL, storage_options: Mapping[str, Any] | None = None) -> None:
         text = str(url)
         is_local = infer_storage_options(text)["protocol"] in ("file", "local")
-        path = Path(text.partition("://")[2] or text).expanduser().absolute()
+        path = _without_tilde(text.partition("://")[2] or text).absolute()
         self.url = str(path) if is_local else text if text.endswith("://") else text.rstrip("/")
         self.storage_options = dict(storage_options or {})
         self._checked: set[Path] = set()
@@ -267,6 +267,13 @@ class Store:
 
 def _is_content(data: bytes | None, sha256: str) -> bool:
     return data is not None and hashlib.sha256(data).hexdigest() == sha256
+
+
+def _without_tilde(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise StoreError(f"no store {text}: {error}") from error
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -217,7 +217,7 @@ class Study(Part):
     run
         ``annual``, ``design_day`` or ``run_period``.
     design
-        ``"grid"``, or ``{"table": ...}`` with a CSV, a mapping of columns or a DataFrame.
+        ``"grid"``, or ``{"table": ...}`` with a CSV, a mapping of columns or a DataFrame, or just a DataFrame.
     exclude
         Conditions; points that meet one are left out.
     reference
@@ -359,7 +359,9 @@ class Study(Part):
     @field_validator("design", mode="before")
     @classmethod
     def _read_design(cls, design: Any) -> Any:
-        if isinstance(design, (dict, ListedDesign)) or design == "grid":
+        if isinstance(design, pd.DataFrame):
+            return {"table": design}
+        if isinstance(design, (dict, ListedDesign)) or (isinstance(design, str) and design == "grid"):
             return design
         hint = nearest(design, ["grid", "table"]) if isinstance(design, str) else ""
         raise ValueError(f"no design {design!r}{hint}: grid, or {{table: points.csv}}")

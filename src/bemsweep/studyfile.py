@@ -72,7 +72,7 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise StudyError([Problem(f"not YAML: {error.problem}", line=mark.line + 1 if mark else None)]) from None
-    except YAMLError as error:
+    except (YAMLError, ValueError, KeyError) as error:  # ruamel's own for a date or a number that is none
         raise StudyError([Problem(f"not YAML: {error}")]) from None
 
 

@@ -60,8 +60,8 @@ class StudyState:
         if data is None:
             return cls(name)
         try:
-            definition = json.loads(data)
-        except ValueError as error:
+            definition = dict(json.loads(data))
+        except (ValueError, TypeError) as error:
             where = store.url_of(Store.study_name(name, "study.json"))
             raise StoreError(f"{where} cannot be read: {error}") from error
         parts = store.names(Store.study_name(name, "variants"))
