@@ -241,7 +241,7 @@ def test_a_part_of_a_year_is_known_as_one(folder):
     [
         ("", "0 lines"),
         ("hello\n" * 9000, "LOCATION"),
-        (gzip.compress(b"x" * 1000), "LOCATION|lines", mtime=0),
+        (gzip.compress(b"x" * 1000, mtime=0), "LOCATION|lines"),
         (bytes(range(256)) * 50, "LOCATION"),
         ("".join(HOURS), "LOCATION"),
         (with_hours([]), "carries 0"),
