@@ -39,7 +39,7 @@ SHARD_BYTES = 256_000_000
 """Most that one object of the cube holds, raw."""
 
 CHUNK_BYTES = 2_000_000
-"""Most that must be decoded to read one value, raw; some 5 ms."""
+"""Most that must be decoded to read one value, raw."""
 
 _KEYS_TO_GROW = 8
 """Key axes are chunked for at least as many keys, so that a zone that comes later finds room."""

@@ -19,7 +19,7 @@ from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_
 __all__ = ["ContextPlugin", "Flight"]
 
 LEAST_WINDOW = 500
-"""Variants that the scheduler holds at once; each costs it 12 kB and 0.9 ms."""
+"""Variants that the scheduler holds at once: enough to keep workers busy, few enough to cost it little."""
 
 _THREADS_STAY_S = 10.0
 
