@@ -72,7 +72,9 @@ def test_a_killed_driver_is_resumed(tmp_path: Path) -> None:
         with local_client() as client:
             run_study(small_study(parameters=grid_of(20, 30)), {str(tmp_path / "killed")!r}, engine, client=client)
     """)
-    process = subprocess.Popen([sys.executable, "-c", script], process_group=0)
+    # What a killed process leaves goes with the test's folder.
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "BEMSWEEP_SCRATCH": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-c", script], process_group=0, env=environment)
     deadline = time.monotonic() + 120
     while not counter.exists() or len(counter.read_text().splitlines()) < 330:
         assert process.poll() is None, "the run ended before it could be killed"
