@@ -160,6 +160,17 @@ def test_leaving_an_output_out_runs_nothing(tmp_path: Path, fake: FakeEngine) ->
     assert bs.plan(small_study(outputs=small_study().outputs[:1]), store=tmp_path / "store", engine=fake).to_run == ()
 
 
+def test_a_timestep_output_that_is_left_out_keeps_its_time_axis(tmp_path: Path, fake: FakeEngine) -> None:
+    """Outputs of before are still asked for, so the calendar must still know the timestep."""
+    steps = bs.Meter("NaturalGas:Facility", frequency="timestep", as_="gas")
+    fewer = {**small_study().parameters, "north": bs.Field("Building", "north_axis", values=[None])}
+    run_study(small_study(outputs=[*small_study().outputs, steps], parameters=fewer), tmp_path / "store", fake)
+    run_study(small_study(), tmp_path / "store", fake)
+    gas = read(tmp_path / "store", group="timestep").gas
+    assert gas.sizes == {"variant": 6, "time": 52_560}
+    assert np.isfinite(gas).all()
+
+
 def test_a_zone_that_only_some_variants_have_is_added(tmp_path: Path) -> None:
     """The layout is fixed from the baseline; a variant that brings another zone makes it grow while packing."""
 

@@ -245,15 +245,15 @@ class _Planner:
         with _collected(self.problems):
             points = design_points(study, self.labels, most=most)
         edits = self._edits(points)
-        calendar = self._calendar(weather)
+        state = StudyState.load(self.store, study.name)
+        outputs = state.merged_outputs(study)
+        calendar = self._calendar(weather, outputs)
         self._stop_if_wrong()
         assert points is not None  # noqa: S101 - or a problem was told
         assert calendar is not None  # noqa: S101 - or a problem was told
 
-        state = StudyState.load(self.store, study.name)
         inputs = {label: baseline.input.sha256 for label, baseline in baselines.items()}
         state.check_compatible(study, inputs)
-        outputs = state.merged_outputs(study)
         probes = self._probes(baselines, weather, outputs)
         self._stop_if_wrong()
 
@@ -387,10 +387,10 @@ class _Planner:
             )
         return True
 
-    def _calendar(self, weather: Mapping[str, WeatherInput]) -> Calendar | None:
+    def _calendar(self, weather: Mapping[str, WeatherInput], outputs: Sequence[Output]) -> Calendar | None:
         """Return the one calendar that all variants share."""
         study = self.study
-        has_timestep = any(output.frequency == "timestep" for output in study.resolved_outputs())
+        has_timestep = any(output.frequency == "timestep" for output in outputs)
         is_leap = study.run != "design_day" and any(entry.facts.is_leap for entry in weather.values())
         calendars: dict[str, Calendar] = {}
         for label, document in self.documents.items():
