@@ -73,6 +73,25 @@ def test_end_of_input_ends_the_host_and_its_runs(tmp_path):
         assert not any(run.is_running() for run in runs)
 
 
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_folders_of_a_client_that_was_killed_are_deleted_ended_runs_too(tmp_path, is_closed):
+    """Between the end of a run and the reading of it the folder is the client's, if there is one still."""
+    with library() as (process, requests, reports):
+        receive(reports)
+        for serial in range(2):
+            scratch = tmp_path / str(serial)
+            scratch.mkdir()
+            send(requests, request(serial, scratch))
+            wait_until((scratch / "asleep").exists)
+        send(requests, ("kill", 0))
+        assert receive(reports)[:2] == ("ended", 0)
+        if is_closed:
+            send(requests, ("close",))
+        process.stdin.close()
+        assert process.wait(10) == 0
+    assert [path.name for path in sorted(tmp_path.iterdir())] == (["0", "1"] if is_closed else [])
+
+
 def test_kill_ends_the_run_that_is_meant(tmp_path):
     with library() as (_, requests, reports):
         receive(reports)

@@ -5,9 +5,10 @@ still runs and ends. ``--once`` does a single run in the process itself, for sys
 ``--version`` only reports the engine. It has one thread, since it forks, and imports nothing that
 would start another. It never judges a run and never touches a store.
 
-What travels, each a tuple: to the host ``("run", serial, baseline, job, scratch, sys_path)`` and
-``("kill", serial)``; back ``("ready", version)`` or ``("broken", message)`` once, then
-``("ended", serial, returncode, memory_bytes)`` for each run, without the serial under ``--once``.
+What travels, each a tuple: to the host ``("run", serial, baseline, job, scratch, sys_path)``,
+``("kill", serial)`` and at last ``("close",)``; back ``("ready", version)`` or ``("broken", message)``
+once, then ``("ended", serial, returncode, memory_bytes)`` for each run, without the serial under
+``--once``. A client that is gone without ``("close",)`` was killed: its runs' folders are deleted for it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import threading
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from bemsweep.energyplus import Build, EnergyPlus, die_with_parent, load
 from bemsweep.engine import Job
@@ -93,8 +94,8 @@ class _Host:
         self._baselines: OrderedDict[tuple[str, int, int], IDFDocument[bool]] = OrderedDict()
         self._serials: dict[int, int] = {}
         """Process id of each run that is under way -> its serial number."""
-        self._scratch: dict[int, str] = {}
-        """Serial number -> where the run works."""
+        self._scratch: list[str] = []
+        """Where runs work, and have worked as long as the client has not deleted the folder."""
 
     def serve(self) -> int:
         """Answer requests until their pipe ends."""
@@ -114,19 +115,25 @@ class _Host:
                             os.read(woken, 4096)
                         self._reap()
                     if self._requests in ready:
-                        self._answer(receive(self._requests))
+                        match receive(self._requests):
+                            case "run", *run:
+                                self._start(*run)
+                            case "kill", serial:
+                                self._kill(serial)
+                            case _:
+                                return 0
             except (EOFError, BrokenPipeError):
+                self._end_all()
+                for scratch in self._scratch:
+                    shutil.rmtree(scratch, ignore_errors=True)
                 return 0
             finally:
                 self._end_all()
 
-    def _answer(self, message: tuple[Any, ...]) -> None:
-        if message[0] == "run":
-            self._start(*message[1:])
-        else:
-            for pid, serial in self._serials.items():
-                if serial == message[1]:
-                    _kill_group(pid)
+    def _kill(self, killed: int) -> None:
+        for pid, serial in self._serials.items():
+            if serial == killed:
+                _kill_group(pid)
 
     def _start(self, serial: int, baseline: str, job: bytes, scratch: str, sys_path: list[str]) -> None:
         document = self._parsed(baseline)
@@ -136,7 +143,7 @@ class _Host:
         with suppress(OSError):  # in both processes, so that neither can act before the group exists
             os.setpgid(pid, pid)
         self._serials[pid] = serial
-        self._scratch[serial] = scratch
+        self._scratch = [known for known in self._scratch if Path(known).exists()] + [scratch]
 
     def _parsed(self, baseline: str) -> IDFDocument[bool] | None:
         """Return the parsed baseline, or None if it cannot be: then the run parses it again and reports why."""
@@ -181,19 +188,17 @@ class _Host:
             pid, status, usage = os.wait4(ended.si_pid, 0)
             serial = self._serials.pop(pid, None)
             if serial is not None:
-                self._scratch.pop(serial, None)
                 returncode = os.waitstatus_to_exitcode(status)
                 send(self._reports, ("ended", serial, returncode, usage.ru_maxrss * _MAXRSS_UNIT))
 
     def _end_all(self) -> None:
-        """Kill what runs, and clean up after a client that is gone and cannot do it."""
+        """Kill what runs, and wait until it is gone."""
         for pid in self._serials:
             _kill_group(pid)
         for pid in self._serials:
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-        for scratch in self._scratch.values():
-            shutil.rmtree(scratch, ignore_errors=True)
+        self._serials.clear()
 
 
 def _kill_group(pid: int) -> None:

@@ -140,6 +140,7 @@ class _Host:
             for waiting in self._waiting.values():
                 waiting.is_cancelled = True
             if not self.is_dead:
+                self._child.send(("close",))
                 self._child.hang_up()
         self._listener.join(_KILL_TIMEOUT_S)
         if self._listener.is_alive():
