@@ -127,7 +127,7 @@ def test_exclude_knows_baseline_and_weather():
 def test_all_bad_conditions_are_told_at_their_places():
     one = study({"a": [1]}, exclude=["a == 1", "__import__('os')", "b == 1", "a =="])
     assert problems_of(one) == [
-        "\"__import__('os')\": Call is not allowed in a condition @ exclude.1",
+        "\"__import__('os')\": Call is not allowed in an expression @ exclude.1",
         "'b == 1': no parameter 'b' @ exclude.2",
         "'a ==' is no condition @ exclude.3",
     ]

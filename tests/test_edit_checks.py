@@ -8,7 +8,8 @@ from idfkit import new_document
 from pyenergyplus.dataset import ref_models
 
 from bemsweep.edit_checks import edit_problems
-from bemsweep.edits import FieldEdit, apply_edits
+from bemsweep.editing import apply_edits
+from bemsweep.edits import FieldEdit
 from bemsweep.model import read_model
 
 DENSITY = "watts_per_floor_area"

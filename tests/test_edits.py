@@ -10,7 +10,8 @@ from idfkit import new_document
 from idfkit.schema import get_schema
 from pyenergyplus.dataset import ref_models
 
-from bemsweep.edits import CallEdit, FieldEdit, apply_edits, field_spec, normalised, read_field
+from bemsweep.editing import apply_edits
+from bemsweep.edits import CallEdit, FieldEdit, field_spec, normalised, read_field
 from bemsweep.errors import ModelError
 from bemsweep.model import read_model, write_model
 

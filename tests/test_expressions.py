@@ -94,7 +94,6 @@ def test_what_cannot_be_computed_is_not_met(text):
         "wwr @ wwr",
         "~wwr",
         "wwr[0]",
-        "1 if wwr else 2",
         "await wwr",
         "(yield)",
         "[*glazing]",
@@ -104,7 +103,7 @@ def test_what_cannot_be_computed_is_not_met(text):
     ],
 )
 def test_code_is_refused(text):
-    with pytest.raises(ValueError, match=r"not allowed in a condition|is no condition"):
+    with pytest.raises(ValueError, match=r"not allowed in an expression|is no condition"):
         compile_condition(text, NAMES)
 
 

@@ -6,7 +6,8 @@ import pytest
 from idfkit.schema import get_schema
 from pyenergyplus.dataset import ref_models
 
-from bemsweep.edits import FieldEdit, apply_edits
+from bemsweep.editing import apply_edits
+from bemsweep.edits import FieldEdit
 from bemsweep.methods import METHODS, methods_of
 from bemsweep.model import prepare_run, read_model, write_model
 from bemsweep.outputs import Output

@@ -336,7 +336,8 @@ def test_problems_are_told_at_the_right_parameter_whatever_its_name(name, from_t
 def test_what_is_no_parameter_is_told(parameter):
     told = problems_of(study, parameters={"x": parameter})
     assert told == [
-        f"a parameter is {{object: …, field: …, values: […]}} or {{call: …}}, not {parameter!r} @ parameters.x"
+        "a parameter is {object: …, field: …, values: […]}, {schedule: …}, {options: …}, {insert: …} or {call: …}, "
+        f"not {parameter!r} @ parameters.x"
     ]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bemsweep.errors import BemsweepError
-    from bemsweep.parameters import Call, Field
+    from bemsweep.parameters import Call, Field, Options, Schedule
     from bemsweep.planning import Plan, plan
     from bemsweep.results import open_results
     from bemsweep.runner import Run, run
@@ -20,16 +20,30 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BemsweepError", "Call", "Field", "Meter", "Plan", "Run", "Study", "Variable", "open_results", "plan", "run"
-]  # fmt: skip
+    "BemsweepError",
+    "Call",
+    "Field",
+    "Meter",
+    "Options",
+    "Plan",
+    "Run",
+    "Schedule",
+    "Study",
+    "Variable",
+    "open_results",
+    "plan",
+    "run",
+]
 
 _HOME = {
     "BemsweepError": "errors",
     "Call": "parameters",
     "Field": "parameters",
     "Meter": "study",
+    "Options": "parameters",
     "Plan": "planning",
     "Run": "runner",
+    "Schedule": "parameters",
     "Study": "study",
     "Variable": "study",
     "open_results": "results",

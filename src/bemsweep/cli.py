@@ -170,6 +170,33 @@ def errors_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
         out.print(_errors_table(groups))
 
 
+@app.command("reproduce")
+def reproduce_command(
+    variant: Annotated[str, typer.Argument(metavar="ID", help="A variant_id, or its first four digits or more.")],
+    to: Annotated[Path, typer.Option("--to", help="A folder that does not exist yet.")],
+    store: StoreOption = DEFAULT_STORE,
+    engine: EngineOption = None,
+    *,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="The study file, if the variant calls a Python function.")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Run it too, and compare every bit with the record.")] = False,
+) -> None:
+    """Write the exact model, weather and command of one variant, to look into it."""
+    from bemsweep.reproduction import reproduce  # noqa: PLC0415 - idfkit takes a second to import
+    from bemsweep.store import Store  # noqa: PLC0415 - fsspec
+
+    functions = {} if study is None else _functions_of(study)
+    done = reproduce(Store(store), variant, to=to, functions=functions, engine=engine, run=run)
+    out.print(Text(f"{done.record.variant_id}: {done.record.status} {done.record.message}".rstrip()))
+    out.print(Text(f"model, weather and run.py are in {to}; the model's sha256 is the record's: {done.model_sha256}"))
+    if done.differences:
+        raise BemsweepError(f"the run differs from the record in: {', '.join(done.differences)}")
+    if done.run is not None:
+        told = f"all {len(done.record.series)} series are" if done.record.series else "the outcome is"
+        out.print(Text(f"run again in {to / 'engine'}: {told} the same as the record's, to the last bit"))
+
+
 @engine_app.command("list")
 def engine_list_command(*, as_json: JsonOption = False) -> None:
     """List the EnergyPlus builds of this machine, the preferred one first."""
@@ -188,6 +215,13 @@ def _plan(path: Path, store: str, engine: str | None, *, yes: bool) -> Plan:
 
     study: Study = Study.from_yaml(path)
     return plan(study, store=store, engine=engine, yes=yes)
+
+
+def _functions_of(path: Path) -> dict[str, Any]:
+    from bemsweep.resolution import import_functions  # noqa: PLC0415 - idfkit takes a second to import
+    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
+
+    return import_functions(Study.from_yaml(path))
 
 
 def _name_of(study: str) -> str:
@@ -247,12 +281,16 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
     groups = run.errors()
     if as_json:
         report = {"study": plan.study.name, "results": _where(plan), "statuses": counts}
+        report["without_effect"] = list(run.without_effect)
         _print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
     else:
         told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         out.print(f"{told}; {run.progress.done:,} run now in {run.progress.elapsed_s:.1f} s")
         if not groups.empty:
             out.print(_errors_table(groups))
+        if idle := run.without_effect:
+            told = f"{len(idle)} of {len(plan.study.parameters)} parameters change nothing: {', '.join(idle)}"
+            out.print(Text(f"{told} (all outputs are the same to the last bit at each of their levels)"))
         out.print(Text(f"results are in {_where(plan)}; open them with"))
         out.print(Text(f'  xr.open_datatree("{_where(plan)}", engine="zarr")'))
     if not groups.empty:

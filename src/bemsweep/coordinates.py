@@ -43,6 +43,7 @@ _COLUMN_ATTRIBUTES: dict[str, dict[str, str]] = {
     "memory_bytes": {"long_name": "peak resident memory of the engine", "units": "byte"},
     "timeout_s": {"long_name": "time limit in force", "units": "s"},
     "utc_offset": {"long_name": "offset of local standard time from UTC", "units": "h"},
+    "outputs_sha256": {"long_name": "sha256 of all outputs as the engine reported them"},
 }
 
 

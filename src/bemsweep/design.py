@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 
 from bemsweep.errors import Problem, StudyError, nearest
-from bemsweep.expressions import compile_condition
-from bemsweep.parameters import Value, read_level
+from bemsweep.expressions import compile_condition, compile_value
+from bemsweep.parts import Value, read_level
 from bemsweep.study import Study
 
 __all__ = ["LABELS", "Points", "design_points"]
@@ -60,6 +60,7 @@ def design_points(study: Study, labels: Mapping[str, Sequence[str]], *, most: in
     names = (*LABELS, *study.parameters)
     problems: list[Problem] = []
     conditions = [*_conditions(study, names, problems)]
+    computed = dict(_computed(study, problems))
     try:
         columns, count, points = _grid(study, labels) if study.design == "grid" else _table(study, labels)
     except StudyError as error:
@@ -69,8 +70,10 @@ def design_points(study: Study, labels: Mapping[str, Sequence[str]], *, most: in
         problems.append(study.problem(told, "design"))
     if problems:
         raise StudyError(problems)
-    order = [columns.index(name) for name in names]
-    wanted = (tuple(point[position] for position in order) for point in points)
+    order = [columns.index(name) if name in columns else None for name in names]
+    wanted = (tuple(None if position is None else point[position] for position in order) for point in points)
+    if computed:
+        wanted = (_with_computed(study, row, names, computed) for row in wanted)
     if conditions:
         wanted = (row for row in wanted if not any(is_met(dict(zip(names, row, strict=True))) for is_met in conditions))
     rows = dict.fromkeys(wanted)
@@ -93,24 +96,53 @@ def _conditions(
             problems.append(study.problem(str(error), "exclude", number))
 
 
+_Compute = Callable[[Mapping[str, Any]], Any]
+
+
+def _computed(study: Study, problems: list[Problem]) -> Iterator[tuple[str, _Compute]]:
+    """Yield how each parameter is computed that others decide: those that do not, and what is computed before it."""
+    known = [*LABELS, *(name for name, parameter in study.parameters.items() if parameter.expression is None)]
+    for name, parameter in study.parameters.items():
+        if parameter.expression is None:
+            continue
+        try:
+            yield name, compile_value(parameter.expression, known)
+        except ValueError as error:
+            problems.append(study.problem(str(error), "parameters", name))
+        known.append(name)
+
+
+def _with_computed(
+    study: Study, row: tuple[Value, ...], names: tuple[str, ...], computed: Mapping[str, _Compute]
+) -> tuple[Value, ...]:
+    values = dict(zip(names, row, strict=True))
+    for name, compute in computed.items():
+        try:
+            values[name] = read_level(compute(values))
+        except ValueError as error:
+            raise StudyError([study.problem(f"{error}, as computed from {values}", "parameters", name)]) from None
+    return tuple(values.values())
+
+
 _Columns = tuple[tuple[str, ...], int, Iterator[tuple[Value, ...]]]
 
 
 def _grid(study: Study, labels: Mapping[str, Sequence[str]]) -> _Columns:
     levels: list[Sequence[Value]] = [labels[name] for name in LABELS]
-    levels += [parameter.levels or (None,) for parameter in study.parameters.values()]
-    return (*LABELS, *study.parameters), math.prod(map(len, levels)), itertools.product(*levels)
+    free = {name: parameter for name, parameter in study.parameters.items() if parameter.expression is None}
+    levels += [parameter.levels or (None,) for parameter in free.values()]
+    return (*LABELS, *free), math.prod(map(len, levels)), itertools.product(*levels)
 
 
 def _table(study: Study, labels: Mapping[str, Sequence[str]]) -> _Columns:
     """Return the listed points, each for every baseline and weather that the table does not choose itself."""
     names, rows = _read_table(study)
-    known = (*LABELS, *study.parameters)
+    known = (*LABELS, *(name for name, parameter in study.parameters.items() if parameter.expression is None))
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     problems = [study.problem(f"column {name!r} is no parameter{nearest(name, known)}", "design") for name in unknown]
     repeated = sorted({name for name in names if names.count(name) > 1})
     problems += [study.problem(f"the table has two columns {name!r}", "design") for name in repeated]
-    missing = [name for name in study.parameters if name not in names]
+    missing = [name for name in known[len(LABELS) :] if name not in names]
     problems += [study.problem(f"the table has no column for parameter {name!r}", "design") for name in missing]
     for label in LABELS:
         if label in names and label not in unknown:

@@ -22,17 +22,17 @@ from distributed import Client
 
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
+from bemsweep.edits import InputRef
 from bemsweep.errors import ConflictError, InfrastructureError, Problem, StoreError, StudyError
 from bemsweep.inputs import Input
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Layout
-from bemsweep.parameters import Call
 from bemsweep.planning import Plan
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Series, Status
 from bemsweep.store import Store
 from bemsweep.studystate import StudyState
 from bemsweep.submission import ContextPlugin, Flight
-from bemsweep.task import Context, Finished, InputRef, Packed, read_facts
+from bemsweep.task import Context, Finished, Packed, read_facts
 
 __all__ = ["Driver", "Progress", "context_of"]
 
@@ -168,7 +168,7 @@ class Driver:
         self._stored = self._store.stored(self._rows_of)
         inputs = [baseline.input for baseline in plan.baselines.values()]
         inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
-        inputs += [weather.input for weather in plan.weather.values()]
+        inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
         for source in inputs:
             self._put_input(source)
         self._state.save(
@@ -455,7 +455,6 @@ def context_of(plan: Plan) -> Context:
     def ref(source: Input) -> InputRef:
         return InputRef(source.sha256, source.suffix)
 
-    calls = [parameter for parameter in plan.study.parameters.values() if isinstance(parameter, Call)]
     return Context(
         study=plan.study.name,
         store=plan.store,
@@ -468,7 +467,7 @@ def context_of(plan: Plan) -> Context:
         timeout_s=plan.study.timeout_s,
         names=plan.points.names,
         parameters=tuple(plan.study.parameters),
-        edits=plan.edits,
+        edits=plan.resolved.edits,
         baselines={label: ref(baseline.input) for label, baseline in plan.baselines.items()},
         files={
             label: {name: ref(file) for name, file in baseline.files.items()}
@@ -476,5 +475,5 @@ def context_of(plan: Plan) -> Context:
         },
         weather={label: ref(weather.input) for label, weather in plan.weather.items()},
         utc_offsets_h={label: weather.facts.utc_offset_h for label, weather in plan.weather.items()},
-        calls={call.function_name: call.function() for call in calls},
+        calls=plan.resolved.functions,
     )

@@ -1,13 +1,14 @@
-"""What one variant changes in its baseline, as plain values, and how it is done to a model.
+"""What one variant changes in its baseline, as plain values, and how fields of a model are found and changed.
 
-An edit says which objects, which field and what to do; it never holds a model. `apply_edits` changes a
-model in place through idfkit. What is wrong with an edit is told beforehand by `bemsweep.edit_checks`.
+An edit says which objects, which field and what to do; it never holds a model, and of a file only its
+hash. What is wrong with an edit is told beforehand by `bemsweep.edit_checks`; `bemsweep.editing` applies
+edits of all kinds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -24,9 +25,13 @@ __all__ = [
     "Edit",
     "FieldEdit",
     "FieldSpec",
+    "InputRef",
+    "InsertEdit",
     "Operation",
     "Scalar",
-    "apply_edits",
+    "ScheduleEdit",
+    "apply_field_edit",
+    "files_of",
     "field_labels",
     "field_spec",
     "is_blank",
@@ -39,6 +44,21 @@ Scalar = float | int | str | bool
 """A value that a field of a model, or a parameter of a study, can take."""
 
 Operation = Literal["set", "multiply", "add"]
+
+
+@dataclass(frozen=True)
+class InputRef:
+    """A file by its content; the store has it under that name."""
+
+    sha256: str
+    """Of its content."""
+    suffix: str
+    """Of its file name; tells the format."""
+
+    @property
+    def name(self) -> str:
+        """Name of a local copy."""
+        return f"{self.sha256}{self.suffix}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +94,29 @@ class CallEdit:
     """Version that its author declares, part of the variant's identity."""
 
 
-Edit = FieldEdit | CallEdit
+@dataclass(frozen=True)
+class ScheduleEdit:
+    """Add to or multiply the numbers of a schedule, or replace it."""
+
+    schedule: str
+    """Name of the schedule; case does not matter."""
+    operation: Literal["add", "multiply", "replace"]
+    """What to do."""
+    value: Scalar | None = None
+    """Summand, factor or constant, in the schedule's unit; None if a file replaces it."""
+    file: InputRef | None = None
+    """File of the values that replace it; None if a number does."""
+
+
+@dataclass(frozen=True)
+class InsertEdit:
+    """Add the objects of a file to the model."""
+
+    file: InputRef
+    """IDF or epJSON without a Version."""
+
+
+Edit = FieldEdit | ScheduleEdit | InsertEdit | CallEdit
 
 FieldKind = Literal["number", "integer", "text", "number or text"]
 
@@ -117,31 +159,10 @@ class FieldSpec:
     """True if the field cannot be blank."""
 
 
-def apply_edits(
-    document: IDFDocument[bool], edits: Iterable[Edit], calls: Mapping[str, Callable[[Any, Any], object]]
-) -> None:
-    """Change `document` in place, edit by edit.
-
-    Parameters
-    ----------
-    document
-        The model.
-    edits
-        What to do, in order.
-    calls
-        The functions that `CallEdit.function` names.
-
-    Raises
-    ------
-    ModelError
-        An edit matches nothing in the model as the edits before it left it, names what the model's version
-        does not have, or computes with something that is no number.
-    """
-    for edit in edits:
-        if isinstance(edit, CallEdit):
-            _call(document, edit, calls)
-        else:
-            _apply(document, edit)
+def files_of(edits: Iterable[Edit]) -> tuple[InputRef, ...]:
+    """Return the files that `edits` need, each once."""
+    named = (edit.file for edit in edits if isinstance(edit, (ScheduleEdit, InsertEdit)))
+    return tuple(dict.fromkeys(file for file in named if file is not None))
 
 
 def normalised(edit: FieldEdit, schema: EpJSONSchema) -> FieldEdit:
@@ -319,18 +340,22 @@ def _has_value(obj: IDFObject, *, field: str, spec: FieldSpec | None, wanted: Sc
     return matches(str(wanted), str(value))
 
 
-def _call(document: IDFDocument[bool], edit: CallEdit, calls: Mapping[str, Callable[[Any, Any], object]]) -> None:
-    function = calls.get(edit.function)
-    if function is None:
-        raise ModelError(f"the function {edit.function!r} of a call edit is not at hand")
-    answer = function(document, edit.value)
-    if isinstance(answer, IDFDocument) and answer is not document:
-        raise ModelError(
-            f"{edit.function} returned another model; a call edit must change the model that it is given in place"
-        )
+def apply_field_edit(document: IDFDocument[bool], edit: FieldEdit) -> None:
+    """Change the field of every object that `edit` selects, in place.
 
+    Parameters
+    ----------
+    document
+        The model.
+    edit
+        What to do.
 
-def _apply(document: IDFDocument[bool], edit: FieldEdit) -> None:
+    Raises
+    ------
+    ModelError
+        It matches nothing in the model, names what the model's version does not have, or computes with
+        something that is no number.
+    """
     schema = _schema(document)
     edit = normalised(edit, schema)
     if schema.resolve_type_name(edit.object) is None:

@@ -47,6 +47,8 @@ class Job:
     """The functions that `CallEdit.function` names."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """External files: as the model spells them -> local copy."""
+    edit_files: Mapping[str, Path] = field(default_factory=dict)
+    """Files that edits need: sha256 -> local copy."""
     probe_day: tuple[int, int] = (1, 1)
     """Month and day that a probe simulates; the weather file must have it."""
     keep_model_outputs: bool = False

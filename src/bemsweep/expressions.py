@@ -1,8 +1,8 @@
-"""Conditions on parameters, as in ``exclude: ["wwr == 0.4 and glazing == 'double'"]``.
+"""Expressions of parameters: ``exclude: ["wwr == 0.4 and glazing == 'double'"]``, ``values: "insulation * 1.5"``.
 
-Decides which Python a condition may hold: comparisons, ``and``, ``or``, ``not``, ``in``, arithmetic,
-names of parameters and constants. It is read as Python and never run as such, so a stranger's study
-file runs no code.
+Decides which Python they may hold: comparisons, ``and``, ``or``, ``not``, ``in``, ``x if condition else y``,
+arithmetic, names of parameters and constants. They are read as Python and never run as such, so a
+stranger's study file runs no code.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from bemsweep.errors import nearest
 
-__all__ = ["compile_condition"]
+__all__ = ["compile_condition", "compile_value"]
 
 _SHOWN = 200
 _WORDS = {"null": None, "true": True, "false": False}
@@ -58,6 +58,37 @@ def compile_condition(text: str, names: Collection[str]) -> Callable[[Mapping[st
     >>> is_met({"lighting": None, "city": "chicago"})
     False
     """
+    part = _compile(text, names, what="condition")
+    return lambda values: bool(part(values))
+
+
+def compile_value(text: str, names: Collection[str]) -> Callable[[Mapping[str, Any]], Any]:
+    """Return a function that computes a value from a point's values.
+
+    Arithmetic with null, or with a text, gives null, and so does a division by zero.
+
+    Parameters
+    ----------
+    text
+        The expression, for example ``"insulation * 1.5"``.
+    names
+        Parameters that it may name.
+
+    Raises
+    ------
+    ValueError
+        The text is no expression, or it names something else.
+
+    Examples
+    --------
+    >>> value = compile_value("0.3 if city == 'denver' else 2 * lighting", ["lighting", "city"])
+    >>> value({"lighting": 4, "city": "chicago"}), value({"lighting": None, "city": "chicago"})
+    (8, None)
+    """
+    return _compile(text, names, what="expression")
+
+
+def _compile(text: str, names: Collection[str], *, what: str) -> _Part:
     shown = repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
     try:
         with warnings.catch_warnings():
@@ -66,10 +97,10 @@ def compile_condition(text: str, names: Collection[str]) -> Callable[[Mapping[st
     except _NotAllowedError as error:
         raise ValueError(f"{shown}: {error}") from None
     except (SyntaxError, ValueError):
-        raise ValueError(f"{shown} is no condition") from None
+        raise ValueError(f"{shown} is no {what}") from None
     except (RecursionError, MemoryError):
-        raise ValueError(f"{shown} is too long a condition") from None
-    return lambda values: bool(part(values))
+        raise ValueError(f"{shown} is too long: no {what} needs that") from None
+    return part
 
 
 class _NotAllowedError(Exception):
@@ -96,11 +127,14 @@ def _part(node: ast.expr, names: Collection[str]) -> _Part:  # noqa: PLR0911 - o
             return lambda values: quantifier(part(values) for part in parts)
         case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _ARITHMETIC:
             return _arithmetic(_ARITHMETIC[type(sign)], _part(left, names), _part(right, names))
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            is_met, then, otherwise = (_part(one, names) for one in (test, body, orelse))
+            return lambda values: then(values) if is_met(values) else otherwise(values)
         case ast.Compare(left=left, ops=signs, comparators=nodes):
             parts = [_part(one, names) for one in (left, *nodes)]
             return _comparison([_COMPARISONS[type(sign)] for sign in signs], parts)
     what = type(getattr(node, "op", node)).__name__
-    raise _NotAllowedError(f"{what} is not allowed in a condition")
+    raise _NotAllowedError(f"{what} is not allowed in an expression")
 
 
 def _name(name: str, names: Collection[str]) -> _Part:

@@ -55,6 +55,7 @@ TABLE_COLUMNS: Mapping[str, str] = {
     "memory_bytes": "count",
     "timeout_s": "number",
     "utc_offset": "number",
+    "outputs_sha256": "text",
 }
 """Columns of the variant table besides the parameters, and what they hold."""
 

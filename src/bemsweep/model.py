@@ -308,7 +308,7 @@ def prepare_run(
     outputs: Iterable[Output],
     *,
     keep_model_outputs: bool = False,
-    files: Mapping[str, Path] | None = None,
+    files: Mapping[str, str] | None = None,
     probe_day: tuple[int, int] = (1, 1),
 ) -> None:
     """Make `document` simulate what `run` says and report what `outputs` say, in place.
@@ -327,7 +327,7 @@ def prepare_run(
     keep_model_outputs
         True to add to the model's own outputs instead of replacing them.
     files
-        External files as the model spells them -> local copies.
+        External files as the model spells them -> what they are called beside the model.
     probe_day
         Month and day that a probe simulates.
 
@@ -406,12 +406,11 @@ def _key_value(pattern: str) -> str:
     return "".join(wild.get(char) or (f"\\{char}" if char in r"\.+()|[]{}^$" else char) for char in pattern)
 
 
-def _set_files(document: IDFDocument[bool], files: Mapping[str, Path]) -> None:
+def _set_files(document: IDFDocument[bool], files: Mapping[str, str]) -> None:
     for obj, field, name in list(_named_files(document)):
-        path = files.get(name)
-        if path is None:
+        placed = files.get(name)
+        if placed is None:
             continue
-        text = str(path.absolute())
-        if set(text) & set(NOT_IN_IDF):
-            raise ModelError(f"{text} cannot be written into a model: its path holds a comma, ';', '!' or a new line")
-        obj[field] = text
+        if set(placed) & set(NOT_IN_IDF):
+            raise ModelError(f"{name} cannot be written into a model: its suffix holds a comma, ';', '!' or a new line")
+        obj[field] = placed

@@ -1,126 +1,100 @@
 """Parameters: the things of a study that vary.
 
-Defines `Field` and `Call` and what each of their values does to a model. Never opens a model.
+Defines `Field`, `Schedule`, `Options`, `Insert` and `Call`, and which edits each of their values stands for.
+Never opens a model or any other file.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-import sys
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
-    PlainValidator,
     StrictStr,
     Tag,
-    ValidationError,
     field_serializer,
     field_validator,
     model_validator,
 )
 
-from bemsweep.edits import CallEdit, FieldEdit, Operation, Scalar
-from bemsweep.errors import StudyError
-from bemsweep.studyfile import shown, study_problems
+from bemsweep.edits import CallEdit, Edit, FieldEdit, InputRef, InsertEdit, Operation, Scalar, ScheduleEdit
+from bemsweep.parts import Files, Levels, Numbers, NumbersOrFiles, Part, Value, Wanted, called_by_people
 
-__all__ = ["Call", "Field", "Parameter", "Part", "Value", "called_by_people", "read_level"]
-
-_LARGEST = sys.float_info.max
-
-Value = bool | int | float | str | None
-"""A parameter's value for one variant; None is "as in the baseline"."""
+__all__ = ["Call", "Change", "Field", "Insert", "Options", "Parameter", "Schedule", "Target"]
 
 
-_Init = TypeVar("_Init", bound=Callable[..., None])
+class _Varied(Part):
+    """What all kinds of parameters share."""
+
+    @property
+    def given(self) -> tuple[Value, ...] | str | None:
+        """The levels, or the expression that computes the value, as the user gave them."""
+        raise NotImplementedError
+
+    @property
+    def levels(self) -> tuple[Value, ...] | None:
+        """The levels for a grid; None if a table gives them or they are computed."""
+        return None if isinstance(self.given, str) else self.given
+
+    @property
+    def expression(self) -> str | None:
+        """The expression of other parameters that computes the value; None if it is chosen freely."""
+        return self.given if isinstance(self.given, str) else None
+
+    @property
+    def title(self) -> str:
+        """What it varies, for people."""
+        raise NotImplementedError
+
+    def file_names(self, value: Scalar) -> tuple[str, ...]:
+        """Return the files that `value` names, as the study spells them."""
+        del value
+        return ()
+
+    def edited_types(self) -> tuple[str, ...]:
+        """Return the object types of which it edits fields."""
+        return ()
 
 
-def called_by_people(init: _Init) -> _Init:
-    """Mark an ``__init__`` as one that pydantic passes by when it makes the parts of a study file.
-
-    There pydantic collects what is wrong itself; a part made in Python raises it as `StudyError` at once.
-    """
-    init.__pydantic_base_init__ = True  # type: ignore[attr-defined]
-    return init
-
-
-class Part(BaseModel):
-    """Base of a study's parts: frozen, and no unknown key passes.
-
-    Raises
-    ------
-    StudyError
-        Anything is wrong with the part; all of it is told at once.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
-
-    @called_by_people
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise StudyError(study_problems(error, settings, {}, parts={"": type(self)})) from None
+def _operation_of(data: Any, words: Mapping[str, str]) -> Any:
+    """Return the settings of a part with the operation that goes with the one list of levels given."""
+    if not isinstance(data, dict):
+        return data
+    listed = [word for word in words if data.get(word) is not None]
+    if len(listed) > 1:
+        *others, last = words
+        raise ValueError(f"give one of {', '.join(others)} and {last}, not {' and '.join(listed)}")
+    if not listed:
+        return data
+    operation = words[listed[0]]
+    if data.get("operation", operation) != operation:
+        raise ValueError(f"{listed[0]} and operation: {data['operation']} contradict each other")
+    return {**data, "operation": operation}
 
 
-def read_level(level: Any) -> Value:
-    """Return a level as Python's own value.
+class Target(Part):
+    """A further field that gets what a `Field` gets; what is left out is as there."""
 
-    Parameters
-    ----------
-    level
-        A number, a text, a truth value, None, or numpy's kind of one of them.
-
-    Raises
-    ------
-    ValueError
-        It is none of these, or a number that is not finite.
-    """
-    plain = level.item() if hasattr(level, "item") else level
-    if isinstance(plain, (int, float)) and not abs(plain) <= _LARGEST:  # nan is not
-        raise ValueError(f"{shown(plain)} is no number to work with; null means as in the baseline")
-    if plain is None or isinstance(plain, (bool, int, float, str)):
-        return plain
-    raise ValueError(f"{shown(plain)} is no number, text, true, false or null")
+    object: StrictStr | None = None
+    """Object type."""
+    field: StrictStr | None = None
+    """Field name."""
+    name: StrictStr = "*"
+    """Pattern of object names."""
+    where: dict[str, Wanted] = {}
+    """Further fields and their values (or patterns) that an object must have."""
 
 
-def _read_number(level: Any) -> Value:
-    number = read_level(level)
-    if isinstance(number, (bool, str)):
-        raise ValueError(f"{number!r} is not a number to calculate with")
-    return number
+class Field(_Varied):
+    """A parameter that edits one field of some objects, or several fields alike.
 
-
-def _read_wanted(level: Any) -> Value:
-    value = read_level(level)
-    if value is None:
-        raise ValueError("null is no value to look for")
-    return value
-
-
-def _check_levels(levels: tuple[Value, ...]) -> tuple[Value, ...]:
-    if not levels:
-        raise ValueError("there is no level")
-    repeated = [repr(level) for number, level in enumerate(levels) if level in levels[:number]]  # also 6 and 6.0
-    if repeated:
-        raise ValueError(f"given twice: {', '.join(dict.fromkeys(repeated))}")
-    return levels
-
-
-Levels = Annotated[tuple[Annotated[Value, PlainValidator(read_level)], ...], AfterValidator(_check_levels)]
-Numbers = Annotated[tuple[Annotated[Value, PlainValidator(_read_number)], ...], AfterValidator(_check_levels)]
-
-
-class Field(Part):
-    """A parameter that edits one field of some objects.
-
-    Exactly one of `values`, `multiply` and `add` lists the levels for a grid; for a table, the
-    levels stand there and `operation` says what they mean.
+    Exactly one of `values`, `multiply` and `add` lists the levels for a grid, or computes them from other
+    parameters (a text such as ``"insulation * 1.5"``); for a table, the levels stand there and `operation`
+    says what they mean.
 
     Parameters
     ----------
@@ -141,7 +115,7 @@ class Field(Part):
     """Field name."""
     name: StrictStr = "*"
     """Pattern of object names."""
-    where: dict[str, Annotated[Scalar, PlainValidator(_read_wanted)]] = {}
+    where: dict[str, Wanted] = {}
     """Further fields and their values (or patterns) that an object must have."""
     values: Levels | None = None
     """Values to set, in the field's own unit; None for "as in the baseline"."""
@@ -151,6 +125,8 @@ class Field(Part):
     """Summands, in the field's own unit."""
     operation: Operation = "set"
     """What a table's values mean."""
+    also: tuple[Target, ...] = ()
+    """Further fields that get the same."""
 
     @called_by_people
     def __init__(self, object: str | None = None, field: str | None = None, /, **settings: Any) -> None:
@@ -160,35 +136,152 @@ class Field(Part):
     @model_validator(mode="before")
     @classmethod
     def _read_operation(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            listed = [name for name in ("values", "multiply", "add") if data.get(name) is not None]
-            if len(listed) > 1:
-                raise ValueError(f"give one of values, multiply and add, not {' and '.join(listed)}")
-            if listed:
-                operation = "set" if listed[0] == "values" else listed[0]
-                if data.get("operation", operation) != operation:
-                    raise ValueError(f"{listed[0]} and operation: {data['operation']} contradict each other")
-                data = {**data, "operation": operation}
-        return data
+        return _operation_of(data, {"values": "set", "multiply": "multiply", "add": "add"})
 
     @property
-    def levels(self) -> tuple[Value, ...] | None:
-        """The levels for a grid, or None if a table gives them."""
+    def title(self) -> str:
+        """What it varies, for people."""
+        return f"{self.object}: {self.field}"
+
+    @property
+    def given(self) -> tuple[Value, ...] | str | None:
+        """The levels, or the expression that computes the value, as the user gave them."""
         return self.values or self.multiply or self.add
 
-    def edit(self, value: Scalar) -> FieldEdit:
-        """Return the edit that `value` stands for."""
-        where = tuple(sorted(self.where.items()))
-        return FieldEdit(self.object, self.field, self.operation, value, self.name, where)
+    def edited_types(self) -> tuple[str, ...]:
+        """Return the object types of which it edits fields."""
+        return (self.object, *(target.object for target in self.also if target.object))
+
+    def edits(self, value: Scalar, files: Mapping[str, InputRef]) -> tuple[FieldEdit, ...]:
+        """Return the edits that `value` stands for, one per target."""
+        del files
+        targets = (Target(name=self.name, where=self.where), *self.also)
+        return tuple(
+            FieldEdit(
+                target.object or self.object, target.field or self.field, self.operation, value,
+                target.name, tuple(sorted(target.where.items())),
+            )
+            for target in targets
+        )  # fmt: skip
 
     def definition(self) -> dict[str, Any]:
         """Return what makes two parameters of one name the same, without the levels; case does not matter."""
-        spelled = self.model_dump(mode="json", exclude={"values", "multiply", "add"})
+        spelled = self.model_dump(mode="json", exclude={"values", "multiply", "add", "also"})
         where = {_folded(name): value for name, value in self.where.items()}
-        return {**spelled, "object": self.object.casefold(), "field": _folded(self.field), "where": where}
+        also = [
+            {
+                "object": (target.object or self.object).casefold(),
+                "field": _folded(target.field or self.field),
+                "name": target.name,
+                "where": {_folded(name): value for name, value in target.where.items()},
+            }
+            for target in self.also
+        ]
+        found = {**spelled, "object": self.object.casefold(), "field": _folded(self.field), "where": where}
+        return {**found, **({"also": also} if also else {})}
 
 
-class Call(Part):
+class Schedule(_Varied):
+    """A parameter that changes the numbers of one schedule, or replaces it.
+
+    Exactly one of `add`, `multiply` and `replace` lists the levels for a grid or computes them.
+
+    Parameters
+    ----------
+    schedule
+        The schedule's name; case does not matter.
+
+    Examples
+    --------
+    >>> Schedule("CLGSETP_SCH", add=[0, 1.5]).levels
+    (0, 1.5)
+    """
+
+    schedule: StrictStr
+    """Name of the schedule."""
+    add: Numbers | None = None
+    """Summands for each of its numbers, in the schedule's unit."""
+    multiply: Numbers | None = None
+    """Factors for each of its numbers."""
+    replace: NumbersOrFiles | None = None
+    """What stands for it instead: a constant, or the path of a CSV with a number for each hour of the year."""
+    operation: Literal["add", "multiply", "replace"] = "replace"
+    """What a table's values mean."""
+
+    @called_by_people
+    def __init__(self, schedule: str | None = None, /, **settings: Any) -> None:
+        super().__init__(**({} if schedule is None else {"schedule": schedule}), **settings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_operation(cls, data: Any) -> Any:
+        return _operation_of(data, {word: word for word in ("add", "multiply", "replace")})
+
+    @property
+    def title(self) -> str:
+        """What it varies, for people."""
+        return f"schedule {self.schedule}"
+
+    @property
+    def given(self) -> tuple[Value, ...] | str | None:
+        """The levels, or the expression that computes the value, as the user gave them."""
+        return self.add or self.multiply or self.replace
+
+    def file_names(self, value: Scalar) -> tuple[str, ...]:
+        """Return the files that `value` names, as the study spells them."""
+        return (value,) if self.operation == "replace" and isinstance(value, str) else ()
+
+    def edits(self, value: Scalar, files: Mapping[str, InputRef]) -> tuple[ScheduleEdit, ...]:
+        """Return the edit that `value` stands for."""
+        if isinstance(value, str) and self.operation == "replace":
+            return (ScheduleEdit(self.schedule, "replace", file=files[value]),)
+        return (ScheduleEdit(self.schedule, self.operation, value),)
+
+    def definition(self) -> dict[str, Any]:
+        """Return what makes two parameters of one name the same, without the levels."""
+        return {"schedule": self.schedule.casefold(), "operation": self.operation}
+
+
+class Insert(_Varied):
+    """A parameter that adds the objects of a file to the model.
+
+    Parameters
+    ----------
+    insert
+        Paths of IDF or epJSON files without a Version; None leaves the model as in the baseline.
+    """
+
+    insert: Files | None = None
+    """Levels for a grid; None if a table gives them."""
+
+    @called_by_people
+    def __init__(self, insert: Iterable[str | None] | None = None, /, **settings: Any) -> None:
+        super().__init__(**({} if insert is None else {"insert": insert}), **settings)
+
+    @property
+    def title(self) -> str:
+        """What it varies, for people."""
+        return "inserted objects"
+
+    @property
+    def given(self) -> tuple[Value, ...] | str | None:
+        """The levels, as the user gave them."""
+        return self.insert
+
+    def file_names(self, value: Scalar) -> tuple[str, ...]:
+        """Return the files that `value` names, as the study spells them."""
+        return (str(value),)
+
+    def edits(self, value: Scalar, files: Mapping[str, InputRef]) -> tuple[InsertEdit, ...]:
+        """Return the edit that `value` stands for."""
+        return (InsertEdit(files[str(value)]),)
+
+    def definition(self) -> dict[str, Any]:
+        """Return what makes two parameters of one name the same, without the levels."""
+        return {"insert": True}
+
+
+class Call(_Varied):
     """A parameter that calls a Python function with the model.
 
     Parameters
@@ -231,8 +324,13 @@ class Call(Part):
         return self.function_name
 
     @property
-    def levels(self) -> tuple[Value, ...] | None:
-        """The levels for a grid, or None if a table gives them."""
+    def title(self) -> str:
+        """What it varies, for people."""
+        return self.function_name
+
+    @property
+    def given(self) -> tuple[Value, ...] | str | None:
+        """The levels, or the expression that computes the value, as the user gave them."""
         return self.values
 
     @property
@@ -267,9 +365,10 @@ class Call(Part):
         except (OSError, TypeError):
             return ""
 
-    def edit(self, value: Scalar) -> CallEdit:
+    def edits(self, value: Scalar, files: Mapping[str, InputRef]) -> tuple[CallEdit, ...]:
         """Return the edit that `value` stands for."""
-        return CallEdit(self.function_name, value, self.source(), self.version)
+        del files
+        return (CallEdit(self.function_name, value, self.source(), self.version),)
 
     def definition(self) -> dict[str, Any]:
         """Return what makes two parameters of one name the same, without the levels."""
@@ -282,15 +381,130 @@ def _folded(field: str) -> str:
 
 
 def _kind_of_parameter(data: Any) -> str | None:
-    if isinstance(data, (Field, Call)):
+    if isinstance(data, _Varied):
         return type(data).__name__
     if isinstance(data, dict):
-        return "Call" if "call" in data else "Field" if "object" in data or "field" in data else None
+        keys = {"call": "Call", "schedule": "Schedule", "options": "Options", "insert": "Insert", "object": "Field"}
+        return next((kind for key, kind in keys.items() if key in data), "Field" if "field" in data else None)
     return None
 
 
+def _with_one_level(edit: Any) -> Any:
+    """Return an option's edit as the parameter with one level that it is."""
+    if not isinstance(edit, Mapping):
+        return edit
+    words = {"set": "values", "value": "values"}
+    lists = ("values", "multiply", "add", "replace", "insert")
+    named = {words.get(str(key), str(key)): setting for key, setting in edit.items()}
+    return {
+        key: [setting] if key in lists and not isinstance(setting, (list, tuple)) else setting
+        for key, setting in named.items()
+    }
+
+
+def _check_one_level(change: Change) -> Change:
+    if change.levels is None or len(change.levels) != 1 or change.levels[0] is None:
+        raise ValueError("an edit of an option has one value: `set`, `multiply`, `add`, `replace`, `insert` or `value`")
+    return change
+
+
+def _only_level(change: Change) -> Scalar:
+    (level,) = change.levels or ()
+    return level  # type: ignore[return-value]  # checked: not None
+
+
 # The tags are capitalised, so that none is also a key of a study file: error paths drop them.
-Parameter = Annotated[
-    Annotated[Field, Tag("Field")] | Annotated[Call, Tag("Call")],
+Change = Field | Schedule | Insert | Call
+"""What one edit of an option is: a parameter with a single level."""
+
+_Change = Annotated[
+    Annotated[Field, Tag("Field")]
+    | Annotated[Schedule, Tag("Schedule")]
+    | Annotated[Insert, Tag("Insert")]
+    | Annotated[Call, Tag("Call")],
     Discriminator(_kind_of_parameter),
 ]
+
+
+class Options(_Varied):
+    """A parameter whose values are labels, each of which stands for several edits.
+
+    Parameters
+    ----------
+    options
+        Label -> list of edits in order: mappings as in a study file, such as ``{"object": "Lights", "field":
+        "watts_per_floor_area", "set": 6}``, ``{"schedule": NAME, "multiply": 0.5}``, ``{"insert": FILE}`` and
+        ``{"call": FUNCTION, "value": 3}``, or parameters with one level.
+
+    Examples
+    --------
+    >>> lights = {"object": "Lights", "field": "watts_per_floor_area", "set": 4}
+    >>> Options({"as built": [], "led": [lights]}).levels
+    ('as built', 'led')
+    """
+
+    options: dict[str, list[Annotated[_Change, AfterValidator(_check_one_level)]]]
+    """Label -> edits, in order."""
+
+    @called_by_people
+    def __init__(self, options: Mapping[str, Any] | None = None, /, **settings: Any) -> None:
+        super().__init__(**({} if options is None else {"options": options}), **settings)
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _read_options(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or not given:
+            raise ValueError("options are a mapping of labels to lists of edits")
+        labels = {str(label) if type(label) is int else label: edits for label, edits in given.items()}
+        if wrong := [label for label in labels if not isinstance(label, str) or not label.strip()]:
+            raise ValueError(f"{wrong[0]!r} is no label: give it as a text")
+        return {
+            label: [_with_one_level(edit) for edit in edits] if isinstance(edits, (list, tuple)) else edits
+            for label, edits in labels.items()
+        }
+
+    @property
+    def title(self) -> str:
+        """What it varies, for people."""
+        return "options"
+
+    @property
+    def given(self) -> tuple[Value, ...] | str | None:
+        """The labels."""
+        return tuple(self.options)
+
+    def changes(self, value: Scalar) -> tuple[Change, ...]:
+        """Return the parts, each with one level, that the label `value` stands for."""
+        return tuple(self.options[str(value)])
+
+    def file_names(self, value: Scalar) -> tuple[str, ...]:
+        """Return the files that `value` names, as the study spells them."""
+        return tuple(name for change in self.changes(value) for name in change.file_names(_only_level(change)))
+
+    def edited_types(self) -> tuple[str, ...]:
+        """Return the object types of which it edits fields."""
+        return tuple(name for changes in self.options.values() for change in changes for name in change.edited_types())
+
+    def edits(self, value: Scalar, files: Mapping[str, InputRef]) -> tuple[Edit, ...]:
+        """Return the edits that `value` stands for, in order."""
+        return tuple(edit for change in self.changes(value) for edit in change.edits(_only_level(change), files))
+
+    def definition(self) -> dict[str, Any]:
+        """Return what makes two parameters of one name the same: the edits of each label."""
+        return {
+            "options": {
+                label: [{**change.definition(), "value": _only_level(change)} for change in changes]
+                for label, changes in self.options.items()
+            }
+        }
+
+
+Parameter = Annotated[
+    Annotated[Field, Tag("Field")]
+    | Annotated[Schedule, Tag("Schedule")]
+    | Annotated[Options, Tag("Options")]
+    | Annotated[Insert, Tag("Insert")]
+    | Annotated[Call, Tag("Call")],
+    Discriminator(_kind_of_parameter),
+]
+"""What a study varies."""

@@ -7,7 +7,6 @@ simulated here but one short run per baseline that tells what it can report.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,20 +20,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bemsweep.design import Points, design_points
-from bemsweep.edit_checks import edit_problems
-from bemsweep.edits import Edit, FieldEdit, normalised
 from bemsweep.engine import Engine
 from bemsweep.errors import ModelError, Problem, StoreError, StudyError
 from bemsweep.host_client import open_engine
 from bemsweep.inputs import Input, WeatherInput, read_weather, resolve_baselines, resolve_weather
 from bemsweep.layout import Layout, Parameter
-from bemsweep.model import external_files, is_file_field, model_calendar, model_problems, version_problem
+from bemsweep.model import external_files, model_calendar, model_problems, version_problem
 from bemsweep.model_file import read_model
 from bemsweep.outputs import Output
-from bemsweep.parameters import Call, Field, Value
 from bemsweep.periods import Calendar
 from bemsweep.probe import output_problems, probe_model
 from bemsweep.records import Series
+from bemsweep.resolution import Resolved, resolve_edits
 from bemsweep.store import DEFAULT_URL, Store
 from bemsweep.study import Study
 from bemsweep.studystate import StudyState
@@ -94,8 +91,8 @@ class Plan:
     """Variants that have a record."""
     state: StudyState
     """What the store knows of the study."""
-    edits: Mapping[tuple[str, str, Value], Edit]
-    """(baseline, parameter, value) -> the edit, normalised."""
+    resolved: Resolved
+    """What the values of the parameters do to each baseline."""
     warnings: tuple[str, ...] = ()
     """What is allowed but deserves a look."""
 
@@ -234,7 +231,6 @@ class _Planner:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.documents: dict[str, IDFDocument[bool]] = {}
-        self.functions: dict[str, Any] = {}
         self.labels: dict[str, list[str]] = {"baseline": list(study.baseline), "weather": list(study.weather)}
 
     def plan(self, *, most: int | None) -> Plan:
@@ -244,12 +240,15 @@ class _Planner:
         points: Points | None = None
         with _collected(self.problems):
             points = design_points(study, self.labels, most=most)
-        edits = self._edits(points)
+        resolved: Resolved | None = None
+        with _collected(self.problems):
+            resolved = resolve_edits(study, self.documents, points)
         state = StudyState.load(self.store, study.name)
         outputs = state.merged_outputs(study)
         calendar = self._calendar(weather, outputs)
         self._stop_if_wrong()
         assert points is not None  # noqa: S101 - or a problem was told
+        assert resolved is not None  # noqa: S101 - or a problem was told
         assert calendar is not None  # noqa: S101 - or a problem was told
 
         inputs = {label: baseline.input.sha256 for label, baseline in baselines.items()}
@@ -258,7 +257,7 @@ class _Planner:
         self._stop_if_wrong()
 
         series = tuple(one for found in probes.values() for one in found)
-        ids = self._ids(points, edits, baselines, weather, outputs)
+        ids = self._ids(points, resolved, baselines, weather, outputs)
         rows, variant_ids, is_wanted = state.merge(points, ids)
         if kept := is_wanted.count(False):
             self.warnings.append(f"{kept} rows of earlier amendments are kept as they are")
@@ -281,7 +280,7 @@ class _Planner:
             is_wanted=is_wanted,
             stored=frozenset(self.store.stored(set(variant_ids))),
             state=state,
-            edits=edits,
+            resolved=resolved,
             warnings=tuple(self.warnings),
         )
 
@@ -345,48 +344,6 @@ class _Planner:
             self._tell(f"weather with and without a 29 February has no common time axis: {leap} has one", "weather")
         return weather
 
-    def _edits(self, points: Points | None) -> dict[tuple[str, str, Value], Edit]:
-        """Return the edit of every value that occurs, checked against and normalised for each baseline."""
-        edits: dict[tuple[str, str, Value], Edit] = {}
-        fields: dict[str, dict[Value, FieldEdit]] = {}
-        for name, parameter in self.study.parameters.items():
-            values = dict.fromkeys(parameter.levels or ())
-            if points is not None:
-                position = points.names.index(name)
-                values = dict.fromkeys(row[position] for row in points.rows)
-            if isinstance(parameter, Field):
-                fields[name] = {value: parameter.edit(value) for value in values if value is not None}
-            elif self._is_callable(name, parameter):
-                calls = {value: parameter.edit(value) for value in values if value is not None}
-                edits |= {(label, name, value): edit for label in self.documents for value, edit in calls.items()}
-        everything = [edit for by_value in fields.values() for edit in by_value.values()]
-        for (label, document), (name, by_value) in itertools.product(self.documents.items(), fields.items()):
-            wrong = edit_problems(document, list(by_value.values()), all_edits=everything)
-            where = f" (baseline {label})" if len(self.documents) > 1 else ""
-            for message in wrong:
-                self._tell(message + where, "parameters", name)
-            if not wrong:
-                mine = {(label, name, value): normalised(edit, document.schema) for value, edit in by_value.items()}
-                if any(is_file_field(edit.object, edit.field) for edit in mine.values()):
-                    told = f"a file cannot vary by its name{where}: make each a baseline of its own"
-                    self._tell(told, "parameters", name)
-                edits |= mine
-        return edits
-
-    def _is_callable(self, name: str, parameter: Call) -> bool:
-        try:
-            function = parameter.function()
-        except Exception as error:  # noqa: BLE001 - a user's module can raise anything when it is imported
-            self._tell(f"cannot import {parameter.function_name}: {type(error).__name__}: {error}", "parameters", name)
-            return False
-        if self.functions.setdefault(parameter.function_name, function) is not function:
-            self._tell(f"two functions are called {parameter.function_name}: rename one", "parameters", name)
-        if not parameter.source() and not parameter.version:
-            self._tell(
-                f"Python cannot tell the source of {parameter.function_name}: give it a `version`", "parameters", name
-            )
-        return True
-
     def _calendar(self, weather: Mapping[str, WeatherInput], outputs: Sequence[Output]) -> Calendar | None:
         """Return the one calendar that all variants share."""
         study = self.study
@@ -411,11 +368,11 @@ class _Planner:
                 self.warnings.append(
                     f"{label} and {first_label} begin on different weekdays: dates are {first_label}'s"
                 )
+        moves_axis = {"timestep": has_timestep, "runperiod": study.run == "run_period"}
         for name, parameter in study.parameters.items():
-            edited = parameter.object if isinstance(parameter, Field) else ""
-            moves_axis = {"timestep": has_timestep, "runperiod": study.run == "run_period"}
-            if moves_axis.get(edited.casefold(), False):
-                self._tell(f"editing {edited} gives variants different time axes", "parameters", name)
+            for edited in parameter.edited_types():
+                if moves_axis.get(edited.casefold(), False):
+                    self._tell(f"editing {edited} gives variants different time axes", "parameters", name)
         return first
 
     def _probes(
@@ -454,7 +411,7 @@ class _Planner:
     def _ids(
         self,
         points: Points,
-        edits: Mapping[tuple[str, str, Value], Edit],
+        resolved: Resolved,
         baselines: Mapping[str, Baseline],
         weather: Mapping[str, WeatherInput],
         outputs: tuple[Output, ...],
@@ -465,9 +422,10 @@ class _Planner:
             ids.append(
                 variant_id(
                     [
-                        edits[baseline, name, value]
+                        edit
                         for name, value in zip(points.names[2:], row[2:], strict=True)
                         if value is not None
+                        for edit in resolved.edits[baseline, name, value]
                     ],
                     baseline=baselines[baseline].input.sha256,
                     weather=weather[climate].input.sha256,

@@ -6,6 +6,8 @@ of a record are the affair of `bemsweep.record_file`.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ import numpy.typing as npt
 
 from bemsweep.outputs import Frequency
 
-__all__ = ["RECORD_SCHEMA", "KeyKind", "Method", "Record", "Series", "Status"]
+__all__ = ["RECORD_SCHEMA", "KeyKind", "Method", "Record", "Series", "Status", "outputs_sha256"]
 
 Status = Literal["pending", "succeeded", "failed", "timed_out", "out_of_memory"]
 """``failed`` is the model's fault; a machine's fault is never a status."""
@@ -24,7 +26,7 @@ KeyKind = Literal["", "zone", "space", "surface", "node", "schedule", "other"]
 
 Method = Literal["mean", "sum"]
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 """Version of what a record holds and how; part of every variant's identity."""
 
 
@@ -80,7 +82,18 @@ class Record:
     """Names of the design days in the order of the series."""
     design_day_dates: tuple[str, ...] = ()
     """Their dates as ``MM-DD``."""
+    outputs_sha256: str = ""
+    """Of all its series; equal for variants whose outputs are the same to the last bit."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Edits, hashes of inputs and of the written model, versions, worker; JSON values only."""
     series: tuple[Series, ...] = ()
     """Empty unless the variant succeeded."""
+
+
+def outputs_sha256(series: Iterable[Series]) -> str:
+    """Return the sha256 of what a run reported: names, keys and every bit of the values."""
+    digest = hashlib.sha256()
+    for one in series:
+        digest.update(f"{one.output}\0{one.frequency}\0{one.key}\0{len(one.values)}\0".encode())
+        digest.update(np.ascontiguousarray(one.values).tobytes())
+    return digest.hexdigest()

@@ -14,6 +14,7 @@ import pandas as pd
 from distributed import Client
 
 from bemsweep.driver import Driver, Progress
+from bemsweep.effects import without_effect
 from bemsweep.planning import Plan
 from bemsweep.records import Status
 from bemsweep.results import failures
@@ -151,6 +152,13 @@ class Run:
         """Return the failures among what the study asks for, grouped by message, with counts and example ids."""
         table = self.status()
         return failures(table[list(self.plan.is_wanted)])
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """Parameters whose levels leave every output the same to the last bit, as far as variants are finished."""
+        parameters = self.plan.study.parameters
+        computed = [name for name, parameter in parameters.items() if parameter.expression is not None]
+        return without_effect(self.status(), parameters, computed=computed)
 
     def __repr__(self) -> str:
         progress = self.progress

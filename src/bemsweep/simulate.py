@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import time
 import traceback
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bemsweep.edits import apply_edits
+from bemsweep.editing import apply_edits
+from bemsweep.edits import files_of
 from bemsweep.engine import COMPLETED, EXIT_UNWRITABLE, EngineRun, Job
 from bemsweep.eplusout import Report, read_dictionary, read_report, read_text
 from bemsweep.errors import InfrastructureError, ModelError
@@ -31,10 +33,12 @@ if TYPE_CHECKING:
 
     from bemsweep.energyplus import EnergyPlus
 
-__all__ = ["read_run", "simulate"]
+__all__ = ["MODEL_NAME", "read_run", "simulate", "write_job_model"]
 
 _MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE}
-_MODEL = "in.idf"
+MODEL_NAME = "in.idf"
+"""What the model is called in the folder of a run."""
+
 _STAGE = "bemsweep.stage"
 _RESULT = "bemsweep.json"
 _VALUES = "bemsweep.npy"
@@ -90,31 +94,14 @@ def _do(
 ) -> None:
     _enter(scratch, "edit")
     job = load()
-    for path in (job.baseline, job.weather, *job.files.values()):
+    for path in (job.baseline, job.weather, *job.files.values(), *job.edit_files.values()):
         if not path.is_file():
             raise InfrastructureError(f"an input of the run is missing: {path}")
-    if document is None:
-        try:
-            document = read_model(job.baseline)
-        except OSError as error:
-            raise InfrastructureError(f"the baseline cannot be read: {error}") from error
-    apply_edits(document, job.edits, job.calls)
-    prepare_run(
-        document,
-        None if job.calendar is None else job.run,
-        job.outputs,
-        keep_model_outputs=job.keep_model_outputs,
-        files=job.files,
-        probe_day=job.probe_day,
-    )
-    try:
-        result.model_sha256 = write_model(document, scratch / _MODEL)
-    except OSError as error:
-        raise InfrastructureError(f"the model cannot be written: {error}") from error
+    document, result.model_sha256 = write_job_model(job, scratch, document=document)
     _enter(scratch, "engine")
     has_templates = any(name.upper().startswith("HVACTEMPLATE:") for name in document)
     begin = time.perf_counter()
-    result.returncode = energyplus.simulate(scratch / _MODEL, job.weather, has_templates=has_templates)
+    result.returncode = energyplus.simulate(scratch / MODEL_NAME, job.weather, has_templates=has_templates)
     result.engine_s = time.perf_counter() - begin
     if result.returncode != 0 or not read_text(scratch / "eplusout.end").startswith(COMPLETED):
         return
@@ -124,6 +111,69 @@ def _do(
     if job.calendar is None:
         result.dictionary = read_dictionary(scratch)
     _enter(scratch, "done")
+
+
+def write_job_model(
+    job: Job, scratch: Path, *, document: IDFDocument[bool] | None = None
+) -> tuple[IDFDocument[bool], str]:
+    """Write the model that `job` simulates to `scratch`, and beside it every file that the model reads.
+
+    Parameters
+    ----------
+    job
+        What is to be simulated.
+    scratch
+        Where.
+    document
+        The job's baseline, already parsed; it is edited in place. None to parse it here.
+
+    Returns
+    -------
+    tuple
+        The edited model, and the sha256 of the IDF as written, which is the same on every machine.
+
+    Raises
+    ------
+    ModelError
+        An edit cannot be done, or the model cannot be written.
+    InfrastructureError
+        A file cannot be read or written.
+    """
+    if document is None:
+        try:
+            document = read_model(job.baseline)
+        except OSError as error:
+            raise InfrastructureError(f"the baseline cannot be read: {error}") from error
+    names = _place_files(job, scratch)
+    apply_edits(document, job.edits, job.calls, files=job.edit_files)
+    prepare_run(
+        document,
+        None if job.calendar is None else job.run,
+        job.outputs,
+        keep_model_outputs=job.keep_model_outputs,
+        files=names,
+        probe_day=job.probe_day,
+    )
+    try:
+        return document, write_model(document, scratch / MODEL_NAME)
+    except OSError as error:
+        raise InfrastructureError(f"the model cannot be written: {error}") from error
+
+
+def _place_files(job: Job, scratch: Path) -> dict[str, str]:
+    """Put every file that the model reads beside it and return what the model calls it -> its name there.
+
+    So the model as written, and its hash, are the same on every machine.
+    """
+    names = {name: f"file-{number}{path.suffix}" for number, (name, path) in enumerate(job.files.items(), 1)}
+    placed = {names[name]: path for name, path in job.files.items()}
+    placed |= {ref.name: job.edit_files[ref.sha256] for ref in files_of(job.edits)}
+    for name, path in placed.items():
+        try:
+            (scratch / name).symlink_to(path.absolute())
+        except OSError:  # Windows, without the right to do so
+            shutil.copyfile(path, scratch / name)
+    return names
 
 
 def _with_days_of_model(report: Report, document: IDFDocument[bool]) -> Report:

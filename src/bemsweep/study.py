@@ -33,7 +33,8 @@ from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.layout import RESERVED_NAMES
 from bemsweep.model_file import NOT_IN_IDF
 from bemsweep.outputs import FREQUENCIES, Frequency, Output, RunKind, array_name
-from bemsweep.parameters import Call, Field, Parameter, Part, Value, called_by_people, read_level
+from bemsweep.parameters import Call, Field, Insert, Options, Parameter, Schedule, Target
+from bemsweep.parts import Part, Value, called_by_people, read_level
 from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
 
 __all__ = ["ListedDesign", "Meter", "Study", "Variable", "Weather"]
@@ -181,12 +182,14 @@ def _read_parameter_name(name: Any) -> str:
     return name
 
 
-def _check_levels_fit_the_design(parameter: Field | Call, info: ValidationInfo) -> Field | Call:
+def _check_levels_fit_the_design(parameter: Parameter, info: ValidationInfo) -> Parameter:
     design = info.data.get("design")
+    if parameter.expression is not None:
+        return parameter
     if design == "grid" and parameter.levels is None:
-        kinds = "values" if isinstance(parameter, Call) else "values, multiply or add"
-        raise ValueError(f"there are no levels: a grid needs {kinds}")
-    if isinstance(design, ListedDesign) and parameter.levels is not None:
+        words = {Field: "values, multiply or add", Schedule: "add, multiply or replace", Insert: "insert: [null, FILE]"}
+        raise ValueError(f"there are no levels: a grid needs {words.get(type(parameter), 'values')}")
+    if isinstance(design, ListedDesign) and parameter.levels is not None and not isinstance(parameter, Options):
         raise ValueError("there are levels: with a table they stand in its column")
     return parameter
 
@@ -211,7 +214,7 @@ class Study(Part):
     weather
         The EPW, or several: as for `baseline`; the label becomes the coordinate.
     parameters
-        Name -> `Field` or `Call`.
+        Name -> `Field`, `Schedule`, `Options` or `Call`, or a mapping as in a study file.
     outputs
         List of `Meter` and `Variable`.
     run
@@ -398,8 +401,8 @@ class Study(Part):
             for label, entry in entries.items():
                 yield part, label, entry.epw if isinstance(entry, Weather) else entry
         for name, parameter in self.parameters.items():
-            what = parameter.function_name if isinstance(parameter, Call) else f"{parameter.object}: {parameter.field}"
-            yield "parameter", name, f"{what} {list(parameter.levels) if parameter.levels else ''}".rstrip()
+            levels = parameter.expression or (list(parameter.levels) if parameter.levels else "")
+            yield "parameter", name, f"{parameter.title} {levels}".rstrip()
         for output in self.resolved_outputs():
             yield "output", output.array, f"{output.name} ({output.frequency})"
 
@@ -419,6 +422,10 @@ def _label(entry: Any) -> str:
 _PARTS: Mapping[str, type[BaseModel]] = {
     "": Study,
     "Field": Field,
+    "also": Target,
+    "Schedule": Schedule,
+    "Options": Options,
+    "Insert": Insert,
     "Call": Call,
     "Meter": Meter,
     "Variable": Variable,

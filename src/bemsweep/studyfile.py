@@ -19,7 +19,11 @@ from bemsweep.errors import Problem, StudyError, nearest
 
 __all__ = ["Lines", "parse_yaml", "shown", "study_problems"]
 
-_TAGS = frozenset({"Field", "Call", "Meter", "Variable", "ListedDesign"})
+_TAGS = frozenset(
+    {
+        "Field", "Schedule", "Options", "Insert", "Call", "Levels", "Expression", "Meter", "Variable", "ListedDesign"
+    }
+)  # fmt: skip
 _SHOWN = 100
 _MOST_VALUES = 300_000
 _TAKES = {
@@ -172,11 +176,11 @@ def _message(finding: Any, parts: Mapping[str, type[BaseModel]]) -> str:
 
 def _what_it_could_be(finding: Any) -> str:
     is_parameter = finding["loc"][0] == "parameters"
-    what = "a parameter is {object: …, field: …, values: […]} or {call: …}"
+    what = "a parameter is {object: …, field: …, values: […]}, {schedule: …}, {options: …}, {insert: …} or {call: …}"
     if not is_parameter:
         what = "an output is {meter: NAME} or {variable: NAME}"
     given = finding["input"]
-    known = ["object", "call"] if is_parameter else ["meter", "variable"]
+    known = ["object", "schedule", "options", "insert", "call"] if is_parameter else ["meter", "variable"]
     hints = [nearest(str(key), known) for key in given] if isinstance(given, Mapping) else []
     return f"{what}, not {shown(given)}{next(filter(None, hints), '')}"
 

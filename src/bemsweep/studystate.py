@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from bemsweep.design import Points
 from bemsweep.errors import ConflictError, StoreError
 from bemsweep.outputs import Output
-from bemsweep.parameters import Value
+from bemsweep.parts import Value
 from bemsweep.store import Store
 from bemsweep.study import Study
 

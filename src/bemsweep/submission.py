@@ -6,14 +6,16 @@ A task's arguments and return stay under 2 kB; all that variants share travels o
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import cloudpickle
 from distributed import Client, Future, WorkerPlugin, as_completed, get_worker
 
 from bemsweep.errors import InfrastructureError
-from bemsweep.parameters import Value
+from bemsweep.parts import Value
 from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant
 
 __all__ = ["ContextPlugin", "Flight"]
@@ -32,6 +34,10 @@ class ContextPlugin(WorkerPlugin):
         self.workplace: Workplace | None = None
         self._context = context
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Functions of modules beside the study travel by value, which Dask's own pickling would not do.
+        return _plugin, (cloudpickle.dumps((self.name, self._context)),)
+
     def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
         """Make the worker's side of the run; the engine is opened by the first variant."""
         self.workplace = Workplace(self._context)
@@ -45,6 +51,10 @@ class ContextPlugin(WorkerPlugin):
         """Kill the run of a task that was cancelled while it ran: Dask leaves it running."""
         if start == "executing" and finish in ("cancelled", "released") and self.workplace is not None:
             self.workplace.kill(str(key).partition(":")[0])
+
+
+def _plugin(pickled: bytes) -> ContextPlugin:
+    return ContextPlugin(*pickle.loads(pickled))  # noqa: S301 - from the client, as all that Dask brings
 
 
 def _workplace(run_id: str) -> Workplace:

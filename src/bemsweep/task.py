@@ -12,7 +12,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ import pandas as pd
 from pyarrow import ArrowInvalid
 
 from bemsweep.design import LABELS
-from bemsweep.edits import Edit
+from bemsweep.edits import Edit, InputRef, files_of
 from bemsweep.engine import Engine, Job
 from bemsweep.errors import InfrastructureError
 from bemsweep.host_client import open_engine
@@ -30,10 +30,11 @@ from bemsweep.layout import BLOCK_ROWS
 from bemsweep.outcome import count_messages, judge
 from bemsweep.outputs import Output, RunKind
 from bemsweep.packing import pack
-from bemsweep.parameters import Value
+from bemsweep.parts import Value
 from bemsweep.periods import Calendar
+from bemsweep.provenance import provenance_of
 from bemsweep.record_file import to_bytes
-from bemsweep.records import Record, Status
+from bemsweep.records import Record, Status, outputs_sha256
 from bemsweep.scratch import open_scratch
 from bemsweep.store import Store
 from bemsweep.studystate import read_variant_ids
@@ -41,7 +42,6 @@ from bemsweep.studystate import read_variant_ids
 __all__ = [
     "Context",
     "Finished",
-    "InputRef",
     "Packed",
     "Workplace",
     "facts_name",
@@ -49,16 +49,6 @@ __all__ = [
     "read_facts",
     "run_variant",
 ]
-
-
-@dataclass(frozen=True)
-class InputRef:
-    """An input in the store."""
-
-    sha256: str
-    """Of its content."""
-    suffix: str
-    """Of its file name; tells the format."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +77,8 @@ class Context:
     """Columns of a row: baseline, weather, parameters."""
     parameters: tuple[str, ...]
     """The parameters in the order in which their edits are applied."""
-    edits: Mapping[tuple[str, str, Value], Edit]
-    """(baseline, parameter, value) -> edit."""
+    edits: Mapping[tuple[str, str, Value], tuple[Edit, ...]]
+    """(baseline, parameter, value) -> edits in order."""
     baselines: Mapping[str, InputRef]
     """By label."""
     files: Mapping[str, Mapping[str, InputRef]]
@@ -104,7 +94,12 @@ class Context:
         """Return the edits of a row, in the order of the study's parameters, which its variant_id stands for."""
         values = dict(zip(self.names, row, strict=True))
         baseline = str(values["baseline"])
-        return tuple(self.edits[baseline, name, values[name]] for name in self.parameters if values[name] is not None)
+        return tuple(
+            edit
+            for name in self.parameters
+            if values[name] is not None
+            for edit in self.edits[baseline, name, values[name]]
+        )
 
 
 @dataclass(frozen=True)
@@ -202,6 +197,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
     started = time.perf_counter()
     context, store = workplace.context, workplace.context.store
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
+    edits = context.edits_of(row)
     job = Job(
         run_id=variant_id,
         baseline=_local(store, context.baselines[baseline]),
@@ -209,9 +205,10 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
         run=context.run,
         outputs=context.outputs,
         calendar=context.calendar,
-        edits=context.edits_of(row),
+        edits=edits,
         calls=context.calls,
         files={name: _local(store, ref) for name, ref in context.files[baseline].items()},
+        edit_files={ref.sha256: _local(store, ref) for ref in files_of(edits)},
         keep_model_outputs=context.keep_model_outputs,
     )
     engine = workplace.engine()
@@ -235,12 +232,14 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
             utc_offset_h=context.utc_offsets_h[climate],
             design_day_names=run.design_day_names,
             design_day_dates=run.design_day_dates,
+            outputs_sha256=outputs_sha256(run.series) if status == "succeeded" else "",
             provenance={
-                "edits": [asdict(edit) for edit in job.edits],
-                "run": context.run,
-                "baseline_sha256": context.baselines[baseline].sha256,
-                "weather_sha256": context.weather[climate].sha256,
-                "files_sha256": {name: ref.sha256 for name, ref in context.files[baseline].items()},
+                **provenance_of(
+                    job,
+                    baseline=context.baselines[baseline],
+                    weather=context.weather[climate],
+                    files=context.files[baseline],
+                ),
                 "model_sha256": run.model_sha256,
                 "bemsweep": version("bemsweep"),
                 "worker": platform.node(),

@@ -1,0 +1,114 @@
+"""What a record tells of where its numbers come from, and the way back from there to the same run.
+
+Decides which plain values stand for a job. What is read back is data: functions are never restored from
+it, only matched by name with those that a person brings along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bemsweep.edits import CallEdit, Edit, FieldEdit, InputRef, InsertEdit, ScheduleEdit, files_of
+from bemsweep.engine import Job
+from bemsweep.errors import RecordError
+from bemsweep.outputs import Output
+from bemsweep.periods import Calendar
+
+__all__ = ["edits_from", "job_from", "provenance_of"]
+
+_KINDS = {kind.__name__: kind for kind in (FieldEdit, ScheduleEdit, InsertEdit, CallEdit)}
+
+
+def provenance_of(job: Job, *, baseline: InputRef, weather: InputRef, files: Mapping[str, InputRef]) -> dict[str, Any]:
+    """Return the plain values for JSON that `job_from` makes the same job of.
+
+    Parameters
+    ----------
+    job
+        What was simulated.
+    baseline, weather
+        Its inputs.
+    files
+        External files: as the model spells them -> the input.
+    """
+    return {
+        "edits": [{"kind": type(edit).__name__, **asdict(edit)} for edit in job.edits],
+        "run": job.run,
+        "outputs": [asdict(output) for output in job.outputs],
+        "calendar": None if job.calendar is None else job.calendar.to_dict(),
+        "keep_model_outputs": job.keep_model_outputs,
+        "baseline": asdict(baseline),
+        "weather": asdict(weather),
+        "files": {name: asdict(ref) for name, ref in files.items()},
+    }
+
+
+def edits_from(provenance: Mapping[str, Any]) -> tuple[Edit, ...]:
+    """Return the edits of a record.
+
+    Raises
+    ------
+    RecordError
+        They are not what this version writes.
+    """
+    try:
+        return tuple(_edit(dict(entry)) for entry in provenance["edits"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"the record does not tell its edits: {error!r}") from error
+
+
+def job_from(
+    provenance: Mapping[str, Any],
+    *,
+    run_id: str,
+    local: Callable[[InputRef], Path],
+    calls: Mapping[str, Callable[[Any, Any], object]],
+) -> Job:
+    """Return the job that a record is the result of.
+
+    Parameters
+    ----------
+    provenance
+        Of the record.
+    run_id
+        Names the run.
+    local
+        Returns a local copy of an input.
+    calls
+        The functions that its edits name.
+
+    Raises
+    ------
+    RecordError
+        The provenance is not what this version writes.
+    """
+    edits = edits_from(provenance)
+    try:
+        return Job(
+            run_id=run_id,
+            baseline=local(InputRef(**provenance["baseline"])),
+            weather=local(InputRef(**provenance["weather"])),
+            run=provenance["run"],
+            outputs=tuple(Output(**output) for output in provenance["outputs"]),
+            calendar=Calendar.from_dict(provenance["calendar"]),
+            edits=edits,
+            calls=calls,
+            files={name: local(InputRef(**ref)) for name, ref in provenance["files"].items()},
+            edit_files={ref.sha256: local(ref) for ref in files_of(edits)},
+            keep_model_outputs=provenance["keep_model_outputs"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"the record does not tell what was simulated: {error!r}") from error
+
+
+def _edit(entry: dict[str, Any]) -> Edit:
+    kind = _KINDS[entry.pop("kind")]
+    if entry.get("file") is not None:
+        entry["file"] = InputRef(**entry["file"])
+    if "where" in entry:
+        entry["where"] = tuple((field, value) for field, value in entry["where"])
+    made: Edit = kind(**entry)
+    return made

@@ -1,0 +1,275 @@
+"""From the values of a study's parameters to checked edits for each baseline.
+
+Decides which edits each value stands for, whether they can be done to every baseline, and which files and
+functions they need. Reads the files that parameters name; starts no engine and touches no store.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from bemsweep.design import Points
+from bemsweep.edit_checks import edit_problems
+from bemsweep.editing import apply_edits
+from bemsweep.edits import (
+    CallEdit,
+    Edit,
+    FieldEdit,
+    InputRef,
+    InsertEdit,
+    ScheduleEdit,
+    files_of,
+    normalised,
+)  # fmt: skip
+from bemsweep.errors import ModelError, Problem, StudyError, nearest
+from bemsweep.inputs import Input
+from bemsweep.model import is_file_field
+from bemsweep.parameters import Call, Options, Parameter
+from bemsweep.parts import Value
+from bemsweep.schedule_values import read_schedule_values
+from bemsweep.schedules import schedule_problems
+from bemsweep.snippets import read_snippet, snippet_problems
+from bemsweep.study import Study
+
+if TYPE_CHECKING:
+    from idfkit import IDFDocument
+
+__all__ = ["Resolved", "import_functions", "resolve_edits"]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the parameters of a study do to its baselines."""
+
+    edits: Mapping[tuple[str, str, Value], tuple[Edit, ...]]
+    """(baseline, parameter, value) -> edits in order, normalised."""
+    files: Mapping[str, Input]
+    """sha256 -> file that edits need."""
+    functions: Mapping[str, Callable[[Any, Any], object]]
+    """``module:name`` -> function that edits call."""
+
+
+def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], points: Points | None) -> Resolved:
+    """Return the edits of every value that occurs in the design, checked against each baseline.
+
+    Parameters
+    ----------
+    study
+        The study.
+    documents
+        The baselines by label.
+    points
+        Rows of the variant table; None to check the levels alone, if the design is wrong.
+
+    Raises
+    ------
+    StudyError
+        Edits that cannot be done, files that cannot be read, functions that cannot be imported; all of them.
+
+    Side effects
+    ------------
+    Imports the modules of the functions that the study names, its own folder included.
+    """
+    resolver = _Resolver(study)
+    found = {
+        name: resolver.edits_of(name, parameter, _values(points, name, parameter))
+        for name, parameter in study.parameters.items()
+    }
+    everything = [edit for by_value in found.values() for edits in by_value.values() for edit in edits]
+    fields = [edit for edit in everything if isinstance(edit, FieldEdit)]
+    edits: dict[tuple[str, str, Value], tuple[Edit, ...]] = {}
+    for (label, document), (name, by_value) in itertools.product(documents.items(), found.items()):
+        where = f" (baseline {label})" if len(documents) > 1 else ""
+        is_sequence = isinstance(study.parameters[name], Options)
+        wrong = list(resolver.problems(document, by_value, fields, is_sequence=is_sequence))
+        for message in wrong:
+            resolver.tell(message + where, name)
+        if not wrong:
+            edits |= {(label, name, value): _normalised(mine, document) for value, mine in by_value.items()}
+    if resolver.told:
+        raise StudyError(dict.fromkeys(resolver.told))
+    return Resolved(edits, resolver.files, resolver.functions)
+
+
+def import_functions(study: Study) -> dict[str, Callable[[Any, Any], object]]:
+    """Return the functions that a study's parameters call, by ``module:name``.
+
+    Raises
+    ------
+    StudyError
+        One cannot be imported.
+
+    Side effects
+    ------------
+    Imports their modules, those beside the study file included.
+    """
+    resolver = _Resolver(study)
+    for name, parameter in study.parameters.items():
+        for value in parameter.levels or (True,):
+            if value is not None:
+                resolver.are_callable(name, _calls(parameter, value))
+    if resolver.told:
+        raise StudyError(dict.fromkeys(resolver.told))
+    return resolver.functions
+
+
+def _calls(parameter: Parameter, value: Any) -> list[Call]:
+    parts = parameter.changes(value) if isinstance(parameter, Options) else [parameter]
+    return [part for part in parts if isinstance(part, Call)]
+
+
+def _values(points: Points | None, name: str, parameter: Parameter) -> list[Any]:
+    """Return the values of a parameter that occur, without null."""
+    values: Iterable[Value] = parameter.levels or ()
+    if points is not None:
+        position = points.names.index(name)
+        values = (row[position] for row in points.rows)
+    return [value for value in dict.fromkeys(values) if value is not None]
+
+
+def _normalised(edits: Sequence[Edit], document: IDFDocument[bool]) -> tuple[Edit, ...]:
+    return tuple(normalised(edit, document.schema) if isinstance(edit, FieldEdit) else edit for edit in edits)
+
+
+class _Resolver:
+    """The files, functions and problems that the parameters of one study share."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.told: list[Problem] = []
+        self.files: dict[str, Input] = {}
+        self.functions: dict[str, Callable[[Any, Any], object]] = {}
+        self._refs: dict[str, InputRef] = {}
+
+    def tell(self, message: str, name: str) -> None:
+        self.told.append(self.study.problem(message, "parameters", name))
+
+    def edits_of(self, name: str, parameter: Parameter, values: Sequence[Any]) -> dict[Value, tuple[Edit, ...]]:
+        """Return the edits of each value; none for a value that is told to be wrong."""
+        if isinstance(parameter, Options):
+            unknown = [value for value in values if value not in parameter.options]
+            for value in unknown:
+                self.tell(f"there is no option {value!r}{nearest(str(value), parameter.options)}", name)
+            values = [value for value in values if value not in unknown]
+        if not self.are_callable(name, [call for value in values for call in _calls(parameter, value)]):
+            return {}
+        for file in dict.fromkeys(file for value in values for file in parameter.file_names(value)):
+            self._read(name, file)
+        return {
+            value: parameter.edits(value, self._refs)
+            for value in values
+            if self._refs.keys() >= set(parameter.file_names(value))
+        }
+
+    def are_callable(self, name: str, calls: Iterable[Call]) -> bool:
+        """Import the functions and tell those that cannot be."""
+        wrong = [call for call in dict.fromkeys(calls) if not self._is_callable(name, call)]
+        return not wrong
+
+    def _read(self, name: str, file: str) -> None:
+        try:
+            source = Input.of((self.study.folder / Path(file).expanduser()).resolve(), file)
+        except (OSError, RuntimeError) as error:  # RuntimeError: no such ~user
+            self.tell(f"cannot read {file}: {error}", name)
+            return
+        self._refs[file] = InputRef(source.sha256, source.suffix)
+        self.files[source.sha256] = source
+
+    def _is_callable(self, name: str, call: Call) -> bool:
+        try:
+            with _importing_from(self.study.folder):
+                function = call.function()
+        except Exception as error:  # noqa: BLE001 - a user's module can raise anything when it is imported
+            self.tell(f"cannot import {call.function_name}: {type(error).__name__}: {error}", name)
+            return False
+        if self.functions.setdefault(call.function_name, function) is not function:
+            self.tell(f"two functions are called {call.function_name}: rename one", name)
+        if not call.source() and not call.version:
+            self.tell(f"Python cannot tell the source of {call.function_name}: give it a `version`", name)
+        return True
+
+    def problems(
+        self,
+        document: IDFDocument[bool],
+        by_value: Mapping[Value, Sequence[Edit]],
+        fields: Sequence[FieldEdit],
+        *,
+        is_sequence: bool,
+    ) -> Iterator[str]:
+        """Yield what is wrong with one parameter's edits for one baseline."""
+        if not is_sequence:
+            yield from self._problems(document, [edit for edits in by_value.values() for edit in edits], fields)
+            return
+        for label, edits in by_value.items():
+            edited = document.copy() if len(edits) > 1 else document
+            for number, edit in enumerate(edits):
+                wrong = list(self._problems(edited, [edit], fields))
+                yield from (f"option {label!r}: {message}" for message in wrong)
+                # A call is not tried: what it does may take long. What comes after it is checked by the run.
+                if wrong or isinstance(edit, CallEdit):
+                    break
+                if number + 1 < len(edits):
+                    apply_edits(edited, [edit], {}, files=self._paths(edit))
+
+    def _problems(
+        self, document: IDFDocument[bool], edits: Sequence[Edit], fields: Sequence[FieldEdit]
+    ) -> Iterator[str]:
+        """Yield what is wrong with edits that are not done one after the other."""
+        of_fields = [edit for edit in edits if isinstance(edit, FieldEdit)]
+        yield from edit_problems(document, of_fields, all_edits=fields)
+        spelled = (normalised(edit, document.schema) for edit in of_fields)
+        if any(is_file_field(edit.object, edit.field) for edit in spelled):
+            yield "a file cannot vary by its name: make each a baseline of its own"
+        for edit in edits:
+            if isinstance(edit, ScheduleEdit):
+                yield from self._schedule_problems(document, edit)
+            elif isinstance(edit, InsertEdit):
+                yield from self._snippet_problems(document, edit)
+
+    def _schedule_problems(self, document: IDFDocument[bool], edit: ScheduleEdit) -> Iterator[str]:
+        value: Any = edit.value
+        if edit.file is not None:
+            source = self.files[edit.file.sha256]
+            try:
+                value = read_schedule_values(source.path.read_text(encoding="utf-8"))
+            except ValueError as error:  # also for bytes that are no text
+                yield f"{source.source} cannot replace schedule {edit.schedule!r}: {error}."
+                return
+        yield from schedule_problems(document, edit.schedule, operation=edit.operation, values=[value])
+
+    def _snippet_problems(self, document: IDFDocument[bool], edit: InsertEdit) -> Iterator[str]:
+        source = self.files[edit.file.sha256]
+        try:
+            snippet = read_snippet(source.path, document.version)
+        except ModelError as error:
+            yield f"{source.source} cannot be inserted: {error}."
+            return
+        for message in snippet_problems(document, snippet):
+            yield f"{source.source} cannot be inserted: {message}"
+
+    def _paths(self, edit: Edit) -> dict[str, Path]:
+        return {ref.sha256: self.files[ref.sha256].path for ref in files_of([edit])}
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Import modules beside the study too; workers get their functions by value, as they lack the folder."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            module = sys.modules[name]
+            path = getattr(module, "__file__", None)
+            if path and Path(path).is_relative_to(folder):
+                cloudpickle.register_pickle_by_value(module)
