@@ -7,9 +7,8 @@ the schema of the model's version and by what stands in the model. Never changes
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from idfkit import IDFDocument, IDFObject
@@ -31,6 +30,7 @@ from bemsweep.errors import nearest
 from bemsweep.methods import Method, methods_of
 from bemsweep.model_file import NOT_IN_IDF
 from bemsweep.patterns import matches
+from bemsweep.references import names_listed
 
 __all__ = ["edit_problems"]
 
@@ -237,37 +237,14 @@ def _object_problems(
 
 
 def _reference_problems(document: IDFDocument[bool], spec: FieldSpec, values: Sequence[Scalar]) -> Iterator[str]:
-    providers = _providers(document.schema)
-    if not providers.keys() & set(spec.object_lists):
+    names = names_listed([document], spec.object_lists)
+    if names is None:
         return
-    names: list[str] = []
-    for object_list in spec.object_lists:
-        for object_type, field in providers.get(object_list, ()):
-            if field:
-                names += [str(obj.name if field == "name" else obj.data.get(field)) for obj in document[object_type]]
-            else:
-                names.append(object_type)
     known = {name.casefold() for name in names}
     for value in values:
         if isinstance(value, str) and value and value.casefold() not in known:
             hint = nearest(value, names)
             yield f"{spec.name} of {spec.object} cannot be {value!r}: the model has no such object{hint}."
-
-
-@lru_cache(maxsize=8)
-def _providers(schema: EpJSONSchema) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return list of objects -> the types in it, each with the field that names it; ``""``: the type itself."""
-    providers: dict[str, list[tuple[str, str]]] = {}
-    for object_type in schema.object_types:
-        name = (schema.get_object_schema(object_type) or {}).get("name", {})
-        for object_list in name.get("reference", ()):
-            providers.setdefault(object_list, []).append((object_type, "name"))
-        for object_list in name.get("reference-class-name", ()):
-            providers.setdefault(object_list, []).append((object_type, ""))
-        for field, field_schema in (schema.get_inner_schema(object_type) or {}).get("properties", {}).items():
-            for object_list in field_schema.get("reference", ()):
-                providers.setdefault(object_list, []).append((object_type, field))
-    return providers
 
 
 def _arithmetic_problems(

@@ -21,10 +21,12 @@ from idfkit.writers import write_idf
 
 from bemsweep.errors import ModelError, nearest
 
-__all__ = ["NOT_IN_IDF", "read_model", "read_version", "texts_of", "write_model"]
+__all__ = ["NOT_IN_IDF", "read_model", "read_objects", "read_version", "texts_of", "write_model"]
 
 NOT_IN_IDF = ",;!\n\r"
 """Characters that end a field of an IDF, so that no text may hold them."""
+
+_Version = tuple[int, int, int]
 
 _CANNOT_READ = {
     ".imf": "run EnergyPlus's EPMacro on it and use the IDF that it writes",
@@ -58,9 +60,39 @@ def read_model(path: Path) -> IDFDocument[bool]:
     OSError
         The file cannot be read.
     """
+    return _read(path, None)
+
+
+def read_objects(path: Path, version: tuple[int, int, int]) -> IDFDocument[bool]:
+    """Return the objects in an IDF or epJSON file that is a part of a model, as a document without a Version.
+
+    Parameters
+    ----------
+    path
+        A file whose suffix is ``.idf``, ``.epJSON`` or ``.json``, in any case. It may have a Version object, as
+        editors of IDFs write it.
+    version
+        Version of EnergyPlus that the model is written for.
+
+    Raises
+    ------
+    ModelError
+        The file holds no objects of EnergyPlus, those of another version, or broken ones; says where.
+    OSError
+        The file cannot be read.
+    """
+    document = _read(path, version)
+    for obj in document["Version"].to_list():
+        document.removeidfobject(obj)
+    return document
+
+
+def _read(path: Path, part_of: _Version | None) -> IDFDocument[bool]:
+    """Read a model, or a part of one that is of the version `part_of`."""
     content = _content(path)
+    is_idf = path.suffix.lower() == ".idf"
     try:
-        return _read_idf(path, content) if path.suffix.lower() == ".idf" else _read_epjson(path, content)
+        return _read_idf(path, content, part_of) if is_idf else _read_epjson(path, content, part_of)
     except SchemaNotFoundError as error:
         version = ".".join(map(str, error.version[:2]))
         raise ModelError(
@@ -102,11 +134,11 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _read_idf(path: Path, content: bytes) -> IDFDocument[bool]:
+def _read_idf(path: Path, content: bytes, part_of: _Version | None) -> IDFDocument[bool]:
     text = _COMMENT.sub(b"", content)
     _check_statements(path, text)
     # idfkit would also take a Version that stands in a comment, and Latin-1 unless told.
-    version, encoding = _idf_version(path, text), _encoding(content)
+    version, encoding = _idf_version(path, text, part_of), _encoding(content)
     parser = IDFParser(path, encoding=encoding)
     try:
         document: IDFDocument[bool] = parser.parse(version)
@@ -122,11 +154,23 @@ def _read_idf(path: Path, content: bytes) -> IDFDocument[bool]:
     return document
 
 
-def _idf_version(path: Path, text: bytes) -> tuple[int, int, int]:
+def _found_version(path: Path, found: re.Match[Any], part_of: _Version | None) -> _Version:
+    version = int(found[1]), int(found[2]), int(found[3] or 0)
+    if part_of is not None and version[:2] != part_of[:2]:
+        raise ModelError(
+            f"{path.name} is of EnergyPlus {version[0]}.{version[1]} and the model of {part_of[0]}.{part_of[1]}: "
+            "write its objects as that version wants them"
+        )
+    return version
+
+
+def _idf_version(path: Path, text: bytes, part_of: _Version | None = None) -> _Version:
     found = _VERSION.search(text)
     if found is None:
+        if part_of is not None:
+            return part_of
         raise ModelError(f"{path.name} has no Version object: add one, for example 'Version, 25.2;'")
-    return int(found[1]), int(found[2]), int(found[3] or 0)
+    return _found_version(path, found, part_of)
 
 
 def _encoding(content: bytes) -> str:
@@ -167,9 +211,9 @@ def _first_words(text: bytes) -> str:
     return " ".join(text.decode("utf-8", errors="replace").split())[:40]
 
 
-def _read_epjson(path: Path, content: bytes) -> IDFDocument[bool]:
+def _read_epjson(path: Path, content: bytes, part_of: _Version | None) -> IDFDocument[bool]:
     data = _parsed(path, content)
-    version = _epjson_version(path, data)
+    version = _epjson_version(path, data, part_of)
     schema = get_schema(version)
     if "\\ud" in (text := content.decode("utf-8")).lower():
         _refuse_surrogates(path, data)
@@ -202,13 +246,15 @@ def _parsed(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
     return data
 
 
-def _epjson_version(path: Path, data: dict[str, dict[str, Any]]) -> tuple[int, int, int]:
+def _epjson_version(path: Path, data: dict[str, dict[str, Any]], part_of: _Version | None = None) -> _Version:
+    if part_of is not None and "Version" not in data:
+        return part_of
     objects = data.get("Version", {}).values()
     version = next((str(one.get("version_identifier", "")) for one in objects if isinstance(one, dict)), "")
     found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
     if found is None:
         raise ModelError(f'{path.name} has no Version object with a version_identifier such as "25.2"')
-    return int(found[1]), int(found[2]), int(found[3] or 0)
+    return _found_version(path, found, part_of)
 
 
 def _refuse_surrogates(path: Path, data: dict[str, dict[str, Any]]) -> None:
