@@ -334,11 +334,9 @@ def test_problems_are_told_at_the_right_parameter_whatever_its_name(name, from_t
 
 @pytest.mark.parametrize("parameter", [5, [6, 8], None, "Lights", {}, {"values": [1]}])
 def test_what_is_no_parameter_is_told(parameter):
+    kinds = "{object: …, field: …, values: […]}, {schedule: …}, {options: …}, {insert: …} or {call: …}"
     told = problems_of(study, parameters={"x": parameter})
-    assert told == [
-        "a parameter is {object: …, field: …, values: […]}, {schedule: …}, {options: …}, {insert: …} or {call: …}, "
-        f"not {parameter!r} @ parameters.x"
-    ]
+    assert told == [f"a parameter is {kinds}, not {parameter!r} @ parameters.x"]
 
 
 def test_levels_must_fit_the_design():

@@ -7,7 +7,8 @@ numbers to the last bit. Never changes the store, and never runs anything that c
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,21 @@ def reproduce(
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise BemsweepError(f"{to} is not an empty folder: name one that does not exist yet")
     calls = _functions(record, functions or {})
+    if not run:
+        _, digest = _write(store, record, calls, to)
+        return Reproduced(record, to, digest)
+    with _opened(engine, record.engine) as opened:
+        job, digest = _write(store, record, calls, to)
+        work = to / "engine"
+        work.mkdir()
+        result = opened.run(job, work, timeout_s=record.timeout_s or float("inf"))
+    return Reproduced(record, to, digest, result, _differences(record, result))
+
+
+def _write(
+    store: Store, record: Record, calls: Mapping[str, Callable[[Any, Any], object]], to: Path
+) -> tuple[Job, str]:
+    """Write everything to the folder and return the job and the sha256 of its model."""
     job = job_from(
         record.provenance,
         run_id=record.variant_id,
@@ -130,10 +146,7 @@ def reproduce(
     shutil.copyfile(job.weather, to / WEATHER_NAME)
     script = _SCRIPT.format(variant=record.variant_id, engine=record.engine, weather=WEATHER_NAME, model=MODEL_NAME)
     (to / COMMAND_NAME).write_text(script, encoding="utf-8")
-    if not run:
-        return Reproduced(record, to, digest)
-    result = _run(job, record, to, engine)
-    return Reproduced(record, to, digest, result, _differences(record, result))
+    return job, digest
 
 
 def _find_record(store: Store, prefix: str) -> Record:
@@ -163,14 +176,13 @@ def _functions(
     return {edit.function: functions[edit.function] for edit in needed}
 
 
-def _run(job: Job, record: Record, folder: Path, choice: Engine | str | None) -> EngineRun:
+@contextmanager
+def _opened(choice: Engine | str | None, version: str) -> Iterator[Engine]:
     engine: Engine = open_engine(choice) if choice is None or isinstance(choice, str) else choice
     try:
-        if engine.version != record.engine:
-            raise BemsweepError(f"the record was made by {record.engine!r}, this engine is {engine.version!r}")
-        work = folder / "engine"
-        work.mkdir()
-        return engine.run(job, work, timeout_s=record.timeout_s or float("inf"))
+        if engine.version != version:
+            raise BemsweepError(f"the record was made by {version!r}, this engine is {engine.version!r}")
+        yield engine
     finally:
         if engine is not choice:
             engine.close()

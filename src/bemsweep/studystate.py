@@ -121,9 +121,9 @@ class StudyState:
             if label in baselines and baselines[label] != digest:
                 differences.append(f"baseline {label!r} has another content")
         for name, parameter in study.parameters.items():
-            old = self.definition["parameters"].get(name)
-            if old is not None and old != parameter.definition():
-                differences.append(f"parameter {name!r} was {old} and is now {parameter.definition()}")
+            old, new = self.definition["parameters"].get(name), parameter.definition()
+            if old is not None and _conflicts(old, new):
+                differences.append(f"parameter {name!r} was {old} and is now {new}")
         if differences:
             told = "; ".join(differences)
             raise ConflictError(
@@ -213,7 +213,10 @@ class StudyState:
             "baselines": {**self.definition.get("baselines", {}), **baselines},
             "parameters": {
                 **self.definition.get("parameters", {}),
-                **{name: parameter.definition() for name, parameter in study.parameters.items()},
+                **{
+                    name: _united(self.definition.get("parameters", {}).get(name, {}), parameter.definition())
+                    for name, parameter in study.parameters.items()
+                },
             },
             "outputs": [asdict(output) for output in outputs],
             "parts": self.parts + has_part,
@@ -226,6 +229,19 @@ class StudyState:
         if definition != self.definition:  # last: it tells how many parts there are
             text = json.dumps(definition, indent=1, ensure_ascii=False)
             store.put(Store.study_name(self.name, "study.json"), text.encode())
+
+
+def _conflicts(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return True if two definitions under one name are of different edits; further options are growth."""
+    if old.keys() == new.keys() == {"options"}:
+        common = old["options"].keys() & new["options"].keys()
+        return any(old["options"][label] != new["options"][label] for label in common)
+    return old != new
+
+
+def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the definition with the options of before, too."""
+    return {"options": {**old["options"], **new["options"]}} if "options" in old and "options" in new else new
 
 
 def _series_asked(output: Output) -> tuple[str, str, str]:
