@@ -325,3 +325,71 @@ def test_frames_that_are_wrong():
     mixed = pd.DataFrame({"x": [1, True]}, dtype=object)
     assert "mixes numbers with true and false" in problems_of(study({"x": None}, design={"table": mixed}))[0]
     assert "it has no point" in problems_of(study({"x": None}, design={"table": pd.DataFrame({"x": []})}))[0]
+
+
+# Values computed from other parameters
+
+
+def computed(expression, **others):
+    parameters = {name: bs.Field("L", name, values=values) for name, values in others.items()}
+    return {**parameters, "roof": bs.Field("L", "roof", multiply=expression)}
+
+
+def test_a_computed_value_is_a_column_and_no_dimension():
+    found = rows(study(parameters=computed("wall * 1.5", wall=[None, 1, 2]), reference=False))
+    assert found == [(None, None), (1, 1.5), (2, 3.0)]
+
+
+def test_computed_values_may_stand_before_what_they_are_computed_from_and_use_each_other():
+    parameters = {
+        "a": bs.Field("L", "a", values="2 * c"),
+        "b": bs.Field("L", "b", values="a + c"),
+        "c": bs.Field("L", "c", values=[1, 3]),
+    }
+    assert rows(study(parameters=parameters, reference=False)) == [(2, 3, 1), (6, 9, 3)]
+
+
+def test_a_computed_value_may_depend_on_model_and_climate():
+    found = points(study(parameters=computed("2 if weather == 'denver' else null")), LABELS).rows
+    assert {row[1]: row[2] for row in found if row[2] is not None} == {"denver": 2}
+
+
+def test_the_reference_computes_nothing():
+    assert rows(study(parameters=computed("0.5", wall=[1])))[0] == (None, None)
+
+
+def test_exclude_sees_computed_values():
+    assert rows(study(parameters=computed("wall * 2", wall=[1, 2]), exclude=["roof > 3"], reference=False)) == [(1, 2)]
+
+
+def test_a_table_has_no_column_for_a_computed_value():
+    parameters = {"wall": bs.Field("L", "wall"), "roof": bs.Field("L", "roof", values="wall + 1")}
+    assert rows(study(parameters=parameters, design={"table": {"wall": [1, None]}}, reference=False)) == [
+        (1, 2),
+        (None, None),
+    ]
+    told = problems_of(study(parameters=parameters, design={"table": {"wall": [1], "roof": [2]}}))
+    assert told == ["column 'roof' is no parameter @ design"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("wal * 2", "'wal * 2': no parameter 'wal' (did you mean 'wall'?) @ parameters.roof"),
+        ("roof + 1", "'roof + 1': no parameter 'roof' @ parameters.roof"),
+        ("wall *", "'wall *' is no expression @ parameters.roof"),
+        ("[wall, 2]", "is no number, text, true, false or null"),
+        ("wall * 1e308 * 10", "is no number to work with"),
+    ],
+)
+def test_what_cannot_be_computed_is_told(expression, message):
+    told = problems_of(study(parameters=computed(expression, wall=[1, 2])))
+    assert len(told) == 1
+    assert message in told[0]
+
+
+def test_options_need_no_levels_in_a_table():
+    options = {"glass": bs.Options({"double": [], "triple": []})}
+    found = rows(study(parameters=options, design={"table": {"glass": ["triple", None]}}, reference=False))
+    assert found == [("triple",), (None,)]
+    assert rows(study(parameters=options, reference=False)) == [("double",), ("triple",)]

@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bemsweep.edits import CallEdit, FieldEdit
+from bemsweep.edits import CallEdit, FieldEdit, InputRef, InsertEdit, ScheduleEdit
 from bemsweep.errors import StudyError
-from bemsweep.parameters import Call, Field
+from bemsweep.parameters import Call, Field, Insert, Options, Schedule
 from bemsweep.parts import read_level
 
 
@@ -219,3 +219,93 @@ def test_levels_of_a_call_are_checked_too():
 def test_parameters_can_be_pickled():
     for parameter in (Field("L", "f", values=[1], where={"a": 1}), Call(set_wwr, values=[1])):
         assert pickle.loads(pickle.dumps(parameter)) == parameter
+
+
+# Schedules, options and inserted files
+
+
+def test_a_schedule_takes_one_operation():
+    assert Schedule("S", add=[0, 1]).operation == "add"
+    assert Schedule("S").operation == "replace"
+    assert told(lambda: Schedule("S", add=[1], multiply=[2])) == [
+        "give one of add, multiply and replace, not add and multiply"
+    ]
+    assert told(lambda: Schedule("S", add=["x"])) == ["'x' is not a number to calculate with @ add.0"]
+    assert told(lambda: Schedule("S", replace=[True])) == ["True is no number and no file @ replace.0"]
+    assert Schedule("S", replace=[None, 0.5, "a.csv"]).levels == (None, 0.5, "a.csv")
+
+
+def test_a_schedule_names_its_files():
+    parameter = Schedule("S", replace=[0.5, "a.csv"])
+    assert (parameter.file_names("a.csv"), parameter.file_names(0.5)) == (("a.csv",), ())
+    ref = InputRef("0" * 64, ".csv")
+    assert parameter.edits("a.csv", {"a.csv": ref}) == (ScheduleEdit("S", "replace", file=ref),)
+    assert parameter.edits(0.5, {}) == (ScheduleEdit("S", "replace", 0.5),)
+
+
+def test_inserted_files():
+    parameter = Insert([None, "a.idf"])
+    ref = InputRef("1" * 64, ".idf")
+    assert parameter.levels == (None, "a.idf")
+    assert parameter.edits("a.idf", {"a.idf": ref}) == (InsertEdit(ref),)
+    assert told(lambda: Insert([5])) == ["5 is no file @ insert.0"]
+
+
+def test_the_edits_of_an_option_in_order():
+    options = Options(
+        {
+            "none": [],
+            "all": [
+                {"insert": "a.idf"},
+                {"object": "Lights", "field": "f", "multiply": 2, "name": "core*"},
+                Field("Lights", "g", values=[3]),
+                {"schedule": "S", "replace": "b.csv"},
+                {"call": "os:getcwd", "value": "x"},
+            ],
+        }
+    )
+    refs = {name: InputRef(name * 8, ".x") for name in ("a.idf", "b.csv")}
+    assert options.levels == ("none", "all")
+    assert options.file_names("all") == ("a.idf", "b.csv")
+    assert options.edits("none", refs) == ()
+    insert, lights, other, schedule, call = options.edits("all", refs)
+    assert insert == InsertEdit(refs["a.idf"])
+    assert lights == FieldEdit("Lights", "f", "multiply", 2, "core*")
+    assert other == FieldEdit("Lights", "g", "set", 3)
+    assert schedule == ScheduleEdit("S", "replace", file=refs["b.csv"])
+    assert (call.function, call.value) == ("os:getcwd", "x")
+    assert options.edited_types() == ("Lights", "Lights")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "options are a mapping of labels to lists of edits @ options"),
+        ([1], "options are a mapping of labels to lists of edits @ options"),
+        ({"a": 5}, "this takes a list, not 5 @ options.a"),
+        ({"a": [{"object": "L", "field": "f"}]}, "an edit of an option has one value"),
+        ({"a": [{"object": "L", "field": "f", "values": [1, 2]}]}, "an edit of an option has one value"),
+        ({"a": [{"object": "L", "field": "f", "set": None}]}, "an edit of an option has one value"),
+        ({"a": [{"object": "L", "feild": "f", "set": 1}]}, "unknown key 'feild'"),
+        ({"a": [{"options": {}}]}, "options"),
+        ({" ": []}, "' ' is no label"),
+    ],
+)
+def test_options_of_another_shape_are_told(options, message):
+    problems = told(lambda: Options(options))
+    assert any(message in problem for problem in problems), problems
+
+
+def test_computed_levels():
+    parameter = Field("L", "f", multiply="2 * wall")
+    assert (parameter.levels, parameter.expression, parameter.operation) == (None, "2 * wall", "multiply")
+    assert Field("L", "f", values=[1]).expression is None
+    assert Schedule("S", add="wall").expression == "wall"
+
+
+def test_definitions_tell_meanings_apart():
+    assert Field("L", "f", values=[1]).definition() == Field("l", "F", values=[2]).definition()
+    assert "also" not in Field("L", "f").definition()
+    assert Field("L", "f", also=[{"object": "M"}]).definition() != Field("L", "f").definition()
+    assert Schedule("S", add=[1]).definition() != Schedule("S", multiply=[1]).definition()
+    assert Schedule("s", add=[1]).definition() == Schedule("S", add=[2]).definition()

@@ -342,3 +342,18 @@ def test_an_output_that_becomes_optional_or_gets_another_name_replaces_the_old_o
         ("B", "b", "", False),
         ("C", "c", "", False),
     ]
+
+
+def test_options_grow_by_labels_and_keep_their_meaning(store):
+    dark, bright = ({"object": "Lights", "field": "watts_per_floor_area", "set": number} for number in (4, 12))
+
+    def options(**labels):
+        return study(parameters={"x": bs.Options(labels)})
+
+    state = save(store, StudyState("s"), points(("dark",)), ids("1"), options(dark=[dark]))
+    state.check_compatible(options(dark=[dark], bright=[bright]), BASELINES)
+    state = save(store, state, points(("bright",)), ids("2"), options(bright=[bright]))
+    state.check_compatible(options(dark=[dark]), BASELINES)
+    told = conflict(state, options(dark=[bright]))
+    assert "parameter 'x' was" in told
+    assert "parameter 'x'" in conflict(state, study(parameters={"x": bs.Field("Lights", "a", values=[1])}))

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import pickle
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import bemsweep as bs
+from bemsweep.design import design_points
+from bemsweep.edits import CallEdit, FieldEdit, InsertEdit, ScheduleEdit
+from bemsweep.errors import StudyError
+from bemsweep.inputs import resolve_baselines
+from bemsweep.model_file import read_model
+from bemsweep.resolution import import_functions, resolve_edits
+from small_studies import small_study
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+OCCUPANCY, TIMBER = str(EXAMPLES / "hybrid_occupancy.csv"), str(EXAMPLES / "timber_wall.idf")
+TIMBER_WALLS = {
+    "object": "BuildingSurface:Detailed",
+    "where": {"surface_type": "Wall"},
+    "field": "construction_name",
+    "set": "Timber Wall",
+}
+
+
+@pytest.fixture(scope="module")
+def office():
+    return read_model(resolve_baselines(small_study())["small_office"].path)
+
+
+def resolved(office, study, labels=("office",)):
+    points = design_points(study, {"baseline": list(labels), "weather": ["chicago"]}, most=None)
+    return resolve_edits(study, dict.fromkeys(labels, office), points)
+
+
+def told(office, **changes):
+    with pytest.raises(StudyError) as caught:
+        resolved(office, small_study(**changes))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_every_value_of_every_kind_stands_for_its_edits(office):
+    found = resolved(office, small_study(parameters={
+        "lighting": bs.Field("LIGHTS", "Watts per Floor Area", multiply=[None, 0.5],
+                             also=[{"object": "ElectricEquipment"}, {"name": "Core*", "field": "fraction_visible"}]),
+        "setpoint": bs.Schedule("clgsetp_sch", add=[0, 1.5]),
+        "occupancy": bs.Schedule("BLDG_OCC_SCH", replace=[None, 0.5, OCCUPANCY]),
+        "walls": bs.Options({"as built": [], "timber": [{"insert": TIMBER}, TIMBER_WALLS]}),
+        "solar": {"insert": [None, str(EXAMPLES / "solar.idf")]},
+    }))  # fmt: skip
+    of = {name: {v: e for (_, n, v), e in found.edits.items() if n == name} for _, name, _ in found.edits}
+    assert of["lighting"] == {0.5: (
+        FieldEdit("Lights", "watts_per_floor_area", "multiply", 0.5),
+        FieldEdit("ElectricEquipment", "watts_per_floor_area", "multiply", 0.5),
+        FieldEdit("Lights", "fraction_visible", "multiply", 0.5, "Core*"),
+    )}  # fmt: skip
+    assert of["setpoint"][1.5] == (ScheduleEdit("clgsetp_sch", "add", 1.5),)
+    assert of["occupancy"][0.5] == (ScheduleEdit("BLDG_OCC_SCH", "replace", 0.5),)
+    (by_file,) = of["occupancy"][OCCUPANCY]
+    assert found.files[by_file.file.sha256].path == Path(OCCUPANCY).resolve()
+    assert of["walls"]["as built"] == ()
+    insert, walls = of["walls"]["timber"]
+    assert isinstance(insert, InsertEdit)
+    assert walls.value == "Timber Wall"
+    assert len(found.files) == 3
+
+
+def test_the_same_content_is_the_same_edit_whatever_the_file_is_called(office, tmp_path):
+    other = tmp_path / "renamed.csv"
+    other.write_bytes(Path(OCCUPANCY).read_bytes())
+    edits = [
+        resolved(office, small_study(parameters={"o": bs.Schedule("BLDG_OCC_SCH", replace=[file])})).edits
+        for file in (OCCUPANCY, str(other))
+    ]
+    assert list(edits[0].values()) == list(edits[1].values())
+
+
+def test_every_baseline_has_edits_of_its_own(office):
+    found = resolved(office, small_study(baseline={"a": "x.idf", "b": "y.idf"}), labels=("a", "b"))
+    assert {label for label, _, _ in found.edits} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        (bs.Schedule("CLGSETP_SCHED", add=[1]), "no schedule 'CLGSETP_SCHED' (did you mean 'CLGSETP_SCH'?)"),
+        (bs.Schedule("BLDG_OCC_SCH", replace=["nowhere.csv"]), "cannot read nowhere.csv"),
+        (bs.Schedule("BLDG_OCC_SCH", replace=[TIMBER]), "timber_wall.idf cannot replace schedule 'BLDG_OCC_SCH': "),
+        (bs.Schedule("BLDG_OCC_SCH", multiply=[3]), "BLDG_OCC_SCH"),
+        ({"insert": [None, "nowhere.idf"]}, "cannot read nowhere.idf"),
+        ({"insert": [OCCUPANCY]}, "hybrid_occupancy.csv cannot be inserted: "),
+        (bs.Field("Lights", "watts_per_floor_area", values=[6], also=[{"object": "Ligths"}]), "type 'Ligths'"),
+        (bs.Options({"a": [TIMBER_WALLS]}), "option 'a': construction_name of BuildingSurface:Detailed cannot be"),
+        (bs.Options({"a": [{"insert": TIMBER}, {**TIMBER_WALLS, "set": "Timbre Wall"}]}), "did you mean 'Timber Wall'"),
+        (bs.Options({"a": [{"schedule": "NOWHERE", "add": 1}]}), "option 'a': The model has no schedule 'NOWHERE'"),
+        (bs.Options({"a": [{"insert": TIMBER}, {"insert": TIMBER}, TIMBER_WALLS]}), "Inserting would change nothing"),
+        (bs.Options({"a": [{"call": "nowhere:edit", "value": 1}]}), "cannot import nowhere:edit"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_what_is_wrong_is_told_at_its_parameter(office, parameter, message):
+    problems = told(office, parameters={"mine": parameter})
+    assert any(message in problem and problem.endswith("@ parameters.mine") for problem in problems), problems
+
+
+def test_all_problems_at_once(office):
+    problems = told(office, parameters={
+        "a": bs.Schedule("NONE_SUCH", add=[1]), "b": {"insert": ["nowhere.idf"]},
+        "c": bs.Field("Lights", "watts", values=[1]), "d": bs.Options({"x": [{"object": "L", "field": "f", "set": 1}]}),
+    })  # fmt: skip
+    assert [problem.rpartition(".")[2] for problem in problems] == ["b", "a", "c", "d"]
+
+
+def test_a_table_can_only_name_options_that_there_are(office):
+    options = {"walls": bs.Options({"timber": [{"insert": TIMBER}]})}
+    problems = told(office, parameters=options, design={"table": {"walls": ["timber", "timbre", None]}})
+    assert problems == ["there is no option 'timbre' (did you mean 'timber'?) @ parameters.walls"]
+
+
+def test_editing_a_copy_leaves_the_baseline_alone(office):
+    before = len(office["Material"])
+    resolved(office, small_study(parameters={"walls": bs.Options({"timber": [{"insert": TIMBER}, TIMBER_WALLS]})}))
+    assert len(office["Material"]) == before
+    assert "Timber Wall" not in [wall.construction_name for wall in office["BuildingSurface:Detailed"]]
+
+
+def test_functions_beside_the_study_file(tmp_path, office):
+    (tmp_path / "my_measures.py").write_text("def dim(document, value):\n    pass\n")
+    (tmp_path / "study.yaml").write_text(
+        textwrap.dedent("""\
+        name: mine
+        baseline: bundled:ref/small_office
+        weather: {chicago: bundled:usa_il_chicago}
+        parameters: {dim: {call: "my_measures:dim", values: [1]}}
+        outputs: [{meter: "Electricity:Facility"}]
+        """)
+    )
+    path = list(sys.path)
+    try:
+        study = bs.Study.from_yaml(tmp_path / "study.yaml")
+        found = resolved(office, study)
+        assert sys.path == path
+        (edit,) = found.edits["office", "dim", 1]
+        assert edit == CallEdit("my_measures:dim", 1, "def dim(document, value):\n    pass\n")
+        assert import_functions(study) == found.functions
+    finally:
+        sys.modules.pop("my_measures", None)
+
+
+def test_functions_reach_workers_that_lack_the_file(tmp_path, office, monkeypatch):
+    """Dask's plugin carries them by value: the folder of a study is on the client's disk only."""
+    from bemsweep.submission import ContextPlugin
+
+    (tmp_path / "far_away.py").write_text("def dim(document, value):\n    return 'dimmed'\n")
+    monkeypatch.chdir(tmp_path)
+    study = small_study(parameters={"dim": bs.Call("far_away:dim", values=[1])})
+    functions = resolved(office, study).functions
+    try:
+        pickled = pickle.dumps(ContextPlugin("run", functions))  # any content: what matters is how it travels
+    finally:
+        del sys.modules["far_away"]
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    plugin = pickle.loads(pickled)
+    assert plugin._context["far_away:dim"](None, 1) == "dimmed"
