@@ -166,3 +166,26 @@ def test_functions_reach_workers_that_lack_the_file(tmp_path, office, monkeypatc
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
     plugin = pickle.loads(pickled)
     assert plugin._context["far_away:dim"](None, 1) == "dimmed"
+
+
+def test_what_the_results_tell_of_each_parameter(office):
+    found = resolved(office, small_study(parameters={
+        "lighting": bs.Field("Lights", "watts_per_floor_area", values=[6]),
+        "walls": bs.Field("Material", "thickness", name="*Insulation", values=[0.1]),
+        "factor": bs.Field("Lights", "watts_per_floor_area", multiply=[0.5]),
+        "north": bs.Field("Building", "north_axis", add="10 * lighting"),
+        "setpoint": bs.Schedule("CLGSETP_SCH", add=[1]),
+        "occupancy": bs.Schedule("BLDG_OCC_SCH", replace=[1]),
+        "terrain": bs.Field("Building", "terrain", values=["City"]),
+    })).attributes  # fmt: skip
+    lights = "Lights: watts_per_floor_area"
+    assert found == {
+        "lighting": {"long_name": lights, "operation": "set", "units": "W m-2", "baseline_value": 10.76},
+        "walls": {"long_name": "Material: thickness", "operation": "set", "units": "m"},
+        "factor": {"long_name": lights, "operation": "multiply", "units": "1", "baseline_value": 1.0},
+        "north": {"long_name": "Building: north_axis", "operation": "add", "expression": "10 * lighting",
+                  "units": "degree", "baseline_value": 0.0},
+        "setpoint": {"long_name": "schedule CLGSETP_SCH", "operation": "add", "baseline_value": 0.0},
+        "occupancy": {"long_name": "schedule BLDG_OCC_SCH", "operation": "replace"},
+        "terrain": {"long_name": "Building: terrain", "operation": "set"},
+    }  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +26,23 @@ from bemsweep.edits import (
     InputRef,
     InsertEdit,
     ScheduleEdit,
+    field_spec,
     files_of,
+    is_blank,
     normalised,
-)  # fmt: skip
+    read_field,
+    selected,
+)
 from bemsweep.errors import ModelError, Problem, StudyError, nearest
 from bemsweep.inputs import Input
 from bemsweep.model import is_file_field
-from bemsweep.parameters import Call, Options, Parameter
+from bemsweep.parameters import Call, Field, Options, Parameter, Schedule
 from bemsweep.parts import Value
 from bemsweep.schedule_values import read_schedule_values
 from bemsweep.schedules import schedule_problems
 from bemsweep.snippets import read_snippet, snippet_problems
 from bemsweep.study import Study
+from bemsweep.units import udunits
 
 if TYPE_CHECKING:
     from idfkit import IDFDocument
@@ -55,6 +60,9 @@ class Resolved:
     """sha256 -> file that edits need."""
     functions: Mapping[str, Callable[[Any, Any], object]]
     """``module:name`` -> function that edits call."""
+    attributes: Mapping[str, Mapping[str, Any]]
+    """Parameter -> what the results tell of it: ``long_name``, ``operation``, ``expression``, ``units`` as UDUNITS
+    spells them, and ``baseline_value``, the number that null stands for, if there is one."""
 
 
 def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], points: Points | None) -> Resolved:
@@ -96,7 +104,8 @@ def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], poin
             edits |= {(label, name, value): _normalised(mine, document) for value, mine in by_value.items()}
     if resolver.told:
         raise StudyError(dict.fromkeys(resolver.told))
-    return Resolved(edits, resolver.files, resolver.functions)
+    attributes = {name: _attributes(parameter, documents.values()) for name, parameter in study.parameters.items()}
+    return Resolved(edits, resolver.files, resolver.functions, attributes)
 
 
 def import_functions(study: Study) -> dict[str, Callable[[Any, Any], object]]:
@@ -137,6 +146,40 @@ def _values(points: Points | None, name: str, parameter: Parameter) -> list[Any]
 
 def _normalised(edits: Sequence[Edit], document: IDFDocument[bool]) -> tuple[Edit, ...]:
     return tuple(normalised(edit, document.schema) if isinstance(edit, FieldEdit) else edit for edit in edits)
+
+
+def _attributes(parameter: Parameter, documents: Collection[IDFDocument[bool]]) -> dict[str, Any]:
+    """Return what the results tell of a parameter."""
+    found: dict[str, Any] = {"long_name": parameter.title}
+    if parameter.expression is not None:
+        found["expression"] = parameter.expression
+    if isinstance(parameter, Field | Schedule):
+        found["operation"] = parameter.operation
+        if parameter.operation == "multiply":
+            found |= {"units": "1", "baseline_value": 1.0}
+        elif parameter.operation == "add":
+            found["baseline_value"] = 0.0
+    if isinstance(parameter, Field) and parameter.operation != "multiply":
+        specs = [field_spec(document.schema, parameter.object, parameter.field) for document in documents]
+        units = {spec.units for spec in specs if spec is not None}
+        if len(units) == 1 and (unit := units.pop()):
+            found["units"] = udunits(unit)
+        if parameter.operation == "set" and (value := _baseline_value(parameter, documents)) is not None:
+            found["baseline_value"] = value
+    return found
+
+
+def _baseline_value(parameter: Field, documents: Collection[IDFDocument[bool]]) -> float | None:
+    """Return the number that all the objects have in all the baselines; None if they differ or have none."""
+    values: set[Any] = set()
+    for document in documents:
+        for edit in parameter.edits(0, {}):
+            spec = field_spec(document.schema, edit.object, edit.field)
+            if spec is not None:
+                found = (read_field(obj, spec) for obj in selected(document, edit))
+                values |= {spec.default if is_blank(value) else value for value in found}
+    number = values.pop() if len(values) == 1 else None
+    return float(number) if isinstance(number, (int, float)) and not isinstance(number, bool) else None
 
 
 class _Resolver:
