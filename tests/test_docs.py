@@ -7,6 +7,7 @@ A comment before a block says what it is: ``<!-- run -->`` Python to run, in ord
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterator
@@ -120,9 +121,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for kind, name, text in blocks("docs/study-file.md"):
         if kind == "file":
             (folder / name).write_text(text)
-    sys.path.insert(0, str(folder))
+    with contextlib.chdir(folder):
+        run_blocks("docs/study-file.md")
     yield folder
-    sys.path.remove(str(folder))
     sys.modules.pop("my_edits", None)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from pathlib import Path
 
 import pytest
@@ -341,6 +342,13 @@ def test_what_stands_in_a_model_that_runs_is_never_refused(path):
         for schedule in document[object_type]:
             assert problems(document, schedule.name, "add", 0) == []
             assert problems(document, schedule.name, "multiply", 1) == []
+
+
+def test_many_values_are_checked_in_little_time():
+    document = read_model(Path(ashrae_models["hospital"]))
+    begin = time.perf_counter()
+    assert problems(document, "ALWAYS_ON", "multiply", 1, 0, *(1 + number for number in range(5_000))) != []
+    assert time.perf_counter() - begin < 5
 
 
 def switch_model(days=((1, 2), (1, 3)), outputs=()):

@@ -43,6 +43,8 @@ _HOURS = tuple(f"hour_{number}" for number in range(1, 25))
 _COMPACT_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
 _SUFFIXES = (".csv", ".txt")
 
+_SENSOR_KEY = "output_variable_or_output_meter_index_key_name"
+
 _TOLERANCE = 1e-7
 """By how much EnergyPlus 25.2 lets a value leave the range of its ScheduleTypeLimits."""
 
@@ -190,49 +192,77 @@ def schedule_problems(
         Empty if the changes can be made.
     """
     try:
-        schedule = find_schedule(document, name)
-        numbers = [] if operation == "replace" else _numbers(document, schedule)
+        known = _known(document, find_schedule(document, name), operation)
     except ModelError as error:
         return [_sentence(str(error))]
     problems: dict[str, None] = {}
     for value in values:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if not is_number and not (operation == "replace" and isinstance(value, ScheduleValues)):
-            problems[f"Cannot {operation} {_named(schedule)} by {value!r}: that is not a number."] = None
+            problems[f"Cannot {operation} {_named(known.schedule)} by {value!r}: that is not a number."] = None
             continue
-        problems.update(dict.fromkeys(_value_problems(document, schedule, operation, value=value, numbers=numbers)))
+        found = _replace_problems(known, value) if operation == "replace" else _change_problems(known, operation, value)
+        problems.update(dict.fromkeys(found))
     return list(problems)
 
 
-def _value_problems(
-    document: IDFDocument[bool], schedule: IDFObject, operation: ScheduleOperation, *, value: Any, numbers: list[float]
-) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Known:
+    """What the model says about a schedule."""
+
+    schedule: IDFObject
+    limits: IDFObject | None
+    numbers: tuple[float, ...]
+    switch: Reference | None
+
+
+def _known(document: IDFDocument[bool], schedule: IDFObject, operation: ScheduleOperation) -> _Known:
+    # Of a Schedule:Year its own limits count; those of its days only make EnergyPlus warn.
+    limits = _find(document, ("ScheduleTypeLimits",), str(schedule.data.get("schedule_type_limits_name") or ""))
     if operation == "replace":
-        results = value.extremes if isinstance(value, ScheduleValues) else (float(value),)
-        whole = value.values if isinstance(value, ScheduleValues) else results
-        yield from _limit_problems(document, schedule, zip(results, results, strict=True), how="")
-        yield from _discrete_problems(document, schedule, zip(whole, whole, strict=True), how="")
-        return
-    calculate = _arithmetic(operation, float(value))
-    pairs = [(number, calculate(number)) for number in dict.fromkeys(numbers)]
+        return _Known(schedule, limits, (), None)
+    return _Known(schedule, limits, tuple(_numbers(document, schedule)), _switch(document, schedule))
+
+
+def _switch(document: IDFDocument[bool], schedule: IDFObject) -> Reference | None:
+    """Return a user of the schedule if all of them only ask whether it is above 0, as of an availability."""
+    users = schedule_users(document, schedule.name)
+    sensors = {str(sensor.data.get(_SENSOR_KEY)).casefold() for sensor in document["EnergyManagementSystem:Sensor"]}
+    if not users or schedule.name.casefold() in sensors:
+        return None
+    return users[0] if all(user.field.endswith("availability_schedule_name") for user in users) else None
+
+
+def _replace_problems(known: _Known, value: Any) -> Iterator[str]:
+    extremes = value.extremes if isinstance(value, ScheduleValues) else (float(value),)
+    values = value.values if isinstance(value, ScheduleValues) else extremes
+    yield from _limit_problems(known, zip(extremes, extremes, strict=True), how="")
+    yield from _discrete_problems(known, zip(values, values, strict=True), how="")
+
+
+def _change_problems(known: _Known, operation: Arithmetic, value: Any) -> Iterator[str]:
+    calculate, named = _arithmetic(operation, float(value)), _named(known.schedule)
+    pairs = [(number, calculate(number)) for number in dict.fromkeys(known.numbers)]
     if not all(math.isfinite(result) for _, result in pairs):
-        yield f"Cannot {operation} {_named(schedule)} by {value!r}: a number becomes too large."
+        yield f"Cannot {operation} {named} by {value!r}: a number becomes too large."
         return
     how = f"{operation} {value:g}"
-    yield from _limit_problems(document, schedule, pairs, how=how)
-    if all(number.is_integer() for number in numbers):
-        yield from _discrete_problems(document, schedule, pairs, how=how)
-    if any(result != number for number, result in pairs):
-        yield from _switch_problems(document, schedule, pairs, how=how)
-    elif operation == "multiply" and value != 1:
-        yield f"{_capitalised(how)} would change nothing: all numbers of {_named(schedule)} are 0."
+    yield from _limit_problems(known, pairs, how=how)
+    if all(number.is_integer() for number in known.numbers):
+        yield from _discrete_problems(known, pairs, how=how)
+    if all(result == number for number, result in pairs):
+        if operation == "multiply" and value != 1:
+            yield f"{_capitalised(how)} would change nothing: all numbers of {named} are 0."
+    elif known.switch is not None and all((number > 0) == (result > 0) for number, result in pairs):
+        yield (
+            f"{_capitalised(how)} would change nothing: {named} is {known.switch.field} of "
+            f"{_named(known.switch.user)}, which only asks whether it is above 0."
+        )
 
 
-def _limit_problems(
-    document: IDFDocument[bool], schedule: IDFObject, pairs: Iterable[tuple[float, float]], *, how: str
-) -> Iterator[str]:
+def _limit_problems(known: _Known, pairs: Iterable[tuple[float, float]], *, how: str) -> Iterator[str]:
     """Yield the worst that leaves the range: EnergyPlus stops at it before the run begins."""
-    limits = _limits(document, schedule)
+    limits = known.limits
     low, high = (limits.data.get(f"{side}_limit_value") if limits else None for side in ("lower", "upper"))
     # EnergyPlus looks at the range only if it has both ends.
     if limits is None or not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
@@ -242,55 +272,28 @@ def _limit_problems(
     if excess > _TOLERANCE:
         made = f", and that is what {how} makes of {number:g}" if how else ""
         yield (
-            f"{_named(schedule)} cannot be {result:g}: its ScheduleTypeLimits {limits.name!r} "
+            f"{_named(known.schedule)} cannot be {result:g}: its ScheduleTypeLimits {limits.name!r} "
             f"go from {low:g} to {high:g}{made}."
         )
 
 
-def _discrete_problems(
-    document: IDFDocument[bool], schedule: IDFObject, pairs: Iterable[tuple[float, float]], *, how: str
-) -> Iterator[str]:
+def _discrete_problems(known: _Known, pairs: Iterable[tuple[float, float]], *, how: str) -> Iterator[str]:
     """Yield the first fraction where whole numbers are wanted.
 
     EnergyPlus takes it without a word, and what reads such a schedule asks only which number it is, or whether it
     is above 0: the change would not do what it says.
     """
-    limits = _limits(document, schedule)
+    limits = known.limits
     if limits is None or str(limits.data.get("numeric_type", "")).casefold() != "discrete":
         return
     for number, result in pairs:
         if not result.is_integer():
             made = f", and that is what {how} makes of {number:g}" if how else ""
             yield (
-                f"{_named(schedule)} cannot be {result:g}: its ScheduleTypeLimits {limits.name!r} "
+                f"{_named(known.schedule)} cannot be {result:g}: its ScheduleTypeLimits {limits.name!r} "
                 f"are discrete, for whole numbers{made}."
             )
             return
-
-
-def _switch_problems(
-    document: IDFDocument[bool], schedule: IDFObject, pairs: Sequence[tuple[float, float]], *, how: str
-) -> Iterator[str]:
-    """Yield what EnergyPlus ignores: of an availability it asks only whether it is above 0."""
-    users = schedule_users(document, schedule.name)
-    sensors = {str(sensor.data.get(_SENSOR_KEY)).casefold() for sensor in document["EnergyManagementSystem:Sensor"]}
-    if not users or schedule.name.casefold() in sensors:
-        return
-    is_switch = all(user.field.endswith("availability_schedule_name") for user in users)
-    if is_switch and all((number > 0) == (result > 0) for number, result in pairs):
-        first = users[0]
-        yield (
-            f"{_capitalised(how)} would change nothing: {_named(schedule)} is {first.field} of "
-            f"{_named(first.user)}, which only asks whether it is above 0."
-        )
-
-
-_SENSOR_KEY = "output_variable_or_output_meter_index_key_name"
-
-
-def _limits(document: IDFDocument[bool], schedule: IDFObject) -> IDFObject | None:
-    # Of a Schedule:Year its own count; those of its days only make EnergyPlus warn.
-    return _find(document, ("ScheduleTypeLimits",), str(schedule.data.get("schedule_type_limits_name") or ""))
 
 
 @dataclass(frozen=True)
