@@ -21,7 +21,7 @@ from idfkit.writers import write_idf
 
 from bemsweep.errors import ModelError, nearest
 
-__all__ = ["NOT_IN_IDF", "read_model", "read_version", "texts_of", "write_model"]
+__all__ = ["NOT_IN_IDF", "read_ddy", "read_model", "read_version", "texts_of", "write_model"]
 
 NOT_IN_IDF = ",;!\n\r"
 """Characters that end a field of an IDF, so that no text may hold them."""
@@ -31,6 +31,7 @@ _CANNOT_READ = {
     ".osm": "export it from OpenStudio as IDF and use that",
     ".ddy": "it holds design days only; name the model, and this file under design_days",
 }
+_DDY_VERSION = (25, 2, 0)
 _COMMENT = re.compile(rb"![^\n]*")
 _STATEMENT = re.compile(rb"([^;]*);")
 _OBJECT_BEGIN = re.compile(rb"\s*[A-Za-z][A-Za-z0-9:_ /\-]*?\s*,")
@@ -71,6 +72,22 @@ def read_model(path: Path) -> IDFDocument[bool]:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
 
 
+def read_ddy(path: Path) -> IDFDocument[bool]:
+    """Return the objects in a .ddy, which names no version; design days are the same in all since 8.0.
+
+    Raises
+    ------
+    ModelError
+        The file is no IDF, or a broken one; says where.
+    OSError
+        The file cannot be read.
+    """
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    text = _COMMENT.sub(b"", content)
+    _check_statements(path, text)
+    return _parse_idf(path, _idf_version(path, text) if _VERSION.search(text) else _DDY_VERSION, _encoding(content))
+
+
 def read_version(path: Path) -> tuple[int, int, int]:
     """Return the version of EnergyPlus that the model in `path` is written for, without reading the rest of it.
 
@@ -106,7 +123,10 @@ def _read_idf(path: Path, content: bytes) -> IDFDocument[bool]:
     text = _COMMENT.sub(b"", content)
     _check_statements(path, text)
     # idfkit would also take a Version that stands in a comment, and Latin-1 unless told.
-    version, encoding = _idf_version(path, text), _encoding(content)
+    return _parse_idf(path, _idf_version(path, text), _encoding(content))
+
+
+def _parse_idf(path: Path, version: tuple[int, int, int], encoding: str) -> IDFDocument[bool]:
     parser = IDFParser(path, encoding=encoding)
     try:
         document: IDFDocument[bool] = parser.parse(version)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bemsweep.design_days import replace_design_days
 from bemsweep.edits import apply_edits
 from bemsweep.engine import COMPLETED, EXIT_UNWRITABLE, EngineRun, Job
 from bemsweep.eplusout import Report, read_dictionary, read_report, read_text
@@ -98,6 +99,8 @@ def _do(
             document = read_model(job.baseline)
         except OSError as error:
             raise InfrastructureError(f"the baseline cannot be read: {error}") from error
+    if job.design_days:
+        replace_design_days(document, job.design_days)
     apply_edits(document, job.edits, job.calls)
     prepare_run(
         document,
@@ -106,6 +109,7 @@ def _do(
         keep_model_outputs=job.keep_model_outputs,
         files=job.files,
         probe_day=job.probe_day,
+        is_leap=job.calendar is not None and job.calendar.is_leap,
     )
     try:
         result.model_sha256 = write_model(document, scratch / _MODEL)

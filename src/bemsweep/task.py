@@ -22,6 +22,7 @@ import pandas as pd
 from pyarrow import ArrowInvalid
 
 from bemsweep.design import LABELS
+from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit
 from bemsweep.engine import Engine, Job
 from bemsweep.errors import InfrastructureError
@@ -95,6 +96,8 @@ class Context:
     """Baseline -> external files as the model spells them."""
     weather: Mapping[str, InputRef]
     """By label."""
+    design_days: Mapping[str, tuple[DesignDay, ...]]
+    """Weather's label -> what its variants are sized by; empty for the models' own design days."""
     utc_offsets_h: Mapping[str, float]
     """Weather's label -> offset of its local standard time from UTC, hours."""
     calls: Mapping[str, Callable[[Any, Any], object]] = field(default_factory=dict)
@@ -211,6 +214,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
         calendar=context.calendar,
         edits=context.edits_of(row),
         calls=context.calls,
+        design_days=context.design_days[climate],
         files={name: _local(store, ref) for name, ref in context.files[baseline].items()},
         keep_model_outputs=context.keep_model_outputs,
     )
@@ -240,6 +244,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
                 "run": context.run,
                 "baseline_sha256": context.baselines[baseline].sha256,
                 "weather_sha256": context.weather[climate].sha256,
+                "design_days": [asdict(day) for day in job.design_days],
                 "files_sha256": {name: ref.sha256 for name, ref in context.files[baseline].items()},
                 "model_sha256": run.model_sha256,
                 "bemsweep": version("bemsweep"),
