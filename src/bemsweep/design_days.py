@@ -94,7 +94,9 @@ def days_of_header(conditions: str, city: str, elevation_m: float) -> tuple[Desi
     Handbook of Fundamentals, "Climatic Design Information" and, for the pressure, "Psychrometrics".
     """
     if not has_conditions(conditions):
-        raise ValueError("its header holds no DESIGN CONDITIONS to make design days from")
+        raise ValueError(
+            "its header holds no DESIGN CONDITIONS to make design days from: name a .ddy, design_days: {ddy: FILE}"
+        )
     words = [word.strip() for word in conditions.split(",")]
     heating, cooling = _numbers_after(words, "Heating"), _numbers_after(words, "Cooling")
     pressure = round(101325 * (1 - 2.25577e-5 * elevation_m) ** 5.2559)
@@ -149,7 +151,10 @@ def _numbers_after(words: Sequence[str], title: str) -> list[float]:
     except ValueError:
         numbers = []
     if len(numbers) < _NUMBERS_READ[title] or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"the DESIGN CONDITIONS of its header have no {title} part as ASHRAE's handbooks define it")
+        raise ValueError(
+            f"the DESIGN CONDITIONS of its header have no {title} part as ASHRAE's handbooks define it:"
+            " name a .ddy, design_days: {ddy: FILE}"
+        )
     return numbers
 
 

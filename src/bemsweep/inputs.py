@@ -211,7 +211,7 @@ def read_all_weather(study: Study, found: Mapping[str, Input]) -> tuple[dict[str
             problems.append(study.problem(told, "weather", label))
         try:
             weather[label] = WeatherInput(source, facts, read_design_days(study, label, source, facts))
-        except (ValueError, OSError, ModelError) as error:
+        except ValueError as error:
             problems.append(study.problem(f"{source.source}: {error}", "weather", label))
     leap = [label for label, entry in weather.items() if entry.facts.is_leap]
     if study.run != "design_day" and 0 < len(leap) < len(weather):
@@ -240,11 +240,7 @@ def read_design_days(study: Study, label: str, source: Input, facts: WeatherFact
     Raises
     ------
     ValueError
-        There are no such days in the EPW's header or in the .ddy.
-    ModelError
-        The .ddy is broken.
-    OSError
-        The .ddy cannot be read.
+        There are no such days in the EPW's header or in the .ddy, or the .ddy is broken or cannot be read.
     """
     entry = study.weather.get(label) or next(one for one in study.weather.values() if one.epw == source.source)
     wanted = entry.design_days or study.design_days
@@ -259,8 +255,8 @@ def read_design_days(study: Study, label: str, source: Input, facts: WeatherFact
     try:
         (_, path), *_ = _find(study.folder, label, wanted.ddy)
         return days_of_ddy(read_ddy(path), wanted.heating, wanted.cooling)
-    except (ValueError, OSError, ModelError) as error:
-        raise type(error)(f"the design days of {wanted.ddy}: {error}") from error
+    except (ValueError, OSError, ImportError, RuntimeError, ModelError) as error:
+        raise ValueError(f"no design days from {wanted.ddy}: {error}") from error
 
 
 def _with_suffix(url: str, suffix: str) -> str:

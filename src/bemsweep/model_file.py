@@ -75,6 +75,8 @@ def read_model(path: Path) -> IDFDocument[bool]:
 def read_ddy(path: Path) -> IDFDocument[bool]:
     """Return the objects in a .ddy, which names no version; design days are the same in all since 8.0.
 
+    Fields may hold what does not belong there: published files have ``N`` in days for which data were missing.
+
     Raises
     ------
     ModelError
@@ -83,9 +85,11 @@ def read_ddy(path: Path) -> IDFDocument[bool]:
         The file cannot be read.
     """
     content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    text = _COMMENT.sub(b"", content)
-    _check_statements(path, text)
-    return _parse_idf(path, _idf_version(path, text) if _VERSION.search(text) else _DDY_VERSION, _encoding(content))
+    _check_statements(path, _COMMENT.sub(b"", content))
+    try:
+        return IDFParser(path, encoding=_encoding(content), strict_parsing=False).parse(_DDY_VERSION)
+    except IdfKitError as error:
+        raise ModelError(f"{path.name} cannot be read: {error}") from error
 
 
 def read_version(path: Path) -> tuple[int, int, int]:
@@ -123,10 +127,7 @@ def _read_idf(path: Path, content: bytes) -> IDFDocument[bool]:
     text = _COMMENT.sub(b"", content)
     _check_statements(path, text)
     # idfkit would also take a Version that stands in a comment, and Latin-1 unless told.
-    return _parse_idf(path, _idf_version(path, text), _encoding(content))
-
-
-def _parse_idf(path: Path, version: tuple[int, int, int], encoding: str) -> IDFDocument[bool]:
+    version, encoding = _idf_version(path, text), _encoding(content)
     parser = IDFParser(path, encoding=encoding)
     try:
         document: IDFDocument[bool] = parser.parse(version)

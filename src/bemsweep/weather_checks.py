@@ -63,7 +63,15 @@ def weather_warnings(
 
 
 def design_day_counts(study: Study, weather: Mapping[str, WeatherInput]) -> list[int]:
-    """Return how many design days the study's runs have under its weather, each number once; 0 for the model's own."""
+    """Return how many design days the study's runs have under its weather, each number once; 0 for the model's own.
+
+    Parameters
+    ----------
+    study
+        What is wanted.
+    weather
+        By label.
+    """
     if study.run != "design_day":
         return [0]
     return sorted({len(entry.design_days) for entry in weather.values()} or {0})
@@ -72,7 +80,19 @@ def design_day_counts(study: Study, weather: Mapping[str, WeatherInput]) -> list
 def edited_days_problems(
     study: Study, parameter: str, object_type: str, weather: Mapping[str, WeatherInput]
 ) -> Iterator[Problem]:
-    """Tell a parameter that edits design days of a model which the study replaces."""
+    """Tell a parameter that edits design days of a model which the study replaces.
+
+    Parameters
+    ----------
+    study
+        What is wanted.
+    parameter
+        The parameter's name.
+    object_type
+        What it edits.
+    weather
+        By label.
+    """
     replaced = [label for label, entry in weather.items() if entry.design_days]
     if replaced and object_type.casefold() in (name.casefold() for name in SIZING_PERIODS):
         told = f"{object_type} is replaced by `design_days` under weather {_quoted(replaced)}: leave one of both out"
@@ -94,7 +114,7 @@ def _foreign_days(city: str, far: Mapping[str, float], weather: Mapping[str, Wea
         return
     has_header = all(has_conditions(weather[label].facts.design_conditions) for label in far)
     way = "design_days: epw" if has_header else "design_days: {ddy: FILE}"
-    kilometres = _listed([f"{km:,.0f}" for km in far.values()])
+    kilometres = " to ".join(dict.fromkeys(f"{km:,.0f}" for km in (min(far.values()), max(far.values()))))
     yield (
         f"weather {_quoted(far)} {_are(far)} {kilometres} km from the city of the model's design days, {city}:"
         f" sizing follows these days, so what is autosized has the wrong size; use {way}"
