@@ -275,3 +275,20 @@ def test_a_design_day_run_is_that_of_the_model_with_these_days(tmp_path):
     )
     direct = [value for key, value in values(folder).items() if key[0] == "Electricity:Facility" and key[2] == "Hourly"]
     assert ds.electricity.values.ravel().tolist() == direct
+
+
+@pytest.mark.engine
+def test_a_model_without_design_days_can_take_the_weathers(tmp_path):
+    document = read_model(Path(ref_models["small_office"]))
+    for day in document[DESIGN_DAY].to_list():
+        document.removeidfobject(day)
+    write_model(document, tmp_path / "dayless.idf")
+    settings = {
+        "name": "dayless",
+        "baseline": str(tmp_path / "dayless.idf"),
+        "weather": "bundled:usa_il_chicago",
+        "outputs": [bs.Meter("Electricity:Facility")],
+    }
+    assert bs.plan(bs.Study(**settings, design_days="epw"), store=tmp_path / "store").to_run
+    with pytest.raises(bs.BemsweepError, match="does not run as it stands"):  # asked anew, though the other was kept
+        bs.plan(bs.Study(**settings), store=tmp_path / "store")

@@ -111,6 +111,7 @@ def test_a_run_period_takes_an_actual_year_as_it_was(tmp_path, year):
         ("", "Yes", "with", 8760),
         ("2012", "Yes", "with", 8784),
         ("", "No", "with", 8760),
+        ("2012", "No", "with", 8760),
         ("", "Yes", "without", 8760),
     ],
 )

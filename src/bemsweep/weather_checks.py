@@ -21,7 +21,7 @@ __all__ = ["NEARBY_KM", "design_day_counts", "edited_days_problems", "weather_wa
 NEARBY_KM = 50.0
 """Within this a weather station is taken for the model's own.
 
-O'Hare's old and new coordinates lie 28 km apart and two stations of Denver 37 km, with design temperatures that
+O'Hare's old and new coordinates lie 27 km apart and two stations of Denver 37 km, with design temperatures that
 differ by about 1 K; the next city with a climate of its own is farther.
 """
 _SHOWN = 3
