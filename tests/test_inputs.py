@@ -15,7 +15,17 @@ from pyenergyplus import dataset
 import bemsweep as bs
 from bemsweep import inputs as module
 from bemsweep.errors import StudyError
-from bemsweep.inputs import Input, WeatherFacts, read_weather, resolve_baselines, resolve_weather
+from bemsweep.inputs import (
+    Input,
+    WeatherFacts,
+    read_all_weather,
+    read_design_days,
+    read_weather,
+    resolve_baselines,
+    resolve_weather,
+)
+from weather_files import HOURS as YEAR
+from weather_files import ddy_day, leap_hours, of_year, write_epw
 
 CHICAGO = Path(dataset.weather_files["usa_il_chicago"])
 LINES = CHICAGO.read_text(encoding="latin-1").splitlines(keepends=True)
@@ -33,8 +43,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "models"
 
 
-def study(baseline="a.idf", weather="city.epw"):
-    return bs.Study(name="s", baseline=baseline, weather=weather, outputs=[bs.Meter("m")])
+def study(baseline="a.idf", weather="city.epw", **settings):
+    return bs.Study(name="s", baseline=baseline, weather=weather, outputs=[bs.Meter("m")], **settings)
 
 
 def problems_of(resolve, a_study):
@@ -216,7 +226,18 @@ def with_header(line, old, new):
 
 
 def test_a_weather_file_that_is_all_right():
-    assert read_weather(CHICAGO) == WeatherFacts(utc_offset_h=-6.0, is_leap=False, is_whole_year=True)
+    facts = read_weather(CHICAGO)
+    assert facts.design_conditions.startswith("1,Climate Design Data 2009")
+    assert facts == WeatherFacts(
+        utc_offset_h=-6.0,
+        is_leap=False,
+        is_whole_year=True,
+        city="Chicago Ohare Intl Ap",
+        position=(41.98, -87.92),
+        elevation_m=201.0,
+        design_conditions=facts.design_conditions,
+        actual_year=None,
+    )
 
 
 @pytest.mark.parametrize("text", ["\n\n\n", "\r\n"])
@@ -229,6 +250,124 @@ def test_a_year_with_29_february(folder):
     header = [line.replace("SAVINGS,No", "SAVINGS,Yes").replace("SAVING,No", "SAVING,Yes") for line in HEADER]
     assert header != HEADER
     assert read_weather(write(folder, "".join([*header, *HOURS[: 24 * 59], *leap, *HOURS[24 * 59 :]]))).is_leap
+
+
+def test_a_header_and_its_rows_must_say_the_same_of_leap_years(folder):
+    with pytest.raises(ValueError, match=r"says No to leap years, .* write Yes for No in its line HOLIDAYS"):
+        read_weather(write_epw(folder / "w.epw", leap_hours()))
+    with pytest.raises(ValueError, match=r"has no 29 February, .* write No for Yes in its line HOLIDAYS"):
+        read_weather(write_epw(folder / "w.epw", leap="Yes"))
+    with pytest.raises(ValueError, match="carries 8783"):
+        read_weather(write_epw(folder / "w.epw", leap_hours()[1:]))
+
+
+def test_a_year_that_cannot_have_one_says_nothing_of_29_february(folder):
+    summer = [line for line in YEAR if 6 <= int(line.split(",")[1]) <= 8]
+    facts = read_weather(write_epw(folder / "w.epw", summer, leap="Yes", days=("6/ 1", "8/31")))
+    assert not facts.is_leap
+
+
+@pytest.mark.parametrize(
+    ("hours", "settings", "year"),
+    [
+        (of_year(YEAR, 2018), {"weekday": "Monday"}, 2018),
+        (of_year(YEAR, 2018), {"weekday": "monday", "days": ("1/1/2018", "12/31/2018")}, 2018),
+        (of_year(leap_hours(), 2020), {"weekday": "Wednesday", "leap": "Yes"}, 2020),
+        (of_year(YEAR, 2018), {"weekday": "Sunday"}, None),  # a typical year under one number
+        (of_year(YEAR, 0), {"weekday": "Sunday"}, None),
+        (YEAR, {"weekday": "Sunday"}, None),
+    ],
+    ids=["2018", "2018 with dates", "2020", "a number", "no year", "several years"],
+)
+def test_an_actual_year_is_known_as_one(folder, hours, settings, year):
+    facts = read_weather(write_epw(folder / "w.epw", hours, **settings))
+    assert facts.actual_year == year
+    assert facts.is_whole_year
+
+
+def days_of(study, label="city"):
+    (source,) = resolve_weather(study).values()
+    return read_design_days(study, label, source, read_weather(source.path))
+
+
+def ddy(path):
+    winter = ddy_day(
+        "City Ann Htg 99.6% Condns DB", (1, -9, 0, -9, 98934, 4, 0), solar="ASHRAEClearSky", kind="WinterDesignDay"
+    )
+    summer = ddy_day(
+        "City Ann Clg 1% Condns DB=>MWB", (7, 31, 9, 22, 98934, 4, 0), solar="ASHRAEClearSky", kind="SummerDesignDay"
+    )
+    path.write_text(winter + summer)
+    return path
+
+
+def test_where_design_days_come_from(folder):
+    write_epw(folder / "city.epw")
+    ddy(folder / "city.ddy").with_name("other.ddy").write_text(
+        (folder / "city.ddy").read_text().replace("City", "Other")
+    )
+
+    def names(top, own=None):
+        weather = {"epw": "city.epw", "design_days": own}
+        return [day.name.split()[0] for day in days_of(study(weather=weather, design_days=top))]
+
+    assert names("model") == names("epw", "model") == []
+    assert names("epw") == names("model", "epw") == ["Chicago", "Chicago"]
+    assert names("ddy") == names("model", "ddy") == ["City", "City"]
+    assert names("epw", {"ddy": "other.ddy"}) == ["Other", "Other"]
+
+
+def test_a_pattern_finds_the_ddy_beside_each_file(folder):
+    ddy(write_epw(folder / "city.epw").with_suffix(".ddy"))
+    assert [day.name[:4] for day in days_of(study(weather="*.epw", design_days="ddy"))] == ["City", "City"]
+
+
+def test_a_url_has_its_ddy_beside_it(folder):
+    place = f"memory://weather-{uuid.uuid4()}"
+    for suffix, path in ((".epw", write_epw(folder / "x.epw")), (".ddy", ddy(folder / "x.ddy"))):
+        with fsspec.open(f"{place}/city{suffix}", "wb") as file:
+            file.write(path.read_bytes())
+    assert [day.name[:4] for day in days_of(study(weather=f"{place}/city.epw", design_days="ddy"))] == ["City", "City"]
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ("ddy", r"no design days from .*city\.ddy: no such file \(did you mean 'city.epw'\?\)"),
+        ({"ddy": "none.ddy"}, "no design days from none.ddy: no such file"),
+        ({"ddy": "a.idf"}, "no design days from a.idf: a.idf is no IDF, or cut short"),
+        ({"ddy": "nonsense://x.ddy"}, "no design days from nonsense://x.ddy: "),
+    ],
+    ids=["beside", "named", "no ddy", "no url"],
+)
+def test_a_ddy_that_cannot_be_had_is_told(folder, own, message):
+    write_epw(folder / "city.epw")
+    with pytest.raises(ValueError, match=message):
+        days_of(study(weather={"epw": "city.epw", "design_days": own}))
+
+
+def test_every_weather_is_read_and_all_that_is_wrong_is_told(folder):
+    write_epw(folder / "leap.epw", leap_hours(), leap="Yes")
+    write_epw(folder / "january.epw", YEAR[: 24 * 31], days=("1/ 1", "1/31"))
+    a_study = study(weather={
+        "city": "city.epw", "leap": {"epw": "leap.epw", "design_days": {"ddy": "none.ddy"}}, "january": "january.epw"
+    })  # fmt: skip
+    weather, problems = read_all_weather(a_study, resolve_weather(a_study))
+    assert list(weather) == ["january"]
+    assert [str(problem).split(":")[0] for problem in problems] == [
+        "city.epw is no whole EPW", "leap.epw", "january.epw does not hold a whole year, which `run"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("run", "is_refused"), [("annual", True), ("run_period", True), ("design_day", False)])
+def test_weather_with_and_without_a_29_february_is_refused(folder, run, is_refused):
+    write_epw(folder / "leap.epw", leap_hours(), leap="Yes")
+    write_epw(folder / "city.epw")
+    a_study = study(weather=["leap.epw", "city.epw"], run=run)
+    _, problems = read_all_weather(a_study, resolve_weather(a_study))
+    assert [str(problem) for problem in problems] == [
+        "weather with and without a 29 February has no common time axis: leap has one; make two studies of it @ weather"
+    ] * is_refused
 
 
 def test_a_part_of_a_year_is_known_as_one(folder):

@@ -121,15 +121,15 @@ def test_every_file_that_the_schema_knows_is_found():
     assert len(fields) == 7
 
 
-def test_files_are_replaced_by_local_paths(office, tmp_path):
+def test_files_are_named_as_they_lie_beside_the_model(office):
     for name in ("a", "b"):
         office.add("Schedule:File", name, {"file_name": "../hours.csv"}, validate=False)
     office.add("Construction:WindowDataFile", "w", validate=False)
     assert external_files(office) == ("../hours.csv", "Window5DataFile.dat")
-    prepare_run(office, "annual", [], files={"../hours.csv": tmp_path / "1.csv", "Window5DataFile.dat": tmp_path / "2"})
-    assert external_files(office) == (str(tmp_path / "1.csv"), str(tmp_path / "2"))
-    with pytest.raises(ModelError, match="its path holds a comma"):
-        prepare_run(office, "annual", [], files={str(tmp_path / "1.csv"): Path("/tmp/a,b.csv")})
+    prepare_run(office, "annual", [], files={"../hours.csv": "file-1.csv", "Window5DataFile.dat": "file-2.dat"})
+    assert external_files(office) == ("file-1.csv", "file-2.dat")
+    with pytest.raises(ModelError, match="its suffix holds a comma"):
+        prepare_run(office, "annual", [], files={"file-1.csv": "file-1.a,b"})
 
 
 def test_a_year_is_one_period_in_step_with_the_models_weekday(office):
@@ -149,8 +149,30 @@ def test_a_year_of_its_own_decides_the_weekday():
     assert document["RunPeriod"][0].data.get("begin_year") is None
 
 
-def test_a_year_has_no_29_february_even_if_the_weather_has():
-    assert calendar(with_periods({}), "annual", is_leap=True).shape("daily") == (365,)
+@pytest.mark.parametrize(("weekday", "year"), [("", 2012), ("Sunday", 2012), ("friday", 2016), ("Tuesday", 2008)])
+def test_a_leap_year_begins_on_the_models_weekday(weekday, year):
+    document = with_periods({"day_of_week_for_start_day": weekday, "begin_year": ""})
+    leap = calendar(document, "annual", is_leap=True)
+    assert leap.shape("daily") == (366,)
+    assert leap.periods[0].begin == dt.date(year, 1, 1)
+    prepare_run(document, "annual", [], is_leap=True)
+    assert document["RunPeriod"][0].data["begin_year"] == year
+    assert document["RunPeriod"][0].data["day_of_week_for_start_day"] == weekday
+
+
+def test_a_probe_under_leap_weather_needs_no_year():
+    document = with_periods({"begin_year": 2011.0})
+    prepare_run(document, None, [], is_leap=True)
+    assert document["RunPeriod"][0].data.get("begin_year") is None
+
+
+def test_chosen_design_days_count_instead_of_the_models():
+    document = empty_model()
+    with pytest.raises(ModelError, match="design_days: epw"):
+        model_calendar(document, "design_day", is_leap=False, has_timestep=False)
+    document.add("SizingPeriod:WeatherFileDays", "Week", {}, validate=False)
+    assert model_calendar(document, "design_day", is_leap=False, has_timestep=False, design_days=2).design_days == 2
+    assert model_calendar(document, "annual", is_leap=False, has_timestep=False, design_days=2).design_days == 0
 
 
 def test_a_model_without_a_run_period_can_run_a_year():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bemsweep.design_days import DesignDay
 from bemsweep.edits import CallEdit, FieldEdit, InputRef, InsertEdit, ScheduleEdit
 from bemsweep.engine import Job
 from bemsweep.errors import RecordError
@@ -31,6 +32,7 @@ JOB = Job(
     ),
     calls={"mine:dim": print},
     files={"../hours.csv": Path("/cache") / HOURS.name},
+    design_days=(DesignDay("Cold", (("day_of_month", 21), ("day_type", "WinterDesignDay"))),),
     edit_files={ref.sha256: Path("/cache") / ref.name for ref in (HOURS, MODEL)},
     keep_model_outputs=True,
 )
@@ -51,7 +53,14 @@ def test_the_way_there_and_back():
 def test_every_setting_of_a_job_is_told():
     """A new field of Job must be told, too, or a reproduction would be of something else."""
     is_told = {"run_id", "probe_day"}  # names the run; of probes only
-    changed = {"run": "run_period", "keep_model_outputs": False, "outputs": (), "edits": (), "files": {}}
+    changed = {
+        "run": "run_period",
+        "keep_model_outputs": False,
+        "outputs": (),
+        "edits": (),
+        "files": {},
+        "design_days": (),
+    }
     for field in dataclasses.fields(Job):
         if field.name in changed:
             other = dataclasses.replace(JOB, **{field.name: changed[field.name]})

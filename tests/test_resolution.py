@@ -189,3 +189,18 @@ def test_what_the_results_tell_of_each_parameter(office):
         "occupancy": {"long_name": "schedule BLDG_OCC_SCH", "operation": "replace"},
         "terrain": {"long_name": "Building: terrain", "operation": "set"},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Output:Meter, Electricity:Facility, Hourly;", "ask for outputs under `outputs`"),
+        ("RunPeriod, Mine, 1, 1, , 1, 31;", "all variants share one time axis"),
+        ("Schedule:File, Mine, Fraction, mine.csv, 1, 0;", "names the file mine.csv"),
+    ],
+    ids=["output", "run period", "file"],
+)
+def test_what_cannot_be_inserted(office, tmp_path, text, message):
+    (tmp_path / "mine.idf").write_text(text)
+    (problem,) = told(office, parameters={"mine": {"insert": [str(tmp_path / "mine.idf")]}})
+    assert message in problem

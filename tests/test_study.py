@@ -14,7 +14,7 @@ import bemsweep as bs
 from bemsweep.errors import StudyError
 from bemsweep.layout import RESERVED_NAMES
 from bemsweep.outputs import Output
-from bemsweep.study import ListedDesign, Study, Weather
+from bemsweep.study import DdyDays, ListedDesign, Study, Weather
 
 HEAD = """\
 name: office
@@ -269,6 +269,43 @@ def test_every_baseline_has_a_label(given, labels):
     made = study(baseline=given)
     assert list(made.baseline) == labels
     assert all(isinstance(spec, str) for spec in made.baseline.values())
+
+
+@pytest.mark.parametrize(
+    ("written", "heating", "cooling"),
+    [
+        ({}, 99.6, 1.0),
+        ({"heating": "99.6%", "cooling": "1%"}, 99.6, 1.0),
+        ({"heating": "99 %", "cooling": ".4%"}, 99.0, 0.4),
+        ({"heating": 99, "cooling": 2.0}, 99.0, 2.0),
+    ],
+)
+def test_percents_of_a_ddy(written, heating, cooling):
+    made = study(weather={"epw": "den.epw", "design_days": {"ddy": "den.ddy", **written}}).weather["den"]
+    assert made.design_days == DdyDays(ddy="den.ddy", heating=heating, cooling=cooling)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("modle", "no design days 'modle' (did you mean 'model'?): model, epw, ddy or {ddy: FILE, heating: 99.6%}"),
+        (5, "no design days 5: model, epw, ddy or {ddy: FILE, heating: 99.6%}"),
+        ({"ddy": "d", "heating": "98%"}, "a .ddy has no heating days at '98%': 99.6%, 99%"),
+        ({"ddy": "d", "cooling": True}, "a .ddy has no cooling days at True: 1%, 0.4%, 2%"),
+        ({"ddy": "d", "hearing": 99}, "unknown key 'hearing' (did you mean 'heating'?)"),
+        ({"heating": 99}, "'ddy' is missing"),
+    ],
+    ids=["word", "number", "percent", "truth", "key", "no file"],
+)
+def test_design_days_that_there_are_not(given, message):
+    (told,) = problems_of(study, weather={"den": {"epw": "den.epw", "design_days": given}})
+    assert told.startswith(f"{message} @ weather.den.design_days")
+
+
+def test_design_days_of_all_weather():
+    assert study().design_days == "model"
+    assert study(design_days="ddy").to_dict()["design_days"] == "ddy"
+    assert problems_of(study, design_days="epv")[0].startswith("'epv' is none of 'model', 'epw' or 'ddy'")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bemsweep import variant_id as module
+from bemsweep.design_days import DesignDay
 from bemsweep.edits import CallEdit, FieldEdit
 from bemsweep.outputs import FREQUENCIES, Output
 from bemsweep.variant_id import variant_id
@@ -60,7 +61,20 @@ def test_it_is_a_sha256_and_stays_the_same():
     assert len(identity()) == 64
     assert set(identity()) <= set(string.hexdigits.lower())
     # A change here makes every user's store run everything again: raise MODEL_WRITING_VERSION on purpose instead.
-    assert identity() == "a68a7fe66938b05e7b65ff1b4760a05d6dc308f90878ace59becd35bea3d207a"
+    assert identity() == "70f91c33743d90bda833cc1d3cf2cd9171c57a1fe65200b5ffdfca4625ab8067"
+
+
+def test_design_days_count_by_their_content_and_the_models_own_add_nothing():
+    day = DesignDay("Winter", (("maximum_dry_bulb_temperature", -20.0), ("month", 1)))
+    assert identity(design_days=()) == identity(design_days=[]) == identity()
+    others = [
+        replace(day, name="Other"),
+        replace(day, fields=day.fields[:1]),
+        replace(day, fields=(("maximum_dry_bulb_temperature", -20.5), ("month", 1))),
+    ]
+    ids = {identity(design_days=days) for days in ([day], [day, day], *([other] for other in others))}
+    assert len(ids | {identity()}) == 6
+    assert identity(design_days=iter([day])) == identity(design_days=[day])
 
 
 @given(edits, st.dictionaries(texts, texts, max_size=4), st.lists(outputs, max_size=4), st.randoms())

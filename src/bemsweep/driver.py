@@ -474,6 +474,7 @@ def context_of(plan: Plan) -> Context:
             for label, baseline in plan.baselines.items()
         },
         weather={label: ref(weather.input) for label, weather in plan.weather.items()},
+        design_days={label: weather.design_days for label, weather in plan.weather.items()},
         utc_offsets_h={label: weather.facts.utc_offset_h for label, weather in plan.weather.items()},
         calls=plan.resolved.functions,
     )

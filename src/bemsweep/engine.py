@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit
 from bemsweep.outputs import Output, RunKind
 from bemsweep.periods import Calendar
@@ -45,6 +46,8 @@ class Job:
     """What is changed in the baseline, in order."""
     calls: Mapping[str, Callable[[Any, Any], object]] = field(default_factory=dict)
     """The functions that `CallEdit.function` names."""
+    design_days: tuple[DesignDay, ...] = ()
+    """What replaces the baseline's design days before it is edited; empty to keep them."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """External files: as the model spells them -> local copy."""
     edit_files: Mapping[str, Path] = field(default_factory=dict)

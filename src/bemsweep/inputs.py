@@ -17,11 +17,22 @@ import fsspec
 import numpy as np
 from idfkit.weather.epw import WeatherFile, parse_epw
 
-from bemsweep.errors import Problem, StudyError, nearest
+from bemsweep.design_days import DesignDay, days_of_ddy, days_of_header
+from bemsweep.errors import ModelError, Problem, StudyError, nearest
+from bemsweep.model_file import read_ddy
 from bemsweep.store import cache_folder, replace_file
-from bemsweep.study import Study
+from bemsweep.study import DdyDays, Study
 
-__all__ = ["Input", "WeatherFacts", "WeatherInput", "read_weather", "resolve_baselines", "resolve_weather"]
+__all__ = [
+    "Input",
+    "WeatherFacts",
+    "WeatherInput",
+    "read_all_weather",
+    "read_design_days",
+    "read_weather",
+    "resolve_baselines",
+    "resolve_weather",
+]
 
 
 @dataclass(frozen=True)
@@ -59,11 +70,21 @@ class WeatherFacts:
     utc_offset_h: float
     """Offset of its local standard time from UTC, hours."""
     is_leap: bool
-    """True if it has a 29 February and says so."""
+    """True if it has a 29 February."""
     is_whole_year: bool
     """True if it holds 1 January to 31 December."""
     first_day: tuple[int, int] = (1, 1)
     """Month and day with which it begins."""
+    city: str = ""
+    """Where it is."""
+    position: tuple[float, float] = (0.0, 0.0)
+    """Latitude and longitude, degrees."""
+    elevation_m: float = 0.0
+    """Height above the sea, m."""
+    design_conditions: str = ""
+    """What its header says of design conditions."""
+    actual_year: int | None = None
+    """The year that it is, if it is one year as it was and not one put together from several."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,8 @@ class WeatherInput:
     """The file."""
     facts: WeatherFacts
     """What it says of itself."""
+    design_days: tuple[DesignDay, ...] = ()
+    """What a model is sized by under this weather; empty for the model's own design days."""
 
 
 def resolve_baselines(study: Study) -> dict[str, Input]:
@@ -110,16 +133,135 @@ def read_weather(path: Path) -> WeatherFacts:
     ------
     EnergyPlus Auxiliary Programs, EnergyPlus Weather File (EPW) Data Dictionary; read by idfkit.
     """
-    file = parse_epw(path.read_text(encoding="latin-1"))
+    text = path.read_text(encoding="latin-1")
+    try:
+        file = parse_epw(text)
+    except ValueError as error:
+        raise _leap_year_error(text) or error from None
     _check_hours(file)
     period = file.data_period
     days = [part.strip() for text in (period.start_date, period.end_date) for part in text.split("/")[:2]]
     return WeatherFacts(
         utc_offset_h=file.location.time_zone,
-        is_leap=file.holidays.leap_year_observed,
+        is_leap=(2.0, 29.0) in set(zip(file.hours.month, file.hours.day, strict=True)),
         is_whole_year=days == ["1", "1", "12", "31"],
         first_day=(int(days[0]), int(days[1])),
+        city=file.location.city,
+        position=(file.location.latitude, file.location.longitude),
+        elevation_m=file.location.elevation,
+        design_conditions=file.design_conditions,
+        actual_year=_actual_year(file),
     )
+
+
+def _leap_year_error(text: str) -> ValueError | None:
+    """Return what is wrong with an EPW that would be whole if its header said the other thing of leap years."""
+    lines = text.splitlines()
+    fields = lines[4].split(",") if len(lines) > 4 else []
+    if len(fields) < 2:
+        return None
+    is_leap = fields[1].strip().lower().startswith("y")
+    other = ",".join([fields[0], "No" if is_leap else "Yes", *fields[2:]])
+    try:
+        _check_hours(parse_epw("\n".join([*lines[:4], other, *lines[5:]])))
+    except ValueError:
+        return None
+    if is_leap:
+        return ValueError(
+            "its header says Yes to leap years and it has no 29 February, which EnergyPlus would misread:"
+            " write No for Yes in its line HOLIDAYS/DAYLIGHT SAVINGS"
+        )
+    return ValueError(
+        "it has a 29 February and its header says No to leap years, so EnergyPlus would pass over that day:"
+        " write Yes for No in its line HOLIDAYS/DAYLIGHT SAVINGS, or delete that day's rows"
+    )
+
+
+def _actual_year(file: WeatherFile) -> int | None:
+    """Return the year of all rows, unless the header begins it on another weekday: then it is only a number."""
+    years = set(file.hours.year)
+    year = int(file.hours.year[0])
+    if len(years) > 1 or not dt.MINYEAR <= year <= dt.MAXYEAR:
+        return None
+    month, day = (int(part) for part in file.data_period.start_date.split("/")[:2])
+    weekday = dt.date(year, month, day).strftime("%A")
+    return year if file.data_period.start_day_of_week.strip().capitalize() == weekday else None
+
+
+def read_all_weather(study: Study, found: Mapping[str, Input]) -> tuple[dict[str, WeatherInput], list[Problem]]:
+    """Read the weather files that `resolve_weather` found; also return what is wrong with those left out, or with all.
+
+    Parameters
+    ----------
+    study
+        What is wanted.
+    found
+        The files by label.
+    """
+    weather: dict[str, WeatherInput] = {}
+    problems: list[Problem] = []
+    for label, source in found.items():
+        try:
+            facts = read_weather(source.path)
+        except (ValueError, OSError) as error:
+            problems.append(study.problem(f"{source.source} is no whole EPW: {error}", "weather", label))
+            continue
+        if study.run == "annual" and not facts.is_whole_year:
+            told = f"{source.source} does not hold a whole year, which `run: annual` needs"
+            problems.append(study.problem(told, "weather", label))
+        try:
+            weather[label] = WeatherInput(source, facts, read_design_days(study, label, source, facts))
+        except ValueError as error:
+            problems.append(study.problem(f"{source.source}: {error}", "weather", label))
+    leap = [label for label, entry in weather.items() if entry.facts.is_leap]
+    if study.run != "design_day" and 0 < len(leap) < len(weather):
+        told = (
+            f"weather with and without a 29 February has no common time axis: {', '.join(leap)} has one;"
+            " make two studies of it"
+        )
+        problems.append(study.problem(told, "weather"))
+    return weather, problems
+
+
+def read_design_days(study: Study, label: str, source: Input, facts: WeatherFacts) -> tuple[DesignDay, ...]:
+    """Return the design days that a study wants with one of its weather files; empty for the model's own.
+
+    Parameters
+    ----------
+    study
+        What is wanted.
+    label
+        The weather's.
+    source
+        The EPW.
+    facts
+        What it says of itself.
+
+    Raises
+    ------
+    ValueError
+        There are no such days in the EPW's header or in the .ddy, or the .ddy is broken or cannot be read.
+    """
+    entry = study.weather.get(label) or next(one for one in study.weather.values() if one.epw == source.source)
+    wanted = entry.design_days or study.design_days
+    if wanted == "model":
+        return ()
+    if wanted == "epw":
+        return days_of_header(facts.design_conditions, facts.city, facts.elevation_m)
+    if not isinstance(wanted, DdyDays):
+        is_url = "://" in source.source
+        beside = source.path.with_suffix(".ddy")
+        wanted = DdyDays(ddy=_with_suffix(source.source, ".ddy") if is_url else str(beside))
+    try:
+        (_, path), *_ = _find(study.folder, label, wanted.ddy)
+        return days_of_ddy(read_ddy(path), wanted.heating, wanted.cooling)
+    except (ValueError, OSError, ImportError, RuntimeError, ModelError) as error:
+        raise ValueError(f"no design days from {wanted.ddy}: {error}") from error
+
+
+def _with_suffix(url: str, suffix: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(path=str(PurePosixPath(parts.path).with_suffix(suffix))).geturl()
 
 
 def _check_hours(file: WeatherFile) -> None:

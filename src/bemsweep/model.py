@@ -14,6 +14,7 @@ from typing import Any
 
 from idfkit import IDFDocument, IDFObject
 
+from bemsweep.design_days import DESIGN_DAY, SIZING_PERIODS
 from bemsweep.edits import is_blank
 from bemsweep.errors import ModelError
 from bemsweep.key_labels import KeyLabels
@@ -134,7 +135,9 @@ def _named_files(document: IDFDocument[bool]) -> Iterator[tuple[IDFObject, str, 
                 yield obj, field, name
 
 
-def model_calendar(document: IDFDocument[bool], run: RunKind, *, is_leap: bool, has_timestep: bool) -> Calendar:
+def model_calendar(
+    document: IDFDocument[bool], run: RunKind, *, is_leap: bool, has_timestep: bool, design_days: int = 0
+) -> Calendar:
     """Return when the model reports in a run of this kind.
 
     Parameters
@@ -144,10 +147,11 @@ def model_calendar(document: IDFDocument[bool], run: RunKind, *, is_leap: bool, 
     run
         What is simulated.
     is_leap
-        True if the weather has a 29 February. A run of one year never does: without a year of its own
-        EnergyPlus takes one that is no leap year.
+        True if the weather has a 29 February.
     has_timestep
         True if something is asked for at that frequency.
+    design_days
+        How many were chosen instead of the model's own; 0 if none were.
 
     Raises
     ------
@@ -156,11 +160,12 @@ def model_calendar(document: IDFDocument[bool], run: RunKind, *, is_leap: bool, 
     """
     steps = _steps_per_hour(document) if has_timestep else None
     if run == "design_day":
-        return Calendar(design_days=_count_design_days(document), steps_per_hour=steps)
+        return Calendar(design_days=design_days or _count_design_days(document), steps_per_hour=steps)
     if run == "annual":
         name, fields = _annual_run_period(document)
-        year = year_starting_on(str(fields.get("day_of_week_for_start_day", "")), is_leap=False)
-        return Calendar((Period(name, dt.date(year, 1, 1), dt.date(year, 12, 31)),), steps_per_hour=steps)
+        year = _year_of(fields, is_leap=is_leap)
+        period = Period(name, dt.date(year, 1, 1), dt.date(year, 12, 31))
+        return Calendar((period,), steps_per_hour=steps, is_leap=is_leap)
     _check_weather_runs(document)
     periods = tuple(_period(obj) for obj in document["RunPeriod"])
     _check_overlap(document, periods)
@@ -179,15 +184,18 @@ def _steps_per_hour(document: IDFDocument[bool]) -> int:
 
 
 def _count_design_days(document: IDFDocument[bool]) -> int:
-    for other in ("SizingPeriod:WeatherFileDays", "SizingPeriod:WeatherFileConditionType"):
+    for other in SIZING_PERIODS[1:]:
         if document[other]:
             raise ModelError(
                 f"the model has {other}, whose days differ in number from design days: "
                 "use run: run_period with RunPeriod objects for these days, or remove it"
             )
-    count = len(document["SizingPeriod:DesignDay"])
+    count = len(document[DESIGN_DAY])
     if count == 0:
-        raise ModelError("the model has no SizingPeriod:DesignDay: add design days, or use run: annual")
+        raise ModelError(
+            f"the model has no {DESIGN_DAY}: add design days, take the weather's with design_days: epw, "
+            "or use run: annual"
+        )
     return count
 
 
@@ -269,6 +277,10 @@ def _annual_run_period(document: IDFDocument[bool]) -> tuple[str, dict[str, Any]
     return (first.name if first is not None else "") or "Annual", kept
 
 
+def _year_of(fields: Mapping[str, Any], *, is_leap: bool) -> int:
+    return year_starting_on(str(fields.get("day_of_week_for_start_day", "")), is_leap=is_leap)
+
+
 _ALWAYS_REPLACED = (
     "Output:Variable",
     "Output:Meter",
@@ -310,6 +322,7 @@ def prepare_run(
     keep_model_outputs: bool = False,
     files: Mapping[str, str] | None = None,
     probe_day: tuple[int, int] = (1, 1),
+    is_leap: bool = False,
 ) -> None:
     """Make `document` simulate what `run` says and report what `outputs` say, in place.
 
@@ -330,13 +343,15 @@ def prepare_run(
         External files as the model spells them -> what they are called beside the model.
     probe_day
         Month and day that a probe simulates.
+    is_leap
+        True if a whole year is to have a 29 February, which the weather must have too.
 
     Raises
     ------
     ModelError
         A path cannot be written into a model.
     """
-    _set_run(document, run, probe_day)
+    _set_run(document, run, probe_day, is_leap=is_leap)
     if not keep_model_outputs:
         for object_type in _ALWAYS_REPLACED:
             _remove_all(document, object_type)
@@ -360,7 +375,7 @@ def _remove_all(document: IDFDocument[bool], object_type: str) -> None:
         document.removeidfobject(obj)
 
 
-def _set_run(document: IDFDocument[bool], run: RunKind | None, probe_day: tuple[int, int]) -> None:
+def _set_run(document: IDFDocument[bool], run: RunKind | None, probe_day: tuple[int, int], *, is_leap: bool) -> None:
     if run == "run_period":
         return
     is_weather = run != "design_day"
@@ -372,6 +387,8 @@ def _set_run(document: IDFDocument[bool], run: RunKind | None, probe_day: tuple[
         if run is None:
             month, day = probe_day
             fields |= {"begin_month": month, "begin_day_of_month": day, "end_month": month, "end_day_of_month": day}
+        elif is_leap:  # or EnergyPlus takes a year that has no 29 February
+            fields["begin_year"] = _year_of(fields, is_leap=True)
         _remove_all(document, "RunPeriod")
         document.add("RunPeriod", name, fields, validate=False)
 

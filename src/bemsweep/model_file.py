@@ -21,7 +21,7 @@ from idfkit.writers import write_idf
 
 from bemsweep.errors import ModelError, nearest
 
-__all__ = ["NOT_IN_IDF", "read_model", "read_objects", "read_version", "texts_of", "write_model"]
+__all__ = ["NOT_IN_IDF", "read_ddy", "read_model", "read_objects", "read_version", "texts_of", "write_model"]
 
 NOT_IN_IDF = ",;!\n\r"
 """Characters that end a field of an IDF, so that no text may hold them."""
@@ -33,6 +33,7 @@ _CANNOT_READ = {
     ".osm": "export it from OpenStudio as IDF and use that",
     ".ddy": "it holds design days only; name the model, and this file under design_days",
 }
+_DDY_VERSION = (25, 2, 0)
 _COMMENT = re.compile(rb"![^\n]*")
 _STATEMENT = re.compile(rb"([^;]*);")
 _OBJECT_BEGIN = re.compile(rb"\s*[A-Za-z][A-Za-z0-9:_ /\-]*?\s*,")
@@ -99,6 +100,26 @@ def _read(path: Path, part_of: _Version | None) -> IDFDocument[bool]:
             f"{path.name} is of EnergyPlus {version}, which is not known here: "
             "bring it to a newer version with EnergyPlus's IDFVersionUpdater"
         ) from error
+    except IdfKitError as error:
+        raise ModelError(f"{path.name} cannot be read: {error}") from error
+
+
+def read_ddy(path: Path) -> IDFDocument[bool]:
+    """Return the objects in a .ddy, which names no version; design days are the same in all since 8.0.
+
+    Fields may hold what does not belong there: published files have ``N`` in days for which data were missing.
+
+    Raises
+    ------
+    ModelError
+        The file is no IDF, or a broken one; says where.
+    OSError
+        The file cannot be read.
+    """
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    _check_statements(path, _COMMENT.sub(b"", content))
+    try:
+        return IDFParser(path, encoding=_encoding(content), strict_parsing=False).parse(_DDY_VERSION)
     except IdfKitError as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
 

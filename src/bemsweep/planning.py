@@ -7,6 +7,7 @@ simulated here but one short run per baseline that tells what it can report.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from bemsweep.design import Points, design_points
 from bemsweep.engine import Engine
 from bemsweep.errors import ModelError, Problem, StoreError, StudyError
 from bemsweep.host_client import open_engine
-from bemsweep.inputs import Input, WeatherInput, read_weather, resolve_baselines, resolve_weather
+from bemsweep.inputs import Input, WeatherInput, read_all_weather, resolve_baselines, resolve_weather
 from bemsweep.layout import Layout, Parameter
 from bemsweep.model import external_files, model_calendar, model_problems, version_problem
 from bemsweep.model_file import read_model
@@ -36,6 +37,7 @@ from bemsweep.store import DEFAULT_URL, Store
 from bemsweep.study import Study
 from bemsweep.studystate import StudyState
 from bemsweep.variant_id import variant_id
+from bemsweep.weather_checks import design_day_counts, edited_days_problems, weather_warnings
 
 if TYPE_CHECKING:
     from idfkit import IDFDocument
@@ -253,6 +255,7 @@ class _Planner:
 
         inputs = {label: baseline.input.sha256 for label, baseline in baselines.items()}
         state.check_compatible(study, inputs)
+        self.warnings += weather_warnings(self.documents.values(), weather, calendar)
         probes = self._probes(baselines, weather, outputs)
         self._stop_if_wrong()
 
@@ -325,36 +328,18 @@ class _Planner:
         return files
 
     def _weather(self) -> dict[str, WeatherInput]:
-        found: dict[str, Input] = {}
         with _collected(self.problems):
-            found = resolve_weather(self.study)
-            self.labels["weather"] = list(found)
-        weather = {}
-        for label, source in found.items():
-            try:
-                facts = read_weather(source.path)
-            except (ValueError, OSError) as error:
-                self._tell(f"{source.source} is no whole EPW: {error}", "weather", label)
-                continue
-            if self.study.run == "annual" and not facts.is_whole_year:
-                self._tell(f"{source.source} does not hold a whole year, which `run: annual` needs", "weather", label)
-            weather[label] = WeatherInput(source, facts)
-        if self.study.run == "run_period" and len({entry.facts.is_leap for entry in weather.values()}) > 1:
-            leap = ", ".join(label for label, entry in weather.items() if entry.facts.is_leap)
-            self._tell(f"weather with and without a 29 February has no common time axis: {leap} has one", "weather")
-        return weather
+            self.labels["weather"] = list(found := resolve_weather(self.study))
+            weather, problems = read_all_weather(self.study, found)
+            self.problems += problems
+            return weather
+        return {}
 
     def _calendar(self, weather: Mapping[str, WeatherInput], outputs: Sequence[Output]) -> Calendar | None:
         """Return the one calendar that all variants share."""
         study = self.study
         has_timestep = any(output.frequency == "timestep" for output in outputs)
-        is_leap = study.run != "design_day" and any(entry.facts.is_leap for entry in weather.values())
-        calendars: dict[str, Calendar] = {}
-        for label, document in self.documents.items():
-            try:
-                calendars[label] = model_calendar(document, study.run, is_leap=is_leap, has_timestep=has_timestep)
-            except ModelError as error:
-                self._tell(str(error), "baseline", label)
+        calendars = self._calendars(weather, has_timestep=has_timestep)
         if not calendars:
             return None
         first_label, first = next(iter(calendars.items()))
@@ -371,9 +356,32 @@ class _Planner:
         moves_axis = {"timestep": has_timestep, "runperiod": study.run == "run_period"}
         for name, parameter in study.parameters.items():
             for edited in parameter.edited_types():
+                self.problems += edited_days_problems(study, name, edited, weather)
                 if moves_axis.get(edited.casefold(), False):
                     self._tell(f"editing {edited} gives variants different time axes", "parameters", name)
         return first
+
+    def _calendars(self, weather: Mapping[str, WeatherInput], *, has_timestep: bool) -> dict[str, Calendar]:
+        """Return the calendar of each baseline, which must not depend on the weather."""
+        is_leap = self.study.run != "design_day" and any(entry.facts.is_leap for entry in weather.values())
+        calendars: dict[str, Calendar] = {}
+        for (label, document), count in itertools.product(
+            self.documents.items(), design_day_counts(self.study, weather)
+        ):
+            try:
+                calendar = model_calendar(
+                    document, self.study.run, is_leap=is_leap, has_timestep=has_timestep, design_days=count
+                )
+            except ModelError as error:
+                self._tell(str(error), "baseline", label)
+                continue
+            days = calendars.setdefault(label, calendar).design_days
+            if days != calendar.design_days:
+                self._tell(
+                    f"{label} has {days} design days under some weather and {calendar.design_days} under other, so"
+                    " there is no common time axis: let `design_days` say the same for all weather", "weather",
+                )  # fmt: skip
+        return calendars
 
     def _probes(
         self, baselines: Mapping[str, Baseline], weather: Mapping[str, WeatherInput], outputs: Sequence[Output]
@@ -434,6 +442,7 @@ class _Planner:
                     run=self.study.run,
                     outputs=outputs,
                     keep_model_outputs=self.study.keep_model_outputs,
+                    design_days=weather[climate].design_days,
                 )
             )
         return tuple(ids)

@@ -70,7 +70,7 @@ def probe_model(
     baseline
         The model.
     weather
-        Any EPW: the run needs one.
+        Any EPW: the run needs one. Its design days replace the model's if it has any.
     outputs
         What a study asks for; patterns of keys do not matter.
     files
@@ -94,6 +94,7 @@ def probe_model(
         "engine": engine.version,
         "outputs": [asdict(output) for output in asked],
         "model_writing": MODEL_WRITING_VERSION,
+        **({"design_days": [asdict(day) for day in weather.design_days]} if weather.design_days else {}),
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     name = f"probes/{digest[:2]}/{digest}.json"
@@ -109,6 +110,7 @@ def probe_model(
         run="run_period",
         outputs=tuple(asked),
         calendar=None,
+        design_days=weather.design_days,
         files={name: file.path for name, file in files.items()},
     )
     with open_scratch() as scratch:

@@ -6,11 +6,12 @@ it, only matched by name with those that a person brings along.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bemsweep.design_days import DesignDay
 from bemsweep.edits import CallEdit, Edit, FieldEdit, InputRef, InsertEdit, ScheduleEdit, files_of
 from bemsweep.engine import Job
 from bemsweep.errors import RecordError
@@ -39,6 +40,7 @@ def provenance_of(job: Job, *, baseline: InputRef, weather: InputRef, files: Map
         "run": job.run,
         "outputs": [asdict(output) for output in job.outputs],
         "calendar": None if job.calendar is None else job.calendar.to_dict(),
+        "design_days": [asdict(day) for day in job.design_days],
         "keep_model_outputs": job.keep_model_outputs,
         "baseline": asdict(baseline),
         "weather": asdict(weather),
@@ -94,6 +96,7 @@ def job_from(
             run=provenance["run"],
             outputs=tuple(Output(**output) for output in provenance["outputs"]),
             calendar=Calendar.from_dict(provenance["calendar"]),
+            design_days=tuple(_design_day(**day) for day in provenance["design_days"]),
             edits=edits,
             calls=calls,
             files={name: local(InputRef(**ref)) for name, ref in provenance["files"].items()},
@@ -102,6 +105,10 @@ def job_from(
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"the record does not tell what was simulated: {error!r}") from error
+
+
+def _design_day(name: str, fields: Iterable[Sequence[Any]]) -> DesignDay:
+    return DesignDay(name, tuple((field, value) for field, value in fields))
 
 
 def _edit(entry: dict[str, Any]) -> Edit:

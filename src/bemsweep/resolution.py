@@ -35,7 +35,7 @@ from bemsweep.edits import (
 )
 from bemsweep.errors import ModelError, Problem, StudyError, nearest
 from bemsweep.inputs import Input
-from bemsweep.model import is_file_field
+from bemsweep.model import external_files, is_file_field
 from bemsweep.parameters import Call, Field, Options, Parameter, Schedule
 from bemsweep.parts import Value
 from bemsweep.schedule_values import read_schedule_values
@@ -295,8 +295,19 @@ class _Resolver:
         except ModelError as error:
             yield f"{source.source} cannot be inserted: {error}."
             return
-        for message in snippet_problems(document, snippet):
+        files = external_files(snippet)
+        wrong = [f"It names the file {files[0]}, and only files of a baseline are sent to workers."] if files else []
+        wrong += [f"There are {name} objects in it: {why}." for name, why in self._not_inserted(snippet)]
+        for message in (*wrong, *snippet_problems(document, snippet)):
             yield f"{source.source} cannot be inserted: {message}"
+
+    def _not_inserted(self, snippet: IDFDocument[bool]) -> Iterator[tuple[str, str]]:
+        """Yield object types whose objects would be dropped without a word, or give variants another time axis."""
+        for name in (name for name, objects in snippet.collections.items() if objects):
+            if name.startswith(("Output:Variable", "Output:Meter", "Output:Table:")):
+                yield name, "ask for outputs under `outputs` of the study"
+            elif name == "RunPeriod" or (name.startswith("SizingPeriod:") and self.study.run == "design_day"):
+                yield name, "all variants share one time axis, so put them into the baseline"
 
     def _paths(self, edit: Edit) -> dict[str, Path]:
         return {ref.sha256: self.files[ref.sha256].path for ref in files_of([edit])}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bemsweep.design_days import replace_design_days
 from bemsweep.editing import apply_edits
 from bemsweep.edits import files_of
 from bemsweep.engine import COMPLETED, EXIT_UNWRITABLE, EngineRun, Job
@@ -145,6 +146,8 @@ def write_job_model(
         except OSError as error:
             raise InfrastructureError(f"the baseline cannot be read: {error}") from error
     names = _place_files(job, scratch)
+    if job.design_days:
+        replace_design_days(document, job.design_days)
     apply_edits(document, job.edits, job.calls, files=job.edit_files)
     prepare_run(
         document,
@@ -153,6 +156,7 @@ def write_job_model(
         keep_model_outputs=job.keep_model_outputs,
         files=names,
         probe_day=job.probe_day,
+        is_leap=job.calendar is not None and job.calendar.is_leap,
     )
     try:
         return document, write_model(document, scratch / MODEL_NAME)

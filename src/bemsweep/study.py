@@ -9,8 +9,9 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pandas as pd
 from pydantic import (
@@ -29,6 +30,7 @@ from pydantic import (
 )
 from pydantic import Field as Setting
 
+from bemsweep.design_days import COOLING_PERCENTS, HEATING_PERCENTS
 from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.layout import RESERVED_NAMES
 from bemsweep.model_file import NOT_IN_IDF
@@ -37,7 +39,7 @@ from bemsweep.parameters import Call, Field, Insert, Options, Parameter, Schedul
 from bemsweep.parts import Part, Value, called_by_people, read_level
 from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
 
-__all__ = ["ListedDesign", "Meter", "Study", "Variable", "Weather"]
+__all__ = ["DdyDays", "DesignDaySource", "ListedDesign", "Meter", "Study", "Variable", "Weather"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -117,11 +119,48 @@ class Variable(_Wanted):
         return Output("variable", name, self.frequency, self.as_ or array_name(name), self.key, self.optional)
 
 
+DesignDaySource = Literal["model", "epw", "ddy"]
+"""Where design days come from: the model, the EPW's header, or the .ddy beside the EPW."""
+
+
+class DdyDays(Part):
+    """Design days from a .ddy: ``{ddy: denver.ddy, heating: 99.6%, cooling: 1%}``."""
+
+    ddy: StrictStr
+    """Path or URL of the .ddy."""
+    heating: float = HEATING_PERCENTS[0]
+    """How much of a year is warmer than the heating day, percent."""
+    cooling: float = COOLING_PERCENTS[0]
+    """How much of a year is warmer than the cooling day, percent."""
+
+    @field_validator("heating", "cooling", mode="before")
+    @classmethod
+    def _read_percent(cls, given: Any, info: ValidationInfo) -> float:
+        known = HEATING_PERCENTS if info.field_name == "heating" else COOLING_PERCENTS
+        text = given.strip().removesuffix("%") if isinstance(given, str) else given
+        with suppress(ValueError, TypeError):
+            if not isinstance(given, bool) and float(text) in known:
+                return float(text)
+        told = ", ".join(f"{percent:g}%" for percent in known)
+        raise ValueError(f"a .ddy has no {info.field_name} days at {shown(given)}: {told}")
+
+
 class Weather(Part):
     """One weather file."""
 
     epw: StrictStr
     """Path, URL or ``bundled:`` name of the EPW."""
+    design_days: DesignDaySource | DdyDays | None = None
+    """Where this weather's design days come from; None for what the study says."""
+
+    @field_validator("design_days", mode="before")
+    @classmethod
+    def _read_design_days(cls, given: Any) -> Any:
+        known = get_args(DesignDaySource)
+        if given in (None, *known) or isinstance(given, (dict, DdyDays)):
+            return given
+        hint = nearest(given, known) if isinstance(given, str) else ""
+        raise ValueError(f"no design days {shown(given)}{hint}: model, epw, ddy or {{ddy: FILE, heating: 99.6%}}")
 
 
 def _kind_of_output(data: Any) -> str | None:
@@ -213,6 +252,9 @@ class Study(Part):
         The model, or several: a path, URL or ``bundled:`` name, a glob, a list, or a mapping of labels.
     weather
         The EPW, or several: as for `baseline`; the label becomes the coordinate.
+    design_days
+        What equipment is sized by: the ``model``'s own design days, those that each ``epw``'s header describes, or
+        those of the ``ddy`` beside each EPW. What a weather file says for itself wins.
     parameters
         Name -> `Field`, `Schedule`, `Options` or `Call`, or a mapping as in a study file.
     outputs
@@ -253,6 +295,7 @@ class Study(Part):
     name: StrictStr
     baseline: dict[StrictStr, StrictStr]
     weather: dict[StrictStr, Weather]
+    design_days: DesignDaySource = "model"
     design: ListedDesign | Literal["grid"] = "grid"
     parameters: dict[
         Annotated[str, PlainValidator(_read_parameter_name)],
@@ -430,5 +473,6 @@ _PARTS: Mapping[str, type[BaseModel]] = {
     "Meter": Meter,
     "Variable": Variable,
     "weather": Weather,
+    "DdyDays": DdyDays,
     "design": ListedDesign,
 }

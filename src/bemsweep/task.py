@@ -22,6 +22,7 @@ import pandas as pd
 from pyarrow import ArrowInvalid
 
 from bemsweep.design import LABELS
+from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit, InputRef, files_of
 from bemsweep.engine import Engine, Job
 from bemsweep.errors import InfrastructureError
@@ -85,6 +86,8 @@ class Context:
     """Baseline -> external files as the model spells them."""
     weather: Mapping[str, InputRef]
     """By label."""
+    design_days: Mapping[str, tuple[DesignDay, ...]]
+    """Weather's label -> what its variants are sized by; empty for the models' own design days."""
     utc_offsets_h: Mapping[str, float]
     """Weather's label -> offset of its local standard time from UTC, hours."""
     calls: Mapping[str, Callable[[Any, Any], object]] = field(default_factory=dict)
@@ -207,6 +210,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
         calendar=context.calendar,
         edits=edits,
         calls=context.calls,
+        design_days=context.design_days[climate],
         files={name: _local(store, ref) for name, ref in context.files[baseline].items()},
         edit_files={ref.sha256: _local(store, ref) for ref in files_of(edits)},
         keep_model_outputs=context.keep_model_outputs,

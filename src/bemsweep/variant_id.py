@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit
 from bemsweep.outputs import Output, RunKind
 from bemsweep.records import RECORD_SCHEMA
 
 __all__ = ["MODEL_WRITING_VERSION", "variant_id"]
 
-MODEL_WRITING_VERSION = 1
+MODEL_WRITING_VERSION = 2
 """To be raised when the same edits would write another model."""
 
 
@@ -32,6 +33,7 @@ def variant_id(
     run: RunKind,
     outputs: Iterable[Output],
     keep_model_outputs: bool = False,
+    design_days: Iterable[DesignDay] = (),
 ) -> str:
     """Return the sha256 that names a variant's record.
 
@@ -51,6 +53,8 @@ def variant_id(
         The outputs asked for, in any order; repetitions do not count.
     keep_model_outputs
         True if the model's own outputs are kept beside them.
+    design_days
+        What was chosen instead of the model's own design days, in the order of simulation.
 
     Returns
     -------
@@ -77,5 +81,7 @@ def variant_id(
         "model_writing": MODEL_WRITING_VERSION,
         "record_schema": RECORD_SCHEMA,
     }
+    if days := [asdict(day) for day in design_days]:
+        identity["design_days"] = days
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
