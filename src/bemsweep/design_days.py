@@ -244,7 +244,7 @@ def distance_km(one: tuple[float, float], other: tuple[float, float]) -> float:
     Examples
     --------
     >>> round(distance_km((41.98, -87.92), (33.45, -111.98)))
-    2316
+    2309
     """
     (south, west), (north, east) = ((math.radians(angle) for angle in place) for place in (one, other))
     half = math.sin((north - south) / 2) ** 2 + math.cos(south) * math.cos(north) * math.sin((east - west) / 2) ** 2
