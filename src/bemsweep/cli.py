@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -180,10 +180,11 @@ def export_command(
     store: StoreOption = DEFAULT_STORE,
     *,
     as_format: Annotated[
-        str | None, typer.Option("--format", help="netcdf, parquet or csv; else told by the file's suffix.")
+        Literal["netcdf", "parquet", "csv"] | None,
+        typer.Option("--format", help="netcdf, parquet or csv; else told by the file's suffix."),
     ] = None,
     group: Annotated[str | None, typer.Option("--group", help="One group only, for example hourly.")] = None,
-    shape: Annotated[str, typer.Option("--shape", help="Of tables: wide or long.")] = "wide",
+    shape: Annotated[Literal["wide", "long"], typer.Option("--shape", help="Of tables: wide or long.")] = "wide",
     variables: Annotated[
         list[str] | None, typer.Option("--variables", help="These variables only: electricity,temperature.")
     ] = None,
@@ -193,9 +194,9 @@ def export_command(
     """Write a study's results as netCDF, Parquet or CSV, however large they are."""
     from bemsweep import export, results  # noqa: PLC0415 - xarray takes a second to import
 
-    chosen = as_format or {".nc": "netcdf", ".parquet": "parquet", ".csv": "csv"}.get(to.suffix.lower(), "")
-    if chosen not in ("netcdf", "parquet", "csv"):
-        raise typer.BadParameter(f"no format {chosen!r}: give --format netcdf, parquet or csv")
+    chosen = as_format or {".nc": "netcdf", ".parquet": "parquet", ".csv": "csv"}.get(to.suffix.lower())
+    if chosen is None:
+        raise typer.BadParameter(f"{to} does not tell the format: give --format netcdf, parquet or csv")
     what: dict[str, Any] = {"group": group, "overwrite": overwrite}
     what["variables"] = [name for names in variables for name in names.split(",")] if variables else None
     tree = results.open_results(store, _name_of(study))
