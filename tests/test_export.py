@@ -155,6 +155,10 @@ def test_a_wide_table_has_a_column_per_variable_and_key(tree, tmp_path, write, s
         np.testing.assert_array_equal(as_bits(frame[name]), as_bits(expected))
     assert set(frame.status[frame.variant == PENDING]) == {"failed"}
     assert frame[frame.variant == PENDING][names].isna().all(axis=None)
+    if suffix == ".parquet":
+        assert pq.read_table(files[0]).column(names[0]).null_count == 240, "missing, and not a number that is none"
+    else:
+        assert "nan" not in files[0].read_text()
     assert frame.glazing[frame.variant == 0].isna().all(), "null is a missing value"
     assert set(frame.glazing[frame.variant == 1]) == {"glass 1"}
     assert list(read_table(files[1]).columns)[-1] == "electricity [J]"
