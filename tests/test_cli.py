@@ -88,10 +88,39 @@ def test_a_failed_variant_makes_exit_status_1_and_is_grouped(tmp_path: Path, stu
     assert [(group["status"], group["count"]) for group in groups] == [("failed", 1)]
     assert "highly conductive" in groups[0]["message"]
     assert groups[0]["examples"][0] in Store(store).names("raw")[0]
-    assert groups[0]["examples"][0] in bemsweep("errors", "office", "--store", store).stdout
+    told = bemsweep("errors", "office", "--store", store).stdout
+    assert groups[0]["examples"][0] in told
+    assert groups[0]["advice"] in told
+    assert f".err      {groups[0]['err']}\n" in told
+    assert Path(groups[0]["err"]).read_text().startswith("Program Version,EnergyPlus")
+    assert f"bemsweep reproduce {groups[0]['examples'][0]} --to DIR --store {store}\n" in told
+    assert told in run.stdout, "the run's own report says the same"
     assert bemsweep("run", study, "--store", store).returncode == 1, "it is still failed, and not run again"
     again = bemsweep("run", study, "--store", store, "--again", "failed", "--json")
     assert json.loads(again.stdout)["ran"] == 1
+
+
+@pytest.mark.engine
+def test_export(tmp_path: Path, study: Path) -> None:
+    store, out = tmp_path / "store", tmp_path / "out"
+    assert bemsweep("run", study, "--store", store).returncode == 0
+    for words, files in (
+        (["--to", out, "--format", "csv"], ["annual.csv", "variants.csv"]),
+        (["--to", out / "a.parquet", "--shape", "long", "--group", "annual"], ["a.parquet"]),
+        (["--to", out / "all.nc", "--variables", "electricity"], ["all.nc"]),
+    ):
+        made = bemsweep("export", "office", "--store", store, *words)
+        assert made.returncode == 0, made.stderr
+        assert [Path(line).name for line in made.stdout.splitlines()] == files
+    assert (out / "annual.csv").read_text().count("\n") == 1 + 2 * 2
+    told = bemsweep("export", study, "--store", store, "--to", out / "all.nc")
+    assert (told.returncode, "overwrite it (--overwrite)" in told.stderr) == (2, True)
+    again = bemsweep("export", study, "--store", store, "--to", out / "all.nc", "--overwrite", "--json")
+    assert json.loads(again.stdout) == [str(out / "all.nc")]
+    told = bemsweep("export", study, "--store", store, "--to", out / "folder")
+    assert (told.returncode, "--format netcdf, parquet or csv" in told.stderr) == (2, True)
+    told = bemsweep("export", study, "--store", store, "--to", out / "x.csv", "--variables", "electricty")
+    assert (told.returncode, "did you mean 'electricity'?" in told.stderr) == (2, True)
 
 
 def test_every_problem_of_a_bad_study_is_told_and_nothing_is_run(tmp_path: Path, study: Path) -> None:
@@ -146,7 +175,7 @@ def test_the_version_and_no_words() -> None:
 def test_help_names_the_verbs() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for verb in ("plan", "run", "status", "errors"):
+    for verb in ("plan", "run", "status", "errors", "export"):
         assert verb in result.output
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import bemsweep as bs
@@ -98,7 +99,12 @@ def test_reading_results(here: Path) -> None:
     assert left["table"].saved[0] == 0
     assert left["monthly"].sizes == {"variant": 12, "time": 12}
     assert len(left["record"]) == 3 + len(ZONES)
-    assert Path("office.nc").stat().st_size > Path("office-annual.nc").stat().st_size
+    assert left["lost"].empty
+    assert {path.name for path in Path("tables").iterdir()} == {"hourly.csv", "annual.csv", "variants.csv"}
+    table = pd.read_csv("tables/hourly.csv")
+    assert list(table.columns[-2 - len(ZONES) : -len(ZONES)]) == ["time", "electricity [J]"]
+    assert len(pd.read_parquet("hourly.parquet")) == 12 * 8760 * (1 + len(ZONES))
+    assert Path("office.nc").stat().st_size > 1e6
     assert left["peak"].sizes == {"variant": 2, "design_day": 1}
     assert left["peak"].values[1] < left["peak"].values[0]
     assert list(left["hour_of_day"].values) == list(range(24))

@@ -71,6 +71,15 @@ def test_program_and_its_folder_name_the_same_build(tmp_path):
     assert build_at(path) == build_at(str(tmp_path)) == Build("executable", path)
 
 
+def test_a_wheel_unpacked_into_a_folder_is_a_build_too(tmp_path):
+    own = next(build.path for build in find_builds() if build.kind == "library")
+    library = tmp_path / own.name
+    library.symlink_to(own)
+    assert build_at(tmp_path) == build_at(library) == Build("library", library)
+    path = program(tmp_path)
+    assert build_at(tmp_path) == Build("executable", path), "an installed EnergyPlus has both"
+
+
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "a text"])
 def test_spec_that_is_no_energyplus(tmp_path, what):
     spec = tmp_path / "it"

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import signal
-import stat
 import subprocess
 import sys
 import threading
@@ -17,37 +16,22 @@ import psutil
 import pytest
 
 from bemsweep.edits import FieldEdit
-from bemsweep.energyplus import build_at
 from bemsweep.errors import EngineNotFoundError, InfrastructureError, RunCancelledError
 from bemsweep.host_client import FreshEngine, HostEngine, find_engines, open_engine
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
 from direct_engine import query, run_energyplus
-from engine_jobs import ELECTRICITY, TEMPERATURE, YEAR, calling, descendants, job, wait_until
+from engine_jobs import ELECTRICITY, TEMPERATURE, YEAR, calling, descendants, job, wait_until, write_launcher
 
 pytestmark = [pytest.mark.engine, pytest.mark.skipif(sys.platform != "linux", reason="counts processes as Linux does")]
 
 VERSION = "EnergyPlus, Version 25.2.0-cf7368216c (No OpenGL)"
-LAUNCHER = """#!{python}
-import ctypes, sys
-library = ctypes.CDLL({library!r})
-library.energyPlusVersion.restype = library.stateNew.restype = ctypes.c_void_p
-library.energyplus.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
-if "--version" in sys.argv:
-    print(ctypes.string_at(library.energyPlusVersion()).decode())
-    sys.exit()
-arguments = [argument.encode() for argument in sys.argv]
-sys.exit(library.energyplus(library.stateNew(), len(arguments), (ctypes.c_char_p * len(arguments))(*arguments)))
-"""
 
 
 @pytest.fixture(scope="module")
 def launcher(tmp_path_factory):
     """Return an ``energyplus`` executable, which calls the wheel's library."""
-    path = tmp_path_factory.mktemp("EnergyPlus-25-2-0") / "energyplus"
-    path.write_text(LAUNCHER.format(python=sys.executable, library=str(build_at().path)))
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
+    return write_launcher(tmp_path_factory.mktemp("EnergyPlus-25-2-0"))
 
 
 @pytest.fixture(scope="module", params=["host", "fresh", "executable"])

@@ -63,17 +63,48 @@ def test_the_right_version_is_no_problem(office):
     assert version_problem(SMALL_OFFICE, ["EnergyPlus, Version 24.1.0", ENGINE]) is None
 
 
+INSTALL = "install EnergyPlus {0} and name its folder with `engine:` in the study file or in ENERGYPLUS_DIR"
+WHEEL = (
+    "get the engine of that version from PyPI, `pip install --target FOLDER 'pyenergyplus-lbnl=={0}.*'` "
+    "and name FOLDER with `engine:`; or "
+)
+CONVERT = (
+    "; or bring the model to 25.2 with IDFVersionUpdater or idfkit.migrate, which need an installed EnergyPlus 25.2"
+)
+
+
 @pytest.mark.parametrize(
-    ("version", "engines", "messages"),
+    ("version", "ways"),
     [
-        ((23, 2, 0), [ENGINE], ["of EnergyPlus 23.2", ENGINE, "pyenergyplus-lbnl==23.2.*", "bring the model to 25.2"]),
-        ((24, 1, 0), [ENGINE], ["install EnergyPlus 24.1 and set ENERGYPLUS_DIR", "IDFVersionUpdater"]),
-        ((9, 6, 0), [], ["there is no engine at hand", "install EnergyPlus 9.6"]),
+        ("8.9", INSTALL + CONVERT),
+        ("9.6", INSTALL + CONVERT),
+        ("22.1", INSTALL + CONVERT),
+        ("23.1", INSTALL + CONVERT),
+        ("23.2", WHEEL + INSTALL + CONVERT),
+        ("24.1", INSTALL + CONVERT),
+        ("25.1", WHEEL + INSTALL + CONVERT),
+        ("26.1", INSTALL),
     ],
 )
-def test_another_version_says_what_to_get(version, engines, messages):
-    problem = version_problem(new_document(version), engines)
-    assert all(message in problem for message in messages), problem
+def test_another_version_says_what_to_get(tmp_path, version, ways):
+    path = tmp_path / "model.idf"
+    path.write_text(f"Version,{version};\n")
+    told = f"the model is of EnergyPlus {version}, but the engine at hand is {ENGINE}: {ways.format(version)}"
+    assert version_problem(path, [ENGINE]) == told
+    assert version_problem(new_document((*map(int, version.split(".")), 0)), [ENGINE]) == told
+
+
+def test_a_version_that_idfkit_does_not_know_is_for_energyplus_to_convert(tmp_path):
+    path = tmp_path / "model.idf"
+    path.write_text("Version,8.5;\n")
+    told = version_problem(path, [ENGINE])
+    assert "bring the model to 25.2 with IDFVersionUpdater, which need" in told
+    assert "idfkit" not in told
+
+
+def test_no_engine_at_hand_says_what_to_get():
+    told = version_problem(new_document((9, 6, 0)), [])
+    assert told == "the model is of EnergyPlus 9.6, but there is no engine at hand: " + INSTALL.format("9.6")
 
 
 def test_a_model_newer_than_the_engine_is_not_to_be_converted(office):

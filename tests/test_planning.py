@@ -11,6 +11,7 @@ from pyenergyplus.dataset import ref_models, weather_files
 import bemsweep as bs
 from bemsweep.errors import ConflictError, EngineNotFoundError, StudyError
 from bemsweep.testing import FakeEngine
+from engine_jobs import write_launcher
 from small_studies import CHICAGO, grid_of, small_study
 
 VERSION_25 = b'{"Version": {"V": {"version_identifier": "25.2"}}'
@@ -342,3 +343,86 @@ def test_an_external_file_that_is_no_file_is_not_read(tmp_path: Path, fake: Fake
     path = own_model(tmp_path, "own.idf", ("  SimulationControl,", f"  {extra}\n\n  SimulationControl,"))
     (told,) = problems_of(small_study(baseline=str(path)), tmp_path, fake)
     assert "/dev/zero" in told
+
+
+# The study's own engine
+
+OFFICE = """\
+name: office
+baseline: {baseline}
+weather: bundled:usa_il_chicago
+run: design_day
+engine: {engine}
+outputs: [{{meter: "Electricity:Facility", frequency: annual}}]
+"""
+
+
+def written(tmp_path: Path, engine: object, baseline: object = "bundled:ref/small_office") -> bs.Study:
+    file = tmp_path / "study" / "office.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(OFFICE.format(engine=engine, baseline=baseline))
+    return bs.Study.from_yaml(file)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("way", ["absolute", "folder", "relative", "home"])
+def test_a_study_names_its_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    home = tmp_path / "study" / "EnergyPlus"
+    home.mkdir(parents=True)
+    program = write_launcher(home)
+    monkeypatch.setenv("HOME", str(home.parent))
+    monkeypatch.setenv("ENERGYPLUS_DIR", str(tmp_path / "not here"))
+    named = {"absolute": program, "folder": home, "relative": "EnergyPlus/energyplus", "home": "~/EnergyPlus"}[way]
+    plan = bs.plan(written(tmp_path, named), store=tmp_path / "store")
+    assert Path(str(plan.engine)) in (program, home), "as the workers get it"
+    if way == "relative":
+        assert bs.run(plan).progress.statuses == {"succeeded": 1}
+
+
+@pytest.mark.parametrize(
+    ("engine", "told"),
+    [
+        ("EnergyPlus-22-1-0", "no EnergyPlus at {study}/EnergyPlus-22-1-0"),
+        (".", "no `energyplus` in the folder {study}"),
+        ("office.yaml", "{study}/office.yaml is not executable"),
+        ("liar", "{study}/liar is not EnergyPlus: it calls itself"),
+    ],
+)
+def test_a_wrong_engine_is_told_with_its_line(tmp_path: Path, engine: str, told: str) -> None:
+    study = written(tmp_path, engine)
+    liar = tmp_path / "study" / "liar"
+    liar.write_text("#!/bin/sh\necho something else\n")
+    liar.chmod(0o755)
+    with pytest.raises(StudyError) as caught:
+        bs.plan(study, store=tmp_path / "store")
+    (problem,) = map(str, caught.value.problems)
+    assert told.format(study=tmp_path / "study") in problem
+    assert problem.endswith(" @ engine, line 5")
+    assert not (tmp_path / "store" / "studies").exists()
+
+
+def test_an_argument_wins_over_the_studys_engine(tmp_path: Path, fake: FakeEngine) -> None:
+    study = written(tmp_path, "nowhere")
+    assert bs.plan(study, store=tmp_path / "store", engine=fake).engine_version == fake.version
+    with pytest.raises(EngineNotFoundError, match=r"no EnergyPlus at .*elsewhere"):
+        bs.plan(study, store=tmp_path / "store", engine="elsewhere")
+
+
+@pytest.mark.parametrize("version", ["9.6", "22.1", "24.1"])
+def test_a_model_of_another_version_says_which_engine_to_get(tmp_path: Path, fake: FakeEngine, version: str) -> None:
+    model = own_model(tmp_path, "old.idf", ("25.2;", f"{version};"))
+    (problem,) = problems_of(small_study(baseline=str(model)), tmp_path, fake)
+    assert f"the model is of EnergyPlus {version}, but the engine at hand is {fake.version}" in problem
+    assert f"install EnergyPlus {version} and name its folder with `engine:`" in problem
+    assert problem.endswith("@ baseline.old")
+    assert not fake.starts
+
+
+def test_another_engine_is_told_and_runs_all_again(tmp_path: Path, fake: FakeEngine) -> None:
+    bs.run(bs.plan(small_study(), store=tmp_path / "store", engine=fake))
+    assert not bs.plan(small_study(), store=tmp_path / "store", engine=fake).warnings
+    other = FakeEngine(version="EnergyPlus, Version 25.2.0-other")
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=other)
+    assert len(plan.to_run) == 6
+    (warning,) = plan.warnings
+    assert warning == f"the study has been run with {fake.version}: {other.version} runs all variants again"

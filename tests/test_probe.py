@@ -139,7 +139,7 @@ def test_it_asks_for_names_only_and_leaves_no_scratch(ask, tmp_path, monkeypatch
 
 def test_a_model_that_does_not_run_is_told_and_not_kept(ask):
     fake = engine(faults={1: "fail", 2: "crash"})
-    with pytest.raises(ModelError, match="Expected a number of at least 0"):
+    with pytest.raises(ModelError, match="Expected number greater than or equal to 0"):
         ask(fake, TEMPERATURE)
     with pytest.raises(ModelError, match=r"SIGSEGV|signal"):
         ask(fake, TEMPERATURE)

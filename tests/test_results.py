@@ -9,6 +9,7 @@ import pytest
 import bemsweep as bs
 from bemsweep import results
 from bemsweep.errors import BemsweepError
+from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
 from small_studies import read, run_study, small_study
 
@@ -41,28 +42,55 @@ def test_status_is_the_variant_table(tmp_path: Path) -> None:
         np.testing.assert_array_equal(table[column].to_numpy(), mine[column].to_numpy(), err_msg=column)
 
 
-def test_failures_are_grouped_the_most_frequent_first() -> None:
-    table = pd.DataFrame(
-        {
-            "status": ["succeeded", "failed", "failed", "timed_out", "failed", "failed", "failed", "pending"],
-            "message": ["", "b", "a", "slow", "a", "a", "a", ""],
-            "variant_id": [f"{n}" * 64 for n in range(8)],
-        }
-    )
-    groups = results.failures(table)
-    assert groups.to_dict(orient="list") == {
+RAN_AWAY = 'The temperature of {} C for zone="ZN_1" ..is very far out of bounds during warmup.'
+TABLE = pd.DataFrame(
+    {
+        "lighting": range(8),
+        "status": ["succeeded", "failed", "failed", "timed_out", "failed", "failed", "failed", "pending"],
+        "message": ["", "b", RAN_AWAY.format(200.1), "slow", *(RAN_AWAY.format(t) for t in (-8, "1e4", 7)), ""],
+        "variant_id": [f"{n}" * 64 for n in range(8)],
+    }
+)
+
+
+def test_failures_are_grouped_the_most_frequent_first(tmp_path: Path) -> None:
+    """Those that differ in numbers only are one; names with numbers in them tell messages apart."""
+    store = Store(tmp_path)
+    store.put(Store.raw_name("2" * 64, "eplusout.err"), b"text")
+    groups = results.failures(TABLE, store)
+    assert groups.drop(columns="advice").to_dict(orient="list") == {
         "status": ["failed", "failed", "timed_out"],
-        "message": ["a", "b", "slow"],
+        "message": [RAN_AWAY.format(200.1), "b", "slow"],
         "count": [4, 1, 1],
         "examples": [["2" * 12, "4" * 12, "5" * 12], ["1" * 12], ["3" * 12]],
+        "err": [store.url_of("raw", "2" * 64, "eplusout.err"), "", ""],
     }
-    assert results.failures(table.iloc[:1]).empty
-    assert list(results.failures(table.iloc[:1]).columns) == ["status", "message", "count", "examples"]
+    assert Path(groups.err[0]).read_text() == "text"
+    assert ["ran away" in groups.advice[0], groups.advice[1], "timeout_s" in groups.advice[2]] == [True, "", True]
+    other = TABLE.assign(message=TABLE.message.str.replace('7 C for zone="ZN_1', '7 C for zone="ZN_2'))
+    assert list(results.failures(other, store)["count"]) == [3, 1, 1, 1]
+    nothing = results.failures(TABLE.iloc[:1], store)
+    assert nothing.empty
+    assert list(nothing.columns) == ["status", "message", "count", "examples", "advice", "err"]
+
+
+def test_failed_rows_keep_their_order_and_place() -> None:
+    rows = results.failed_rows(TABLE)
+    assert list(rows.columns) == ["lighting", "status", "message", "variant_id"]
+    assert list(rows.index) == list(rows.lighting) == [1, 2, 3, 4, 5, 6]
 
 
 def test_errors_of_a_stored_study(tmp_path: Path) -> None:
     run = run_study(small_study(), tmp_path / "store", FakeEngine(faults={3: "fail"}))
     groups = results.errors(tmp_path / "store", "small")
     assert list(groups["count"]) == [1]
+    assert "out of the range" in groups.advice[0]
     pd.testing.assert_frame_equal(groups, run.errors())
     assert (read(tmp_path / "store").status == "failed").sum() == 1
+    failed = results.failed(tmp_path / "store", "small")
+    (row,) = np.flatnonzero(read(tmp_path / "store").status == "failed")
+    assert list(failed.index) == [row]
+    assert failed.message[row] == groups.message[0]
+    pd.testing.assert_frame_equal(failed, run.failed[failed.columns], check_dtype=False)
+    assert failed.north.equals(read(tmp_path / "store").north.to_series()[[row]])
+    assert (Path(groups.err[0]).parent.name, Path(groups.err[0]).name) == (failed.variant_id[row], "eplusout.err")

@@ -7,17 +7,17 @@ carry on; 70 a bug in bemsweep; 130 stopped by Ctrl-C, SIGTERM or a closed termi
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 from rich.text import Text
 
 from bemsweep import __version__
@@ -158,7 +158,7 @@ def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
 
 @app.command("errors")
 def errors_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = False) -> None:
-    """Group a study's failures by their first severe message."""
+    """Group a study's failures by their first severe message, and say what they mean and where to look."""
     from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
 
     groups = results.errors(store, _name_of(study))
@@ -167,7 +167,47 @@ def errors_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
     elif groups.empty:
         out.print("no variant has failed")
     else:
-        out.print(_errors_table(groups))
+        out.print(_explained(groups, store))
+
+
+@app.command("export")
+def export_command(
+    study: StudyArgument,
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="FILE_OR_FOLDER", help="A file ending in .nc, .parquet or .csv, or a folder."),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    *,
+    as_format: Annotated[
+        Literal["netcdf", "parquet", "csv"] | None,
+        typer.Option("--format", help="netcdf, parquet or csv; else told by the file's suffix."),
+    ] = None,
+    group: Annotated[str | None, typer.Option("--group", help="One group only, for example hourly.")] = None,
+    shape: Annotated[Literal["wide", "long"], typer.Option("--shape", help="Of tables: wide or long.")] = "wide",
+    variables: Annotated[
+        list[str] | None, typer.Option("--variables", help="These variables only: electricity,temperature.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a study's results as netCDF, Parquet or CSV, however large they are."""
+    from bemsweep import export, results  # noqa: PLC0415 - xarray takes a second to import
+
+    chosen = as_format or {".nc": "netcdf", ".parquet": "parquet", ".csv": "csv"}.get(to.suffix.lower())
+    if chosen is None:
+        raise typer.BadParameter(f"{to} does not tell the format: give --format netcdf, parquet or csv")
+    what: dict[str, Any] = {"group": group, "overwrite": overwrite}
+    what["variables"] = [name for names in variables for name in names.split(",")] if variables else None
+    tree = results.open_results(store, _name_of(study))
+    if chosen == "netcdf":
+        files = export.to_netcdf(tree, to, **what)
+    else:
+        files = (export.to_parquet if chosen == "parquet" else export.to_csv)(tree, to, shape=shape, **what)
+    if as_json:
+        _print_json([str(file) for file in files])
+    for file in () if as_json else files:
+        out.print(Text(str(file)))
 
 
 @app.command("reproduce")
@@ -287,7 +327,7 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
         told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         out.print(f"{told}; {run.progress.done:,} run now in {run.progress.elapsed_s:.1f} s")
         if not groups.empty:
-            out.print(_errors_table(groups))
+            out.print(_explained(groups, plan.store.url))
         if idle := run.without_effect:
             told = f"{len(idle)} of {len(plan.study.parameters)} parameters change nothing: {', '.join(idle)}"
             out.print(Text(f"{told} (all outputs are the same to the last bit at each of their levels)"))
@@ -301,11 +341,20 @@ def _where(plan: Plan) -> str:
     return plan.store.url_of(plan.store.study_name(plan.study.name, "results.zarr"))
 
 
-def _errors_table(groups: pd.DataFrame) -> Table:
-    table = Table("count", "status", "message", "for example", box=None, padding=(0, 2, 0, 0))
+def _explained(groups: pd.DataFrame, store: str) -> Text:
+    """Return each group of failures with what it means, where its .err is, and how to look at one by oneself."""
+    where = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
+    lines = []
     for line in groups.to_dict(orient="records"):
-        table.add_row(str(line["count"]), line["status"], Text(line["message"]), ", ".join(line["examples"]))
-    return table
+        told = {
+            "means": line["advice"],
+            "examples": ", ".join(line["examples"]),
+            ".err": line["err"],
+            "try it": f"bemsweep reproduce {line['examples'][0]} --to DIR{where}",
+        }
+        lines.append(f"{line['count']:,} {line['status']}: {line['message']}")
+        lines += [f"    {word:<9} {text}" for word, text in told.items() if text]
+    return Text("\n".join(lines))
 
 
 def _print_json(value: Any) -> None:

@@ -22,7 +22,9 @@ from bemsweep.errors import EngineNotFoundError, InfrastructureError
 
 __all__ = ["Build", "EnergyPlus", "Executable", "Library", "build_at", "find_builds", "load"]
 
-_LIBRARY_NAMES = {"darwin": "libenergyplusapi.dylib", "win32": "EnergyPlusAPI.dll"}
+_LIBRARY_NAME = {"darwin": "libenergyplusapi.dylib", "win32": "EnergyPlusAPI.dll"}.get(
+    sys.platform, "libenergyplusapi.so"
+)
 _ADVICE = (
     "install one with `pip install pyenergyplus-lbnl==25.2.0`, set ENERGYPLUS_DIR to the folder of an installed "
     "EnergyPlus, or put its `energyplus` on PATH"
@@ -84,8 +86,8 @@ def build_at(spec: str | Path | None = None) -> Build:
     Parameters
     ----------
     spec
-        Path of an ``energyplus`` executable or of the folder it lies in; None for the first that
-        `find_builds` finds.
+        Path of an ``energyplus`` executable, of the shared library of a wheel, or of the folder that either
+        lies in, such as one that ``pip install --target`` filled; None for the first that `find_builds` finds.
 
     Raises
     ------
@@ -99,12 +101,14 @@ def build_at(spec: str | Path | None = None) -> Build:
         return builds[0]
     path = Path(spec).expanduser().absolute()
     if path.is_dir():
-        build = _executable_in(path)
+        build = _executable_in(path) or _library_in(path)
         if build is None:
             raise EngineNotFoundError(f"no `energyplus` in the folder {path}: {_ADVICE}")
         return build
     if not path.is_file():
         raise EngineNotFoundError(f"no EnergyPlus at {path}: {_ADVICE}")
+    if path.name == _LIBRARY_NAME:
+        return Build("library", path)
     if not os.access(path, os.X_OK):
         raise EngineNotFoundError(f"{path} is not executable: name the `energyplus` program or its folder")
     return Build("executable", path)
@@ -219,7 +223,11 @@ def _library_of_wheel() -> Build | None:
     spec = importlib.util.find_spec("pyenergyplus")
     if spec is None or spec.origin is None:
         return None
-    path = Path(spec.origin).parent.parent / _LIBRARY_NAMES.get(sys.platform, "libenergyplusapi.so")
+    return _library_in(Path(spec.origin).parent.parent)
+
+
+def _library_in(folder: Path) -> Build | None:
+    path = folder / _LIBRARY_NAME
     return Build("library", path) if path.is_file() else None
 
 

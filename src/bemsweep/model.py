@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from idfkit import IDFDocument, IDFObject
+from idfkit import MINIMUM_VERSION, IDFDocument, IDFObject
 
 from bemsweep.design_days import DESIGN_DAY, SIZING_PERIODS
 from bemsweep.edits import is_blank
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _WHEELS = ("23.2", "25.1", "25.2")
-"""Versions of EnergyPlus that pip can install on Linux."""
+"""Versions of EnergyPlus that pip can install on Linux; the wheel 26.1 carries 25.2."""
 
 _SHOWN = 3
 
@@ -60,16 +60,17 @@ def version_problem(model: IDFDocument[bool] | Path, engines: Sequence[str]) -> 
     at_hand = [match[1] for match in (re.search(r"(\d+\.\d+)", engine) for engine in engines) if match]
     if wanted in at_hand:
         return None
-    install = f"install EnergyPlus {wanted} and set ENERGYPLUS_DIR to its folder"
-    if wanted in _WHEELS:
-        install = f"install the wheel of that version (pip install 'pyenergyplus-lbnl=={wanted}.*'), or {install}"
-    newest = max(at_hand, key=_as_numbers, default="")
-    is_older = newest != "" and _as_numbers(wanted) < _as_numbers(newest)
-    convert = (
-        f"; or bring the model to {newest} with idfkit.migrate or EnergyPlus's IDFVersionUpdater" if is_older else ""
-    )
     known = f"the engine at hand is {', '.join(engines)}" if engines else "there is no engine at hand"
-    return f"the model is of EnergyPlus {wanted}, but {known}: {install}{convert}"
+    ways = [f"install EnergyPlus {wanted} and name its folder with `engine:` in the study file or in ENERGYPLUS_DIR"]
+    if wanted in _WHEELS:
+        wheel = f"`pip install --target FOLDER 'pyenergyplus-lbnl=={wanted}.*'` and name FOLDER with `engine:`"
+        ways.insert(0, f"get the engine of that version from PyPI, {wheel}")
+    newest = max(at_hand, key=_as_numbers, default="")
+    if newest and _as_numbers(wanted) < _as_numbers(newest):
+        # Neither comes with a wheel: the programs that convert are part of an installed EnergyPlus.
+        by = "IDFVersionUpdater" + (" or idfkit.migrate" if version >= MINIMUM_VERSION else "")
+        ways.append(f"bring the model to {newest} with {by}, which need an installed EnergyPlus {newest}")
+    return f"the model is of EnergyPlus {wanted}, but {known}: {'; or '.join(ways)}"
 
 
 def _as_numbers(version: str) -> tuple[int, ...]:

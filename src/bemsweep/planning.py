@@ -22,7 +22,7 @@ import pandas as pd
 
 from bemsweep.design import Points, design_points
 from bemsweep.engine import Engine
-from bemsweep.errors import ModelError, Problem, StoreError, StudyError
+from bemsweep.errors import EngineNotFoundError, ModelError, Problem, StoreError, StudyError
 from bemsweep.host_client import open_engine
 from bemsweep.inputs import Input, WeatherInput, read_all_weather, resolve_baselines, resolve_weather
 from bemsweep.layout import Layout, Parameter
@@ -175,7 +175,8 @@ def plan(
     storage_options
         Passed to the store's filesystem.
     engine
-        Path of an installed EnergyPlus; None for the one that was installed with bemsweep.
+        Path of an installed EnergyPlus; None for the study's own `engine`, else the one that was installed
+        with bemsweep.
     yes
         True if more than a million variants are meant.
 
@@ -208,12 +209,18 @@ def plan(
         home.check_writable()
     except StoreError as error:
         raise StudyError([Problem(str(error), "store")]) from error
-    opened = open_engine(engine) if engine is None or isinstance(engine, str) else engine
+    choice = study.engine_path if engine is None else engine
     try:
-        return _Planner(study, home, opened, engine).plan(most=None if yes else MOST_VARIANTS)
-    finally:
-        if opened is not engine:
-            opened.close()
+        opened = open_engine(choice) if choice is None or isinstance(choice, str) else choice
+        try:
+            return _Planner(study, home, opened, choice).plan(most=None if yes else MOST_VARIANTS)
+        finally:
+            if opened is not choice:
+                opened.close()
+    except EngineNotFoundError as error:
+        if choice is engine:
+            raise
+        raise StudyError([study.problem(str(error), "engine")]) from error
 
 
 @contextmanager
@@ -246,6 +253,9 @@ class _Planner:
         with _collected(self.problems):
             resolved = resolve_edits(study, self.documents, points)
         state = StudyState.load(self.store, study.name)
+        if state.engine not in (None, self.engine.version):
+            now = f"{self.engine.version} runs all variants again"
+            self.warnings.append(f"the study has been run with {state.engine}: {now}")
         outputs = state.merged_outputs(study)
         calendar = self._calendar(weather, outputs)
         self._stop_if_wrong()

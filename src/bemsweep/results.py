@@ -5,6 +5,7 @@ Reads what any xarray user could read without bemsweep; never writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import pandas as pd
 import xarray as xr
 
 from bemsweep.errors import BemsweepError
+from bemsweep.explanations import explain
 from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.store import Store
 
-__all__ = ["errors", "failures", "open_results", "status"]
+__all__ = ["errors", "failed", "failed_rows", "failures", "open_results", "status"]
 
 _EXAMPLES = 3
+_NO_FAILURES = ("succeeded", "pending")
+_NUMBER = re.compile(r"(?<!\w)[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)")
+"""A number by itself, which differs from variant to variant, and not one in a name."""
 
 
 def open_results(
@@ -91,8 +96,8 @@ def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str
     return pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
 
 
-def errors(store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """Return a study's failures grouped by their first severe message.
+def failed(store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Return the variants that have failed: their parameters, status and first severe message.
 
     Parameters
     ----------
@@ -102,28 +107,65 @@ def errors(store: str | Path | Store, name: str, *, storage_options: Mapping[str
     Returns
     -------
     pandas.DataFrame
-        Columns ``status``, ``message``, ``count`` and ``examples`` (short ids), the most frequent first.
+        A row per failed variant, in the order of the rows of the results, indexed by its place along ``variant``.
 
     Raises
     ------
     BemsweepError
         There are no results of that name.
     """
-    return failures(status(store, name, storage_options=storage_options))
+    return failed_rows(status(store, name, storage_options=storage_options))
 
 
-def failures(table: pd.DataFrame) -> pd.DataFrame:
-    """Group the failures of a variant table by status and message; see `errors`."""
-    failed = table[~table["status"].isin(["succeeded", "pending"])]
-    groups = failed.groupby(["status", "message"], sort=False)["variant_id"]
-    lines = [
-        {
-            "status": group[0],
-            "message": group[1],
-            "count": len(ids),
-            "examples": [variant[:12] for variant in dict.fromkeys(ids)][:_EXAMPLES],
-        }
-        for group, ids in groups
-    ]
-    frame = pd.DataFrame(lines, columns=["status", "message", "count", "examples"])
+def failed_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the failed rows of a variant table, parameters first; see `failed`."""
+    parameters = [column for column in table.columns if column not in TABLE_COLUMNS]
+    return table[~table["status"].isin(_NO_FAILURES)][[*parameters, "status", "message", "variant_id"]]
+
+
+def errors(store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Return a study's failures, grouped, with what they mean and where to look.
+
+    Messages that differ only in numbers are one group, which shows the first of them.
+
+    Parameters
+    ----------
+    store, name, storage_options
+        As for `open_results`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``status``, ``message``, ``count``, ``examples`` (short ids), ``advice`` (what it means and what to
+        try, ``""`` if nothing is known) and ``err`` (URL of the first example's ``eplusout.err``, ``""`` if it has
+        none), the most frequent first.
+
+    Raises
+    ------
+    BemsweepError
+        There are no results of that name.
+    """
+    home = store if isinstance(store, Store) else Store(store, storage_options)
+    return failures(status(home, name), home)
+
+
+def failures(table: pd.DataFrame, store: Store) -> pd.DataFrame:
+    """Group the failures of a variant table, whose raw files are in `store`; see `errors`."""
+    rows = failed_rows(table)
+    kinds = rows["message"].map(lambda message: _NUMBER.sub("#", message))
+    lines = []
+    for _, group in rows.groupby([rows["status"], kinds], sort=False):
+        first, ids = group.iloc[0], list(dict.fromkeys(group["variant_id"]))
+        err = Store.raw_name(ids[0], "eplusout.err")
+        lines.append(
+            {
+                "status": first["status"],
+                "message": first["message"],
+                "count": len(group),
+                "examples": [variant[:12] for variant in ids[:_EXAMPLES]],
+                "advice": explain(first["status"], first["message"]),
+                "err": store.url_of(err) if store.has(err) else "",
+            }
+        )
+    frame = pd.DataFrame(lines, columns=["status", "message", "count", "examples", "advice", "err"])
     return frame.sort_values("count", ascending=False, kind="stable", ignore_index=True)

@@ -17,7 +17,7 @@ from bemsweep.driver import Driver, Progress
 from bemsweep.effects import without_effect
 from bemsweep.planning import Plan
 from bemsweep.records import Status
-from bemsweep.results import failures
+from bemsweep.results import failed_rows, failures
 
 __all__ = ["AGAIN", "Progress", "Run", "run"]
 
@@ -148,10 +148,17 @@ class Run:
         """Return the variant table: parameters, status, messages and timings, a row per variant."""
         return self._driver.table()
 
+    @property
+    def failed(self) -> pd.DataFrame:
+        """Failed variants among what the study asks for: parameters, status and first severe message."""
+        return failed_rows(self._wanted())
+
     def errors(self) -> pd.DataFrame:
-        """Return the failures among what the study asks for, grouped by message, with counts and example ids."""
-        table = self.status()
-        return failures(table[list(self.plan.is_wanted)])
+        """Return the failures among what the study asks for, as `bemsweep.results.errors` does."""
+        return failures(self._wanted(), self.plan.store)
+
+    def _wanted(self) -> pd.DataFrame:
+        return self.status()[list(self.plan.is_wanted)]
 
     @property
     def without_effect(self) -> tuple[str, ...]:

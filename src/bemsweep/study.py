@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     Discriminator,
     PlainValidator,
     PrivateAttr,
@@ -213,6 +214,20 @@ def _read_column(name: str, column: Any) -> list[Value]:
         raise ValueError(f"column {name!r}: {error}") from None
 
 
+def _read_path(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ValueError(f"{text!r} is no path")
+    try:
+        Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{text!r} is no path: {error}") from None
+    return text
+
+
+def _text(entry: Any) -> Any:
+    return str(entry) if isinstance(entry, Path) else entry
+
+
 def _read_parameter_name(name: Any) -> str:
     if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
         raise ValueError(f"{name!r} is no parameter name: letters, digits and '_', not beginning with a digit")
@@ -273,6 +288,8 @@ class Study(Part):
         Limit for one variant's engine run, seconds by the clock.
     keep_model_outputs
         True to keep the model's own Output objects beside the study's.
+    engine
+        Path of an installed EnergyPlus, its program or its folder; None for the one that came with bemsweep.
 
     Raises
     ------
@@ -308,6 +325,7 @@ class Study(Part):
     dtype: Literal["float64", "float32"] = "float64"
     timeout_s: float = Setting(default=3600.0, gt=0, allow_inf_nan=False, strict=True)
     keep_model_outputs: StrictBool = False
+    engine: Annotated[StrictStr, BeforeValidator(_text), AfterValidator(_read_path)] | None = None
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _lines: Lines = PrivateAttr(default_factory=dict)
@@ -367,6 +385,13 @@ class Study(Part):
     def folder(self) -> Path:
         """Where relative paths start from."""
         return self._folder
+
+    @property
+    def engine_path(self) -> str | None:
+        """Where the study's own engine is, None if it names none; relative paths start from `folder`."""
+        if self.engine is None:
+            return None
+        return str(self._folder / Path(self.engine).expanduser())
 
     def resolved_outputs(self) -> tuple[Output, ...]:
         """Return the outputs as plain values, without repetitions."""
@@ -439,6 +464,8 @@ class Study(Part):
 
     def _described(self) -> Iterator[tuple[str, str, str]]:
         yield "study", self.name, f"{self.run}, {self.design if self.design == 'grid' else 'table'}"
+        if self.engine is not None:
+            yield "engine", "", self.engine
         for part in ("baseline", "weather"):
             entries: dict[str, Any] = getattr(self, part)
             for label, entry in entries.items():
@@ -448,10 +475,6 @@ class Study(Part):
             yield "parameter", name, f"{parameter.title} {levels}".rstrip()
         for output in self.resolved_outputs():
             yield "output", output.array, f"{output.name} ({output.frequency})"
-
-
-def _text(entry: Any) -> Any:
-    return str(entry) if isinstance(entry, Path) else entry
 
 
 def _label(entry: Any) -> str:

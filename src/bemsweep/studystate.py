@@ -47,6 +47,12 @@ class StudyState:
     parts: int = 0
     """How many parts the table has."""
 
+    @property
+    def engine(self) -> str | None:
+        """The string of the engine that ran the study last; None if it is new."""
+        amendments = self.definition.get("amendments", ())
+        return str(amendments[-1]["engine"]) if amendments else None
+
     @classmethod
     def load(cls, store: Store, name: str) -> StudyState:
         """Read a study's definition and variant table.

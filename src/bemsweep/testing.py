@@ -27,7 +27,7 @@ Fault = Literal["fail", "crash", "bad_edit", "other_axis", "hang", "infrastructu
 """``fail``, ``crash``, ``bad_edit`` and ``other_axis`` are the model's fault; ``hang`` runs into the time-out;
 ``infrastructure`` raises; ``killed`` and ``full_disk`` are what a machine does to a run."""
 
-_FATAL = """   ** Severe  ** <root>[Lights][LIGHTS 1][watts_per_floor_area] - "-5" - Expected a number of at least 0.
+_FATAL = """   ** Severe  ** <root>[Lights][L][design_level] - "-5" - Expected number greater than or equal to 0.000000
    **  Fatal  ** Errors occurred on processing input file. Preceding condition(s) cause termination.
 """
 _ENDS: dict[Fault, EngineRun] = {
