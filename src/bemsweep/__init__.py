@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bemsweep.description import describe
     from bemsweep.errors import BemsweepError
     from bemsweep.parameters import Call, Field
     from bemsweep.planning import Plan, plan
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BemsweepError", "Call", "Field", "Meter", "Plan", "Run", "Study", "Variable", "open_results", "plan", "run"
+    "BemsweepError", "Call", "Field", "Meter", "Plan", "Run", "Study", "Variable", "describe", "open_results", "plan",
+    "run",
 ]  # fmt: skip
 
 _HOME = {
@@ -32,6 +34,7 @@ _HOME = {
     "Run": "runner",
     "Study": "study",
     "Variable": "study",
+    "describe": "description",
     "open_results": "results",
     "plan": "planning",
     "run": "runner",

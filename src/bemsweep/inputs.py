@@ -21,7 +21,9 @@ from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.store import cache_folder, replace_file
 from bemsweep.study import Study
 
-__all__ = ["Input", "WeatherFacts", "WeatherInput", "read_weather", "resolve_baselines", "resolve_weather"]
+__all__ = [
+    "Input", "WeatherFacts", "WeatherInput", "find_input", "read_weather", "resolve_baselines", "resolve_weather"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,30 @@ def resolve_weather(study: Study) -> dict[str, Input]:
         Files that do not exist or cannot be read; all are told.
     """
     return _resolve(study, "weather", {label: weather.epw for label, weather in study.weather.items()})
+
+
+def find_input(spec: str, folder: Path) -> Input:
+    """Return the one file that `spec` names, outside of any study.
+
+    Parameters
+    ----------
+    spec
+        A path, a URL or ``bundled:…``.
+    folder
+        Where relative paths start from.
+
+    Raises
+    ------
+    StudyError
+        There is no such file, or there are several.
+    """
+    try:
+        found = [Input.of(path, spec) for _, path in _find(folder, "", spec)]
+    except (OSError, ValueError, ImportError, RuntimeError) as error:  # RuntimeError: no such ~user
+        raise StudyError([Problem(f"{spec}: {error}")]) from error
+    if len(found) > 1:
+        raise StudyError([Problem(f"{spec}: {len(found)} files match, name one of them")])
+    return found[0]
 
 
 def read_weather(path: Path) -> WeatherFacts:
