@@ -99,7 +99,9 @@ class Description:
         table cells.
         """
         words = text.casefold().split()
-        narrowed: dict[str, Any] = {table: _having(getattr(self, table), columns, words) for table, columns in _SEARCHED.items()}
+        narrowed: dict[str, Any] = {
+            table: _having(getattr(self, table), columns, words) for table, columns in _SEARCHED.items()
+        }
         objects = _objects_having(self.objects, words)
         return replace(self, objects=objects, words=f"{self.words} {text}".strip(), **narrowed)
 
@@ -154,10 +156,8 @@ def describe(
 
     Raises
     ------
-    StudyError
-        A file is not there.
     ModelError
-        The model cannot be read.
+        A file is not there, or cannot be read.
     InfrastructureError
         The machine's fault.
 

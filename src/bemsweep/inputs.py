@@ -17,7 +17,7 @@ import fsspec
 import numpy as np
 from idfkit.weather.epw import WeatherFile, parse_epw
 
-from bemsweep.errors import Problem, StudyError, nearest
+from bemsweep.errors import ModelError, Problem, StudyError, nearest
 from bemsweep.store import cache_folder, replace_file
 from bemsweep.study import Study
 
@@ -112,15 +112,15 @@ def find_input(spec: str, folder: Path) -> Input:
 
     Raises
     ------
-    StudyError
+    ModelError
         There is no such file, or there are several.
     """
     try:
         found = [Input.of(path, spec) for _, path in _find(folder, "", spec)]
     except (OSError, ValueError, ImportError, RuntimeError) as error:  # RuntimeError: no such ~user
-        raise StudyError([Problem(f"{spec}: {error}")]) from error
+        raise ModelError(f"{spec}: {error}") from error
     if len(found) > 1:
-        raise StudyError([Problem(f"{spec}: {len(found)} files match, name one of them")])
+        raise ModelError(f"{spec}: {len(found)} files match, name one of them")
     return found[0]
 
 

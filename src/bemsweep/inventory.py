@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from idfkit import IDFDocument
 
 from bemsweep.engine import Engine, EngineRun, Job
-from bemsweep.errors import EngineNotFoundError, InfrastructureError, ModelError, Problem, StoreError, StudyError
+from bemsweep.errors import EngineNotFoundError, InfrastructureError, ModelError, Problem, StoreError
 from bemsweep.host_client import open_engine
 from bemsweep.inputs import Input, WeatherInput, find_input, read_weather
 from bemsweep.model import external_files, model_problems, version_problem
@@ -124,10 +124,8 @@ def examine(model: str, *, weather: str | None, folder: Path, engine: Engine | s
 
     Raises
     ------
-    StudyError
-        A file is not there, or the EPW is none.
     ModelError
-        The model cannot be read.
+        A file is not there, or is no model or no EPW.
     InfrastructureError
         The machine's fault.
 
@@ -140,7 +138,7 @@ def examine(model: str, *, weather: str | None, folder: Path, engine: Engine | s
     try:
         climate = WeatherInput(epw, read_weather(epw.path))
     except (ValueError, OSError) as error:
-        raise StudyError([Problem(f"{epw.source} is no whole EPW: {error}", "weather")]) from error
+        raise ModelError(f"{epw.source} is no whole EPW: {error}") from error
     try:
         document = read_model(source.path)
     except ModelError as error:

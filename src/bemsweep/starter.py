@@ -87,6 +87,7 @@ _LAST = (
     _Wanted("heating_cop", "Coil:Heating:DX:SingleSpeed", ("gross_rated_heating_cop",), (1.2,)),
     _Wanted("fan_pressure", "Fan:VariableVolume", ("pressure_rise",), (0.8,)),
     _Wanted("fan_pressure", "Fan:ConstantVolume", ("pressure_rise",), (0.8,)),
+    _Wanted("fan_pressure", "Fan:OnOff", ("pressure_rise",), (0.8,)),
 )  # fmt: skip
 
 _SETPOINTS = {
@@ -138,10 +139,10 @@ def write_study(
 
     Raises
     ------
-    StudyError
-        A file is not there, or the model cannot be run as it is; says what to do.
     ModelError
-        The model cannot be read.
+        A file is not there, or cannot be read.
+    StudyError
+        The model cannot be run as it is; says what to do, as a plan would.
     InfrastructureError
         The machine's fault.
 
@@ -270,11 +271,11 @@ def _suggestions(document: IDFDocument[bool]) -> Iterator[_Suggestion]:
     """Yield what can be varied in this model, the most telling first, each parameter once."""
     told: set[str] = set()
     candidates = (
-        *(_scaled(document, wanted) for wanted in _FIRST),
+        *(one for wanted in _FIRST for one in _scaled(document, wanted)),
         *(_insulation(document, parameter, surface) for parameter, surface in _INSULATED.items()),
         *(_setpoint(document, parameter) for parameter in _SETPOINTS),
         _orientation(document),
-        *(_scaled(document, wanted) for wanted in _LAST),
+        *(one for wanted in _LAST for one in _scaled(document, wanted)),
     )
     for suggestion in candidates:
         is_new = suggestion is not None and suggestion.parameter not in told
@@ -292,8 +293,11 @@ def _is_right(document: IDFDocument[bool], suggestion: _Suggestion) -> bool:
     return not edit_problems(document, edits)
 
 
-def _scaled(document: IDFDocument[bool], wanted: _Wanted) -> _Suggestion | None:
-    """Return the suggestion for the field that most objects use, or None."""
+def _scaled(document: IDFDocument[bool], wanted: _Wanted) -> Iterator[_Suggestion]:
+    """Yield a suggestion for the field that most objects use, then one for those of the commonest value only.
+
+    The second is for models where some of the objects leave the field blank.
+    """
     schema: EpJSONSchema = document.schema
     objects = list(document[wanted.object])
     used: dict[str, list[tuple[IDFObject, float]]] = {}
@@ -304,14 +308,19 @@ def _scaled(document: IDFDocument[bool], wanted: _Wanted) -> _Suggestion | None:
             if isinstance(value, (int, float)) and value > 0 and not method_of(schema, obj, field)[2]:
                 used.setdefault(field, []).append((obj, float(value)))
     if not used:
-        return None
+        return
     field = max(used, key=lambda name: len(used[name]))
     setting: dict[str, Any] = {"object": wanted.object, "field": field}
+    where: dict[str, Any] = {}
     if len(used[field]) < len(objects):
         choice, chosen, _ = method_of(schema, used[field][0][0], field)
-        if choice:
-            setting["where"] = {choice: chosen}
-    return _with_levels(document, wanted.parameter, setting, [value for _, value in used[field]], wanted.factors)
+        where = {choice: chosen} if choice else {}
+    values = [value for _, value in used[field]]
+    every = {**setting, "where": where} if where else setting
+    yield _with_levels(document, wanted.parameter, every, values, wanted.factors)
+    commonest, _ = Counter(values).most_common(1)[0]
+    some = {**setting, "where": {**where, field: commonest}}
+    yield _with_levels(document, wanted.parameter, some, [commonest], wanted.factors)
 
 
 def _with_levels(
@@ -423,4 +432,4 @@ def _setpoint(document: IDFDocument[bool], parameter: str) -> _Suggestion | None
     schedule, count = named.most_common(1)[0]
     others = f", one of {len(named)} such schedules" if len(named) > 1 else ""
     setting = {"schedule": schedule, "add": summands}
-    return _Suggestion(parameter, setting, f"K; the set point of {count} thermostats{others}")
+    return _Suggestion(parameter, setting, f"K; set point of {count} thermostat{'s' if count > 1 else ''}{others}")
