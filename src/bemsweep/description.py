@@ -46,6 +46,7 @@ _COLUMNS = {
     "fields": (
         "object", "name", "field", "value", "units", "minimum", "maximum", "choices", "default", "method", "is_ignored",
         "shared",
+        "of",
     ),
     "schedules": ("schedule", "object", "lowest", "highest", "uses", "used_by"),
     "variables": ("variable", "key", "key_kind", "units"),
@@ -77,7 +78,7 @@ class Description:
     """A row per object and field, those of extensible groups left out: ``object``, ``name``, ``field``, ``value``
     (``""`` if blank), ``units``, ``minimum``, ``maximum``, ``choices``, ``default``; the ``method`` of the object
     that decides whether the field counts, or ``""``, and whether it ``is_ignored`` therefore; ``shared``, how many
-    objects of the type have this value."""
+    objects of the type have this value, ``of`` how many."""
     schedules: pd.DataFrame
     """A row per schedule: ``schedule``, ``object`` type, ``lowest`` and ``highest`` value, number of ``uses``,
     ``used_by``."""
@@ -219,7 +220,7 @@ def in_a_line(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(in_a_line, value)) + "]"
     if isinstance(value, float):
-        return f"{value:.12g}"
+        return repr(value).removesuffix(".0")
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.casefold() not in _WORDS_OF_YAML:
         return value
     return json.dumps(value, ensure_ascii=False)
@@ -262,6 +263,7 @@ def _field_rows(document: IDFDocument[bool]) -> Iterator[tuple[Any, ...]]:
                     object_type, obj.name, spec.name, value, spec.units, _finite(spec.minimum), _finite(spec.maximum),
                     ", ".join(dict.fromkeys(spec.choices.values())), spec.default,
                     f"{choice}: {chosen}" if choice else "", is_ignored, counts[spec.name][value],
+                    len(objects),
                 )  # fmt: skip
 
 
@@ -400,12 +402,11 @@ def _cut(line: str, width: int = _WIDTH) -> str:
 def _field_lines(description: Description) -> Iterator[tuple[str, str]]:
     """Yield object and field with what the baseline has, what can be varied before what cannot."""
     words = description.words.casefold().split()
-    totals = dict(zip(description.objects["object"], description.objects["count"], strict=True))
     groups = list(_alike(description.fields))
     ignored = {(rows[0]["object"], rows[0]["field"]) for rows in groups if rows[0]["is_ignored"]}
     found: list[tuple[tuple[bool, ...], str, str]] = []
     for rows in groups:
-        first, total = rows[0], totals[rows[0]["object"]]
+        first, total = rows[0], rows[0]["of"]
         edit = {"object": first["object"], "field": first["field"]}
         if len(rows) == 1 and first["name"] and total > 1:
             edit, total = {"object": first["object"], "name": first["name"], "field": first["field"]}, 1
@@ -449,10 +450,10 @@ def _field_comment(rows: Sequence[Mapping[str, Any]], total: int) -> str:
         told = ", ".join(f"{value:g}{units}" if _is_number(value) else str(value) or "blank" for value in values)
     if values == [""] and not (is_blank(first["default"]) or pd.isna(first["default"])):
         told = f"blank, so {first['default']}{units}"
-    which = "" if total == 1 else f" in all {total}" if len(rows) == total else f" in {len(rows)} of {total}"
+    which = "" if total == 1 else f"all {total}: " if len(rows) == total else f"{len(rows)} of {total}: "
     if first["is_ignored"]:
-        return f"ignored{which}: {first['method'].replace(': ', ' is ')}"
-    return "; ".join(text for text in (told + which, _range(first), first["choices"]) if text)
+        return f"{which}ignored, as {first['method'].replace(': ', ' is ')}"
+    return which + "; ".join(text for text in (told, _range(first), first["choices"]) if text)
 
 
 def _is_number(value: object) -> bool:
