@@ -63,7 +63,8 @@ def test_every_bundled_models_study_can_be_planned(model, tmp_path):
 
 @pytest.mark.engine
 @pytest.mark.parametrize(
-    "model", ["ref/small_hotel", "ref/warehouse", "ashrae/retail_strip_mall", "ashrae/apartment_high_rise"]
+    "model",
+    ["ref/quick_service_restaurant", "ref/warehouse", "ashrae/restaurant_fast_food", "ashrae/retail_strip_mall"],
 )
 def test_what_is_suggested_can_be_planned_with_the_real_engine(model, tmp_path):
     text = write_study(f"bundled:{model}", CHICAGO)
