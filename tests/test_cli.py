@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from bemsweep import __version__ as bemsweep_version
 from bemsweep.cli import app
+from bemsweep.inputs import find_input
 from bemsweep.store import Store
 
 STUDY = """\
@@ -166,6 +167,38 @@ def test_bad_input_gets_one_message(tmp_path: Path, study: Path, words: list[str
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.engine
+def test_describe_tells_what_a_study_file_can_name(tmp_path: Path) -> None:
+    cache = {"BEMSWEEP_CACHE_DIR": str(tmp_path / "cache")}
+    found = bemsweep("describe", "bundled:ref/small_office", "--find", "watts floor lights", **cache)
+    assert found.returncode == 0, found.stderr
+    assert "{object: Lights, field: watts_per_floor_area}  # all 5: 10.76 W/m2; from 0\n" in found.stdout
+    told = json.loads(
+        bemsweep("describe", "bundled:ref/small_office", "--find", "NaturalGas", "--json", **cache).stdout
+    )
+    assert {"meter": "NaturalGas:Facility", "units": "J"} in told["meters"]
+
+
+@pytest.mark.engine
+def test_three_commands_from_an_own_model_to_results(tmp_path: Path) -> None:
+    """`init`, then `run --limit 2` of what it wrote, on design days; an existing file is left alone."""
+    (tmp_path / "own.idf").write_bytes(find_input("bundled:ref/small_office", tmp_path).path.read_bytes())
+    (tmp_path / "own.epw").write_bytes(find_input("bundled:usa_co_golden", tmp_path).path.read_bytes())
+    words = ("init", tmp_path / "own.idf", tmp_path / "own.epw", "--out", tmp_path / "own.yaml")
+    made = bemsweep(*words, BEMSWEEP_CACHE_DIR=str(tmp_path / "cache"))
+    assert made.returncode == 0, made.stderr
+    assert f"bemsweep run {tmp_path / 'own.yaml'}" in made.stdout
+    again = bemsweep(*words)
+    assert (again.returncode, "own.yaml is there already" in again.stderr) == (2, True)
+    text = (tmp_path / "own.yaml").read_text()
+    assert "baseline: own.idf" in text
+    (tmp_path / "own.yaml").write_text(text.replace("run: annual", "run: design_day", 1))
+    run = bemsweep("run", tmp_path / "own.yaml", "--limit", 2, "--store", tmp_path / "store")
+    assert run.returncode == 0, run.stderr
+    assert "2 run now" in run.stdout
+    assert "4 pending" in run.stdout
+
+
 def test_the_version_and_no_words() -> None:
     assert bemsweep("--version").stdout == f"bemsweep {bemsweep_version}\n"
     nothing = bemsweep()
@@ -175,7 +208,7 @@ def test_the_version_and_no_words() -> None:
 def test_help_names_the_verbs() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for verb in ("plan", "run", "status", "errors", "export"):
+    for verb in ("describe", "init", "plan", "run", "status", "errors", "export", "reproduce"):
         assert verb in result.output
 
 

@@ -110,6 +110,24 @@ def test_reading_results(here: Path) -> None:
     assert list(left["hour_of_day"].values) == list(range(24))
 
 
+@pytest.mark.engine
+def test_the_first_hour(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    monkeypatch.setenv("BEMSWEEP_CACHE_DIR", str(here / "cache"))
+    plt.close("all")
+    left = run_blocks("docs/first-hour.md")
+    line = re.findall(r"^  \{object.*$", (ROOT / "docs" / "first-hour.md").read_text(), re.MULTILINE)
+    assert line
+    assert set(line) <= set(str(left["lights"]).splitlines())
+    assert len(left["zones"]) == 6
+    assert set(left["power"]["value"]) == {10.76}
+    assert len(plt.gca().get_lines()) == 6
+    plt.close("all")
+
+
 def test_the_listing_of_the_demo_is_true(here: Path) -> None:
     demo = bs.Study.from_yaml(ROOT / "examples" / "office.yaml")
     run_study(demo, "demo-store", FakeEngine(keys=ZONES))

@@ -268,7 +268,7 @@ def test_a_bad_variant_costs_itself_only(tmp_path: Path) -> None:
     assert np.isfinite(cube.temperature.values[~failed]).all()
     groups = run.errors()
     assert list(groups["count"]) == [1, 1]
-    assert any("watts_per_floor_area" in message for message in groups["message"])
+    assert any("design_level" in message for message in groups["message"])
     assert any("SIGSEGV" in message for message in groups["message"])
     store = Store(tmp_path / "store")
     raw = store.names("raw")

@@ -201,7 +201,7 @@ def metadata_of_small():
 
 
 def test_an_unknown_schema_is_named():
-    with pytest.raises(RecordError, match="schema 99; this bemsweep reads schema 1"):
+    with pytest.raises(RecordError, match="schema 99; this bemsweep reads schema 2"):
         from_bytes(rewritten({**metadata_of_small(), "schema": 99}))
 
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bemsweep.description import describe
     from bemsweep.errors import BemsweepError
     from bemsweep.parameters import Call, Field, Options, Schedule
     from bemsweep.planning import Plan, plan
@@ -30,6 +31,7 @@ __all__ = [
     "Schedule",
     "Study",
     "Variable",
+    "describe",
     "open_results",
     "plan",
     "run",
@@ -46,6 +48,7 @@ _HOME = {
     "Schedule": "parameters",
     "Study": "study",
     "Variable": "study",
+    "describe": "description",
     "open_results": "results",
     "plan": "planning",
     "run": "runner",

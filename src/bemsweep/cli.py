@@ -21,7 +21,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from bemsweep import __version__
-from bemsweep.errors import BemsweepError, InfrastructureError
+from bemsweep.errors import BemsweepError, InfrastructureError, Problem, StudyError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,9 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 FAILED, BAD_INPUT, GAVE_UP, BUG, STOPPED = 1, 2, 3, 70, 130
 
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Path or URL of an IDF or epJSON, or bundled:ref/small_office.")
+]
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name in the store.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file.")]
 StoreOption = Annotated[
@@ -90,6 +93,50 @@ def version_option(
     if version:
         out.print(f"bemsweep {__version__}")
         raise typer.Exit
+
+
+@app.command("describe")
+def describe_command(
+    model: ModelArgument,
+    weather: Annotated[str | None, typer.Option("--weather", help="EPW to look at it with; any will do.")] = None,
+    engine: EngineOption = None,
+    *,
+    find: Annotated[str | None, typer.Option("--find", metavar="WORDS", help="Tell only what has these words.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a model has that can be varied, and what it can report, spelled as a study file wants it."""
+    from bemsweep.description import describe  # noqa: PLC0415 - pandas and idfkit take a second to import
+
+    told = describe(model, find=find, weather=weather, engine=engine)
+    if as_json:
+        _print_json(told.to_dict())
+    else:
+        out.print(Text(str(told)))
+
+
+@app.command("init")
+def init_command(
+    model: ModelArgument,
+    epw: Annotated[str, typer.Argument(metavar="EPW", help="The same of a weather file.")],
+    file: Annotated[Path, typer.Option("--out", help="The study file to write.")] = Path("study.yaml"),
+    engine: EngineOption = None,
+) -> None:
+    """Write a study file that runs as it stands, with suggestions found in the model."""
+    from bemsweep.starter import write_study  # noqa: PLC0415 - pandas and idfkit take a second to import
+
+    _refuse_existing(file)
+    text = write_study(model, epw, file=file, engine=engine)
+    try:
+        with file.open("x", encoding="utf-8") as study:
+            study.write(text)
+    except FileExistsError:
+        _refuse_existing(file)
+    out.print(Text(f"wrote {file}; look at it, then\n  bemsweep run {file} --limit 2\n  bemsweep run {file}"))
+
+
+def _refuse_existing(file: Path) -> None:
+    if file.exists():
+        raise StudyError([Problem(f"{file} is there already: give another name with --out, or delete it")])
 
 
 @app.command("plan")

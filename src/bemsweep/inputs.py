@@ -27,6 +27,7 @@ __all__ = [
     "Input",
     "WeatherFacts",
     "WeatherInput",
+    "find_input",
     "read_all_weather",
     "read_design_days",
     "read_weather",
@@ -119,6 +120,30 @@ def resolve_weather(study: Study) -> dict[str, Input]:
         Files that do not exist or cannot be read; all are told.
     """
     return _resolve(study, "weather", {label: weather.epw for label, weather in study.weather.items()})
+
+
+def find_input(spec: str, folder: Path) -> Input:
+    """Return the one file that `spec` names, outside of any study.
+
+    Parameters
+    ----------
+    spec
+        A path, a URL or ``bundled:…``.
+    folder
+        Where relative paths start from.
+
+    Raises
+    ------
+    ModelError
+        There is no such file, or there are several.
+    """
+    try:
+        found = [Input.of(path, spec) for _, path in _find(folder, "", spec)]
+    except (OSError, ValueError, ImportError, RuntimeError) as error:  # RuntimeError: no such ~user
+        raise ModelError(f"{spec}: {error}") from error
+    if len(found) > 1:
+        raise ModelError(f"{spec}: {len(found)} files match, name one of them")
+    return found[0]
 
 
 def read_weather(path: Path) -> WeatherFacts:
