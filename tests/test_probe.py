@@ -62,7 +62,7 @@ def test_it_tells_every_key_that_the_model_has(ask):
     assert probe.series_of(OUTDOOR) == ()
     assert probe.series_of(replace(TEMPERATURE, frequency="daily")) == ()
     assert all(series.values.size == 0 for series in probe.series)
-    assert set(probe.dictionary) == {"variable", "meter"}
+    assert set(probe.dictionary) == {"variable", "meter", "report"}
 
 
 def test_the_answer_is_kept_and_the_same(ask):

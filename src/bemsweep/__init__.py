@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from bemsweep.planning import Plan, plan
     from bemsweep.results import open_results
     from bemsweep.runner import Run, run
-    from bemsweep.study import Meter, Study, Variable
+    from bemsweep.study import Meter, Study, Table, Variable
+    from bemsweep.summaries import summary
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BemsweepError", "Call", "Field", "Meter", "Plan", "Run", "Study", "Variable", "open_results", "plan", "run"
+    "BemsweepError", "Call", "Field", "Meter", "Plan", "Run", "Study", "Table", "Variable", "open_results", "plan",
+    "run", "summary",
 ]  # fmt: skip
 
 _HOME = {
@@ -31,10 +33,12 @@ _HOME = {
     "Plan": "planning",
     "Run": "runner",
     "Study": "study",
+    "Table": "study",
     "Variable": "study",
     "open_results": "results",
     "plan": "planning",
     "run": "runner",
+    "summary": "summaries",
 }
 
 

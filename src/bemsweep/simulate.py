@@ -25,6 +25,7 @@ from bemsweep.key_labels import KeyLabels
 from bemsweep.model import prepare_run
 from bemsweep.model_file import read_model, write_model
 from bemsweep.records import Series
+from bemsweep.tables import Cell, report_names
 
 if TYPE_CHECKING:
     from idfkit import IDFDocument
@@ -99,6 +100,7 @@ def _do(
         except OSError as error:
             raise InfrastructureError(f"the baseline cannot be read: {error}") from error
     apply_edits(document, job.edits, job.calls)
+    reports = report_names(document)
     prepare_run(
         document,
         None if job.calendar is None else job.run,
@@ -122,7 +124,7 @@ def _do(
     report = read_report(scratch / "eplusout.sql", job.outputs, job.run, job.calendar, label=KeyLabels(document))
     result.report = _with_days_of_model(report, document)
     if job.calendar is None:
-        result.dictionary = read_dictionary(scratch)
+        result.dictionary = read_dictionary(scratch) | {"report": reports}
     _enter(scratch, "done")
 
 
@@ -211,6 +213,7 @@ def read_run(
         engine_s=result.get("engine_s", 0.0),
         memory_bytes=memory_bytes,
         dictionary=result.get("dictionary", {}),
+        cells=tuple(Cell(*cell) for cell in report.get("cells", ())),
     )
 
 

@@ -26,17 +26,20 @@ from pydantic import (
     ValidationInfo,
     field_serializer,
     field_validator,
+    model_serializer,
+    model_validator,
 )
 from pydantic import Field as Setting
 
 from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.layout import RESERVED_NAMES
 from bemsweep.model_file import NOT_IN_IDF
-from bemsweep.outputs import FREQUENCIES, Frequency, Output, RunKind, array_name
+from bemsweep.outputs import FREQUENCIES, SUMMARY_NAMES, Frequency, Output, RunKind, array_name
 from bemsweep.parameters import Call, Field, Parameter, Part, Value, called_by_people, read_level
 from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
+from bemsweep.tables import is_known_in_design_days
 
-__all__ = ["ListedDesign", "Meter", "Study", "Variable", "Weather"]
+__all__ = ["ListedDesign", "Meter", "Study", "Table", "Variable", "Weather"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -55,13 +58,21 @@ def _read_array_name(name: str) -> str:
     return name
 
 
+def _read_heading(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a blank text names nothing: leave it out where only one fits")
+    return text.strip()
+
+
 _EngineName = Annotated[StrictStr, AfterValidator(_read_engine_name)]
+_ArrayName = Annotated[StrictStr, AfterValidator(_read_array_name)]
+_Heading = Annotated[StrictStr, AfterValidator(_read_heading)]
 
 
 class _Wanted(Part):
     frequency: Frequency = "hourly"
     """Reporting frequency: timestep, hourly, daily, monthly or annual."""
-    as_: Annotated[StrictStr, AfterValidator(_read_array_name)] | None = Setting(default=None, alias="as")
+    as_: _ArrayName | None = Setting(default=None, alias="as")
     """Name of the array, if not EnergyPlus's own."""
     optional: StrictBool = False
     """True if variants that do not report it are all right."""
@@ -116,6 +127,94 @@ class Variable(_Wanted):
         return Output("variable", name, self.frequency, self.as_ or array_name(name), self.key, self.optional)
 
 
+class CellOfTable(Part):
+    """Which cell of EnergyPlus's tabular reports is meant; what only one fits may be left out."""
+
+    report: _Heading
+    """Name of the report, as in Output:Table:SummaryReports, or of a table that the model defines."""
+    for_: _Heading | None = Setting(default=None, alias="for")
+    """What the report is for: ``Entire Facility``, a zone, a meter."""
+    name: _Heading | None = None
+    """Name of the table."""
+    row: _Heading | None = None
+    """Heading of the row."""
+    column: _Heading | None = None
+    """Heading of the column, with or without its unit in brackets."""
+
+
+class Table(Part):
+    """One cell of a tabular report to keep: a number of the whole run, without time.
+
+    Parameters
+    ----------
+    report
+        Name of the report, for example ``HVACSizingSummary``, or of an Output:Table:Monthly or
+        Output:Table:Annual of the model.
+    for_
+        What the report is for, mostly ``Entire Facility``.
+    name, row, column
+        Name of the table and headings of the cell. They and `for_` may be left out where only one fits.
+    as_
+        Name of the array.
+    optional
+        True if variants without this cell are all right.
+
+    Examples
+    --------
+    >>> Table(
+    ...     report="HVACSizingSummary", name="Zone Sensible Cooling", row="CORE_ZN", column="User Design Load",
+    ...     as_="core_load",
+    ... ).output().array
+    'core_load'
+    """
+
+    table: CellOfTable
+    """Which cell."""
+    as_: _ArrayName = Setting(alias="as")
+    """Name of the array."""
+    optional: StrictBool = False
+    """True if variants without this cell are all right."""
+
+    @called_by_people
+    def __init__(self, **settings: Any) -> None:
+        own = {"table", "as", "as_", "optional"}
+        cell = {name: value for name, value in settings.items() if name not in own}
+        rest = {name: value for name, value in settings.items() if name in own}
+        super().__init__(**({"table": cell, **rest} if cell else rest))
+
+    def output(self) -> Output:
+        """Return the output as plain values."""
+        cell = self.table
+        return Output(
+            "table",
+            cell.report,
+            "annual",
+            self.as_,
+            cell.for_ or "",
+            self.optional,
+            table=cell.name or "",
+            row=cell.row or "",
+            column=cell.column or "",
+        )
+
+
+class Summary(Part):
+    """The output ``summary``: areas, energy by fuel and end use, peak demand, unmet hours; one word in a study."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_word(cls, given: Any) -> Any:
+        return {} if isinstance(given, str) else given
+
+    @model_serializer
+    def _write_word(self) -> str:
+        return "summary"
+
+    def output(self) -> Output:
+        """Return the output as plain values."""
+        return Output("summary", "summary", "annual", "summary", "")
+
+
 class Weather(Part):
     """One weather file."""
 
@@ -124,15 +223,18 @@ class Weather(Part):
 
 
 def _kind_of_output(data: Any) -> str | None:
-    if isinstance(data, (Meter, Variable)):
+    if isinstance(data, (Meter, Variable, Table, Summary)):
         return type(data).__name__
     if isinstance(data, dict):
-        return "Meter" if "meter" in data else "Variable" if "variable" in data else None
-    return None
+        return next((word.capitalize() for word in ("meter", "variable", "table") if word in data), None)
+    return "Summary" if isinstance(data, str) and data == "summary" else None
 
 
 Wanted = Annotated[
-    Annotated[Meter, Tag("Meter")] | Annotated[Variable, Tag("Variable")],
+    Annotated[Meter, Tag("Meter")]
+    | Annotated[Variable, Tag("Variable")]
+    | Annotated[Table, Tag("Table")]
+    | Annotated[Summary, Tag("Summary")],
     Discriminator(_kind_of_output),
 ]
 
@@ -191,11 +293,30 @@ def _check_levels_fit_the_design(parameter: Field | Call, info: ValidationInfo) 
     return parameter
 
 
-def _check_name_is_free(wanted: Meter | Variable, info: ValidationInfo) -> Meter | Variable:
-    array = wanted.output().array
-    taken = {*_RESERVED, *(name.casefold() for name in info.data.get("parameters", ()))}
-    if array.casefold() in taken:
-        raise ValueError(f"{array!r} is the name of something else in the results: give another one with `as`")
+def _check_names_are_free(wanted: Wanted, info: ValidationInfo) -> Wanted:
+    output = wanted.output()
+    parameters = {name.casefold() for name in info.data.get("parameters", ())}
+    if output.kind == "summary":
+        if taken := sorted(parameters & set(SUMMARY_NAMES)):
+            raise ValueError(f"the summary has an array {taken[0]!r}: give the parameter of that name another one")
+        return wanted
+    # The summary may come later.
+    reserved = {*_RESERVED, *parameters, *(SUMMARY_NAMES if output.frequency == "annual" else ())}
+    if output.array.casefold() in reserved:
+        raise ValueError(f"{output.array!r} is the name of something else in the results: give another one with `as`")
+    return wanted
+
+
+def _check_run_has_it(wanted: Wanted, info: ValidationInfo) -> Wanted:
+    output = wanted.output()
+    if info.data.get("run") == "design_day":
+        if output.kind == "summary":
+            raise ValueError("design days have no summary, which counts weather: use run: annual, or name table cells")
+        if output.kind == "table" and not is_known_in_design_days(output.name):
+            raise ValueError(
+                f"the report {output.name!r} counts weather, of which design days have none: use run: annual, or a "
+                "report of sizing, such as HVACSizingSummary"
+            )
     return wanted
 
 
@@ -213,7 +334,7 @@ class Study(Part):
     parameters
         Name -> `Field` or `Call`.
     outputs
-        List of `Meter` and `Variable`.
+        List of `Meter`, `Variable` and `Table`, and the word ``"summary"``.
     run
         ``annual``, ``design_day`` or ``run_period``.
     design
@@ -255,8 +376,8 @@ class Study(Part):
         Annotated[str, PlainValidator(_read_parameter_name)],
         Annotated[Parameter, AfterValidator(_check_levels_fit_the_design)],
     ] = {}
-    outputs: list[Annotated[Wanted, AfterValidator(_check_name_is_free)]]
     run: RunKind = "annual"
+    outputs: list[Annotated[Wanted, AfterValidator(_check_names_are_free), AfterValidator(_check_run_has_it)]]
     exclude: list[StrictStr] = []
     reference: StrictBool = True
     dtype: Literal["float64", "float32"] = "float64"
@@ -368,16 +489,15 @@ class Study(Part):
 
     @field_validator("outputs")
     @classmethod
-    def _read_outputs(cls, outputs: list[Meter | Variable]) -> list[Meter | Variable]:
+    def _read_outputs(cls, outputs: list[Wanted]) -> list[Wanted]:
         problems = [] if outputs else ["no output is asked for"]
         by_array: dict[tuple[str, str], Output] = {}
-        by_name: dict[tuple[str, str, str], Output] = {}
+        by_name: dict[tuple[str, ...], Output] = {}
         for output in dict.fromkeys(wanted.output() for wanted in outputs):
-            name = output.frequency, output.kind, output.name.casefold()
             other = by_array.setdefault((output.frequency, output.array.casefold()), output)
-            if name != (other.frequency, other.kind, other.name.casefold()):
+            if output.what != other.what:
                 problems.append(f"{other.name!r} and {output.name!r} have one name, {output.array!r}: use `as`")
-            other = by_name.setdefault(name, output)
+            other = by_name.setdefault(output.what, output)
             if (other.array, other.optional) != (output.array, output.optional):
                 problems.append(f"{output.name!r} is asked for twice, with another `as` or `optional`")
         if problems:
@@ -401,7 +521,7 @@ class Study(Part):
             what = parameter.function_name if isinstance(parameter, Call) else f"{parameter.object}: {parameter.field}"
             yield "parameter", name, f"{what} {list(parameter.levels) if parameter.levels else ''}".rstrip()
         for output in self.resolved_outputs():
-            yield "output", output.array, f"{output.name} ({output.frequency})"
+            yield "output", output.array, output.described
 
 
 def _text(entry: Any) -> Any:
@@ -422,6 +542,9 @@ _PARTS: Mapping[str, type[BaseModel]] = {
     "Call": Call,
     "Meter": Meter,
     "Variable": Variable,
+    "Table": Table,
+    "Summary": Summary,
+    "table": CellOfTable,
     "weather": Weather,
     "design": ListedDesign,
 }

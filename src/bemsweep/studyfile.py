@@ -19,7 +19,7 @@ from bemsweep.errors import Problem, StudyError, nearest
 
 __all__ = ["Lines", "parse_yaml", "shown", "study_problems"]
 
-_TAGS = frozenset({"Field", "Call", "Meter", "Variable", "ListedDesign"})
+_TAGS = frozenset({"Field", "Call", "Meter", "Variable", "Table", "Summary", "ListedDesign"})
 _SHOWN = 100
 _MOST_VALUES = 300_000
 _TAKES = {
@@ -174,10 +174,11 @@ def _what_it_could_be(finding: Any) -> str:
     is_parameter = finding["loc"][0] == "parameters"
     what = "a parameter is {object: …, field: …, values: […]} or {call: …}"
     if not is_parameter:
-        what = "an output is {meter: NAME} or {variable: NAME}"
+        what = "an output is {meter: NAME}, {variable: NAME}, {table: {report: …}, as: NAME} or summary"
     given = finding["input"]
-    known = ["object", "call"] if is_parameter else ["meter", "variable"]
-    hints = [nearest(str(key), known) for key in given] if isinstance(given, Mapping) else []
+    known = ["object", "call"] if is_parameter else ["meter", "variable", "table", "summary"]
+    words = given if isinstance(given, Mapping) else [given] if isinstance(given, str) else []
+    hints = [nearest(str(word), known) for word in words]
     return f"{what}, not {shown(given)}{next(filter(None, hints), '')}"
 
 

@@ -135,13 +135,9 @@ class StudyState:
         """Return the outputs asked for now and those of before, so that leaving one out runs nothing again."""
         before = (Output(**output) for output in self.definition.get("outputs", ()))
         now = study.resolved_outputs()
-        spelled = {_series_asked(output): (output.array, output.optional) for output in now}
+        spelled = {output.what: (output.array, output.optional) for output in now}
         # What is asked for under another name, or as optional, takes the place of what was.
-        kept = (
-            old
-            for old in before
-            if spelled.get(_series_asked(old), (old.array, old.optional)) == (old.array, old.optional)
-        )
+        kept = (old for old in before if spelled.get(old.what, (old.array, old.optional)) == (old.array, old.optional))
         return tuple(dict.fromkeys((*kept, *now)))
 
     def merge(self, points: Points, variant_ids: Sequence[str]) -> tuple[Points, tuple[str, ...], tuple[bool, ...]]:
@@ -226,10 +222,6 @@ class StudyState:
         if definition != self.definition:  # last: it tells how many parts there are
             text = json.dumps(definition, indent=1, ensure_ascii=False)
             store.put(Store.study_name(self.name, "study.json"), text.encode())
-
-
-def _series_asked(output: Output) -> tuple[str, str, str]:
-    return output.kind, output.name.casefold(), output.frequency
 
 
 def _part_name(number: int) -> str:
