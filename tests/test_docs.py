@@ -96,6 +96,8 @@ def test_reading_results(here: Path) -> None:
     assert left["table"].saved.notna().all()
     assert left["table"].saved[0] == 0
     assert left["monthly"].sizes == {"variant": 12, "time": 12}
+    assert list(left["difference"] < 0) == [False, True]
+    assert left["of_heating"].sizes == {"variant": 2, "fuel": 2}
     assert len(left["record"]) == 3 + len(ZONES)
     assert Path("office.nc").stat().st_size > Path("office-annual.nc").stat().st_size
     assert left["peak"].sizes == {"variant": 2, "design_day": 1}

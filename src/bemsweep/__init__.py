@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from bemsweep.planning import Plan, plan
     from bemsweep.results import open_results
     from bemsweep.runner import Run, run
-    from bemsweep.study import Meter, Study, Table, Variable
+    from bemsweep.study import Study
     from bemsweep.summaries import summary
+    from bemsweep.wanted import Meter, Table, Variable
 
 __version__ = "0.1.0"
 
@@ -29,12 +30,12 @@ _HOME = {
     "BemsweepError": "errors",
     "Call": "parameters",
     "Field": "parameters",
-    "Meter": "study",
+    "Meter": "wanted",
     "Plan": "planning",
     "Run": "runner",
     "Study": "study",
-    "Table": "study",
-    "Variable": "study",
+    "Table": "wanted",
+    "Variable": "wanted",
     "open_results": "results",
     "plan": "planning",
     "run": "runner",
