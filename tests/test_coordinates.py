@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pytest
 
 from bemsweep.coordinates import array_attributes, axes, column_attributes, group_attributes, row_coordinates
-from bemsweep.layout import TABLE_COLUMNS
+from bemsweep.layout import TABLE_COLUMNS, Layout
+from bemsweep.outputs import END_USES, FUELS
+from bemsweep.periods import Calendar, Period
+from bemsweep.tables import SUMMARY_SERIES
 from cube_study import DESIGN_DAYS, TEN_DAYS, layout_of
 
 
@@ -45,3 +50,21 @@ def test_columns_of_the_root_that_are_no_coordinates_name_those_that_are():
     assert "coordinates" not in column_attributes(layout, "status", is_root=False)
     assert column_attributes(layout, "message", is_root=True)["coordinates"].split() == list(row_coordinates(layout))
     assert all(column_attributes(layout, name, is_root=True)["long_name"] for name in TABLE_COLUMNS)
+
+
+def test_what_has_no_time_names_no_coordinates_along_time():
+    periods = tuple(
+        Period(str(month), dt.date(2017, month, 1), dt.date(2017, month, 2)) for month in (1, 4)
+    )  # fmt: skip
+    layout = Layout(Calendar(periods)).grow(SUMMARY_SERIES)
+    found = by_name(layout, "annual")
+    assert tuple(found["fuel"].values) == FUELS
+    assert tuple(found["end_use"].values) == END_USES
+    attributes = {array.name: array_attributes(layout, array) for array in layout.arrays}
+    assert all(one["coordinates"].split() == list(row_coordinates(layout)) for one in attributes.values())
+    assert not any("cell_methods" in one for one in attributes.values())
+    assert attributes["site_energy"]["units"] == "GJ"
+    assert attributes["site_energy_per_area"]["units"] == "MJ m-2"
+    assert attributes["unmet_heating_hours"]["units"] == "h"
+    assert attributes["peak_demand_time"]["units"] == found["time"].attributes["units"]
+    assert attributes["peak_demand_time"]["calendar"] == found["time"].attributes["calendar"]

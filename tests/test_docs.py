@@ -98,6 +98,8 @@ def test_reading_results(here: Path) -> None:
     assert left["table"].saved.notna().all()
     assert left["table"].saved[0] == 0
     assert left["monthly"].sizes == {"variant": 12, "time": 12}
+    assert list(left["difference"] < 0) == [False, True]
+    assert left["of_heating"].sizes == {"variant": 2, "fuel": 2}
     assert len(left["record"]) == 3 + len(ZONES)
     assert left["lost"].empty
     assert {path.name for path in Path("tables").iterdir()} == {"hourly.csv", "annual.csv", "variants.csv"}

@@ -205,3 +205,157 @@ def test_run_periods_of_the_model(tmp_path: Path) -> None:
     hourly = tree["hourly"].to_dataset()
     assert len(np.unique(hourly.run_period)) == 3
     assert tree["annual"].to_dataset().sizes["time"] == 3
+
+
+SUMMARY_CELLS = {
+    "building_area": ("Building Area", "Total Building Area", "Area"),
+    "conditioned_area": ("Building Area", "Net Conditioned Building Area", "Area"),
+    "site_energy": ("Site and Source Energy", "Total Site Energy", "Total Energy"),
+    "net_site_energy": ("Site and Source Energy", "Net Site Energy", "Total Energy"),
+    "source_energy": ("Site and Source Energy", "Total Source Energy", "Total Energy"),
+    "site_energy_per_area": ("Site and Source Energy", "Total Site Energy", "Energy Per Total Building Area"),
+    "unmet_heating_hours": (
+        "Comfort and Setpoint Not Met Summary", "Time Setpoint Not Met During Occupied Heating", "Facility",
+    ),
+    "unmet_cooling_hours": (
+        "Comfort and Setpoint Not Met Summary", "Time Setpoint Not Met During Occupied Cooling", "Facility",
+    ),
+}  # fmt: skip
+
+
+def shortened(path: Path, target: Path, *, days: int | None) -> Path:
+    """Write the model with its first RunPeriod alone, of some days in January or a year, and as a baseline may be."""
+    text = re.sub(r"!.*", "", path.read_text(encoding="latin-1"))
+    text = re.sub(r"(?i)(SimulationControl,(?:[^,;]*,){4}\s*)\w+", r"\1Yes", text, count=1)
+    first, *others = re.findall(r"^\s*RunPeriod\s*,[^;]*;", text, re.MULTILINE | re.IGNORECASE)
+    for other in others:
+        text = text.replace(other, "")
+    head, name, *fields = first.rstrip("; \n").split(",")
+    fields[:6] = ["1", "1", "", "1", str(days), ""] if days else ["1", "1", "", "12", "31", ""]
+    target.write_text(text.replace(first, ",".join([head, name, *fields]) + ";"), encoding="latin-1")
+    return target
+
+
+def print_tables(model: Path, folder: Path) -> dict[tuple[str, str, str, str], str]:
+    """Run the model with the tables as EnergyPlus prints them when nobody asks for more digits."""
+    text = model.read_text(encoding="latin-1")
+    for replaced in ("Output:Table:SummaryReports", "Output:SQLite", "OutputControl:Table:Style"):
+        text = re.sub(rf"^\s*{replaced}\s*,[^;]*;", "", text, flags=re.MULTILINE | re.IGNORECASE)
+    reports = "AnnualBuildingUtilityPerformanceSummary,DemandEndUseComponentsSummary"
+    direct = folder / "direct.idf"
+    direct.write_text(
+        f"{text}\nOutput:Table:SummaryReports,{reports};\nOutput:SQLite,SimpleAndTabular;\n", encoding="latin-1"
+    )
+    assert "Completed Successfully" in run_energyplus(direct, folder / "direct")
+    with closing(sqlite3.connect(folder / "direct" / "eplusout.sql")) as database:
+        rows = database.execute(
+            "SELECT ReportName, TableName, RowName, ColumnName, trim(Value) FROM TabularDataWithStrings"
+        ).fetchall()
+    return {row[:4]: row[4] for row in rows}
+
+
+def assert_printed(annual: xr.Dataset, printed: dict[tuple[str, str, str, str], str]) -> None:
+    """Compare one variant's summary with the engine's tables, to their printed digits."""
+    building, demand = "AnnualBuildingUtilityPerformanceSummary", "DemandEndUseComponentsSummary"
+    for name, cell in SUMMARY_CELLS.items():
+        assert f"{annual[name].item():.2f}" == printed[building, *cell], name
+    uses = annual["end_uses"]
+    for fuel in uses["fuel"].values:
+        for end_use in uses["end_use"].values:
+            mine = uses.sel(fuel=fuel, end_use=end_use).item()
+            assert f"{mine:.2f}" == printed[building, "End Uses", end_use, fuel], (end_use, fuel)
+        total = uses.sel(fuel=fuel).sum().item()
+        assert f"{total:.2f}" == printed[building, "End Uses", "Total End Uses", fuel], fuel
+        peak = annual["peak_demand"].sel(fuel=fuel).item()
+        assert f"{peak:.2f}" == printed[demand, "End Uses", "Total End Uses", fuel], fuel
+        time = annual["peak_demand_time"].sel(fuel=fuel).values
+        # The end of an interval: midnight is 24:00 of the day before.
+        day = time - np.timedelta64(1, "m")
+        spelled = "-"
+        if not np.isnat(time):
+            minute = int((time - day.astype("datetime64[D]")) / np.timedelta64(1, "m"))
+            date = day.astype("datetime64[s]").item()
+            spelled = f"{date:%d}-{date:%b}-".upper() + f"{minute // 60:02}:{minute % 60:02}"
+        assert spelled == printed[demand, "End Uses", "Time of Peak", fuel], fuel
+    assert {*uses["fuel"].values} == {
+        column for report, table, _, column in printed if (report, table) == (building, "End Uses")
+    } - {"Water"}
+    assert {*uses["end_use"].values} == {
+        row for report, table, row, _ in printed if (report, table) == (building, "End Uses")
+    } - {"", "Total End Uses"}
+    np.testing.assert_allclose(uses.sum(), annual["site_energy"], rtol=1e-12)
+    assert uses.sum() > 0
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "label", ["ref_small_office", "ref_quick_service_restaurant", "ashrae_warehouse", "ashrae_retail_strip_mall"]
+)
+def test_the_summary_is_what_the_engine_prints(tmp_path: Path, label: str) -> None:
+    own = shortened(MODELS[label][1], tmp_path / "own.idf", days=3)
+    study = {"baseline": str(own), "weather": {"chicago": str(CHICAGO)}, "run": "run_period", "outputs": ["summary"]}
+    tree = run_cli({"name": "summary", **study}, tmp_path)
+    annual = tree["annual"].to_dataset().isel(variant=0)
+    assert_printed(annual, print_tables(own, tmp_path))
+    assert annual["end_uses"].sel(fuel="Natural Gas").sum() > 0
+
+
+@pytest.mark.engine
+@pytest.mark.heavy
+@pytest.mark.timeout(300)
+def test_the_summary_of_a_year_is_what_the_engine_prints(tmp_path: Path) -> None:
+    own = shortened(MODELS["ref_small_office"][1], tmp_path / "own.idf", days=None)
+    study = {"baseline": str(own), "weather": {"chicago": str(CHICAGO)}, "outputs": ["summary"]}
+    meter = {"meter": "Electricity:Facility", "frequency": "annual", "as": "electricity"}
+    tree = run_cli({"name": "summary", **study, "outputs": ["summary", meter]}, tmp_path)
+    annual = tree["annual"].to_dataset().isel(variant=0)
+    assert_printed(annual, print_tables(own, tmp_path))
+    used = annual["end_uses"].sel(fuel="Electricity").sum().item()
+    assert used == pytest.approx(annual["electricity"].item() / 1e9, rel=1e-9)
+
+
+@pytest.mark.engine
+@pytest.mark.heavy
+@pytest.mark.timeout(300)
+def test_the_summary_counts_all_run_periods_and_cells_hold_the_engines_text(tmp_path: Path) -> None:
+    """Three run periods have one summary; cells of sizing and of the model's own monthly table stand beside it."""
+    text = MODELS["ashrae_warehouse"][1].read_text(encoding="latin-1")
+    text = re.sub(r"(?i)(SimulationControl,(?:[^,;]*,){4}[^\w;]*)\bNo\b", r"\1Yes", text, count=1)
+    own = tmp_path / "own.idf"
+    monthly = "Output:Table:Monthly,Own Meters,2,Electricity:Facility,SumOrAverage;"
+    own.write_text(f"{text}\n{monthly}\n", encoding="latin-1")
+    sizing = {"report": "HVACSizingSummary", "for": "Entire Facility", "name": "Zone Sensible Heating"}
+    tree = run_cli(
+        {
+            "name": "cells", "baseline": str(own), "weather": {"chicago": str(CHICAGO)}, "run": "run_period",
+            "outputs": [
+                "summary",
+                {"meter": "Electricity:Facility", "frequency": "annual", "as": "electricity"},
+                {"table": {"report": "Own Meters", "row": "April", "column": "ELECTRICITY:FACILITY"}, "as": "april"},
+                {"table": {**sizing, "row": "ZONE1 OFFICE", "column": "User Design Load [W]"}, "as": "load"},
+            ],
+        },
+        tmp_path,
+    )  # fmt: skip
+    annual = tree["annual"].to_dataset().isel(variant=0)
+    electricity = annual["electricity"].values
+    assert len(electricity) == 3
+    used = annual["end_uses"].sel(fuel="Electricity").sum().item()
+    assert used == pytest.approx(electricity.sum() / 1e9, rel=1e-9)
+    assert annual["april"].item() == pytest.approx(electricity[1], rel=1e-9)
+    assert annual["april"].attrs["units"] == "J"
+    assert annual["load"].attrs["units"] == "W"
+    direct = add_outputs(own, [], tmp_path / "direct.idf")
+    direct.write_text(
+        re.sub(r"(?im)^\s*Output:(SQLite|Table:SummaryReports)\s*,[^;]*;", "", direct.read_text(encoding="latin-1"))
+        + "\nOutput:SQLite,SimpleAndTabular,None,No;\nOutput:Table:SummaryReports,HVACSizingSummary;\n",
+        encoding="latin-1",
+    )
+    run_energyplus(direct, tmp_path / "direct")
+    with closing(sqlite3.connect(tmp_path / "direct" / "eplusout.sql")) as database:
+        (printed,) = database.execute(
+            "SELECT Value FROM TabularDataWithStrings WHERE TableName = 'Zone Sensible Heating'"
+            " AND RowName = 'ZONE1 OFFICE' AND ColumnName = 'User Design Load'"
+        ).fetchone()
+    assert annual["load"].item() == float(printed)

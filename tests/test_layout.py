@@ -209,3 +209,36 @@ def test_arrays_can_be_looked_up_by_key_axis():
     array = Array("t", "hourly", "t", "C", "mean", "zone")
     layout = Layout(YEAR, arrays=(array,), keys={("hourly", "zone"): ("A",)})
     assert layout.key_labels(array) == ("A",)
+
+
+SCALARS = (
+    series("site_energy", frequency="annual", units="GJ", method="scalar"),
+    series("end_uses", kind="fuel end_use", frequency="annual", units="GJ", method="scalar"),
+    series("peak_demand_time", kind="fuel", frequency="annual", units="min", method="moment"),
+)
+
+
+@pytest.mark.parametrize("calendar", [YEAR, Calendar(design_days=2)], ids=["year", "design_days"])
+def test_what_has_no_time_has_fixed_dims_or_none(calendar):
+    layout = Layout(calendar, dtype="float32").grow([*SCALARS, series("q", frequency="annual")])
+    site, uses, time, timed = layout.arrays
+    assert [layout.dims(array) for array in (site, uses, time)] == [
+        ("variant",), ("variant", "fuel", "end_use"), ("variant", "fuel")
+    ]  # fmt: skip
+    assert [layout.shape(array) for array in (site, uses, time)] == [(), (13, 14), (13,)]
+    assert layout.dims(timed)[-1] == "time"
+    assert [layout.dtype_of(array) for array in layout.arrays] == ["float32", "float32", "float64", "float32"]
+    assert layout.key_axes_of("annual") == {}
+    assert layout.find(SCALARS[1]) == Place(uses, None)
+    assert Layout.from_dict(json.loads(json.dumps(layout.to_dict()))) == layout
+
+
+def test_a_number_and_a_series_cannot_share_a_name():
+    layout = EMPTY.grow(SCALARS)
+    with pytest.raises(ConflictError, match="site_energy"):
+        layout.find(series("site_energy", frequency="annual", units="GJ", method="sum"))
+
+
+def test_chunks_of_what_has_no_time():
+    assert chunks((), None, itemsize=8) == ((256,), (256,))
+    assert chunks((13, 14), None, itemsize=8) == ((256, 13, 14), (256, 13, 14))

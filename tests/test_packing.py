@@ -23,9 +23,10 @@ from bemsweep.errors import StoreError
 from bemsweep.layout import TABLE_COLUMNS, Layout
 from bemsweep.packing import pack
 from bemsweep.record_file import to_bytes
-from bemsweep.records import Record
+from bemsweep.records import Record, Series
 from cube_study import (
     DESIGN_DAYS,
+    PARAMETERS,
     TEN_DAYS,
     electricity,
     layout_of,
@@ -314,3 +315,43 @@ def test_a_file_on_disk_will_do(url, tmp_path):
     path.write_bytes(to_bytes(record(TEN_DAYS, 0)))
     pack(LocalStore(url), 0, [partial(path.open, "rb")])
     assert committed(cube, url).temperature.notnull().all()
+
+
+@pytest.mark.parametrize("calendar", [TEN_DAYS, DESIGN_DAYS], ids=["weather", "design_day"])
+def test_numbers_without_time_stand_beside_series(url, calendar):
+    def numbers(row):
+        uses = np.arange(13.0 * 14) + row
+        moments = np.full(13, np.nan)
+        moments[2] = 27 * 1440 + 15 * 60 + row  # 28 January
+        return (
+            Series("load", "annual", "", "", "HVACSizingSummary", "W", "scalar", np.array([row / 3])),
+            Series("end_uses", "annual", "", "fuel end_use", "End Uses", "GJ", "scalar", uses),
+            Series("peak_demand_time", "annual", "", "fuel", "Time of Peak", "min", "moment", moments),
+        )
+
+    records = [record(calendar, row, electricity(calendar, row), *numbers(row)) for row in range(3)]
+    layout = Layout(calendar, dtype="float32").grow(records[0].series).grow_parameters(PARAMETERS)
+    cube = Cube.create(LocalStore(url), layout)
+    cube.resize(4)
+    packed = pack(LocalStore(url), 0, [*map(opener, records), None])
+    assert (packed.unknown, packed.unreadable) == ((), ())
+    cube.commit(table(4, [packed.facts]), {0: "digest"})
+    found = xr.open_zarr(url, group="annual", chunks=None).load()
+    np.testing.assert_array_equal(found["load"], np.array([0, 1 / 3, 2 / 3, np.nan], "float32"))
+    assert found["load"].dims == ("variant",)
+    assert found.end_uses.sel(fuel="Natural Gas", end_use="Cooling")[2] == 14 + 1 + 2
+    assert found.end_uses[3].isnull().all()
+    moments = found.peak_demand_time
+    assert moments.dtype.kind == "M"
+    if calendar is TEN_DAYS:
+        assert str(moments.sel(fuel="Gasoline").values[1])[:16] == "2017-01-28T15:01"
+    assert moments.isnull().sum() == 4 * 13 - (3 if calendar is TEN_DAYS else 0)
+
+
+def test_a_record_with_too_few_numbers_is_unreadable(url):
+    uses = Series("end_uses", "annual", "", "fuel end_use", "End Uses", "GJ", "scalar", np.arange(13.0 * 14))
+    cube = Cube.create(LocalStore(url), Layout(TEN_DAYS).grow([uses]).grow_parameters(PARAMETERS))
+    cube.resize(2)
+    short = dataclasses.replace(uses, values=uses.values[:-1])
+    packed = pack(LocalStore(url), 0, [opener(record(TEN_DAYS, row, one)) for row, one in enumerate((uses, short))])
+    assert packed.unreadable == (1,)

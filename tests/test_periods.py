@@ -115,3 +115,31 @@ def test_every_frequency_covers_the_same_minutes(begin, days, is_leap, steps):
             assert (axis.end - axis.start).sum() == simulated
         if len(hourly):
             assert (axis.start[0], axis.end[-1]) == (hourly.start[0], hourly.end[-1])
+
+
+def _minutes(text):
+    return np.datetime64(text, "m").astype(np.float64)
+
+
+def _periods(*days, **changes):
+    begins_and_ends = [(dt.date.fromisoformat(begin), dt.date.fromisoformat(end)) for begin, end in days]
+    return Calendar(tuple(Period(str(begin), begin, end) for begin, end in begins_and_ends), **changes)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "moment", "expected"),
+    [
+        (YEAR, "2000-07-03T15:10", "2017-07-03T15:10"),
+        (YEAR, "2000-02-29T00:00", "2017-03-01T00:00"),  # ends 28 February
+        (YEAR, "2001-01-01T00:00", "2018-01-01T00:00"),  # the end of the year is within it
+        (YEAR, "2000-02-29T12:00", None),
+        (_periods(("2016-02-01", "2016-03-09"), is_leap=True), "2000-02-29T12:00", "2016-02-29T12:00"),
+        (_periods(("2016-12-01", "2017-01-31")), "2000-01-09T06:00", "2017-01-09T06:00"),
+        (_periods(("2013-01-01", "2013-01-09"), ("2017-07-01", "2017-07-09")), "2000-07-09T06:00", "2017-07-09T06:00"),
+        (_periods(("2013-01-01", "2013-01-09")), "2000-07-09T06:00", None),
+    ],
+)
+def test_a_moment_of_no_certain_year_finds_its_own(calendar, moment, expected):
+    begin = _minutes("2000-01-01T00:00")
+    placed = calendar.place(np.array([[_minutes(moment) - begin, np.nan]]))
+    np.testing.assert_array_equal(placed, [[np.nan if expected is None else _minutes(expected), np.nan]])

@@ -9,9 +9,10 @@ import pytest
 
 from bemsweep.errors import InfrastructureError, ModelError
 from bemsweep.inputs import Input, WeatherFacts, WeatherInput
-from bemsweep.outputs import Output
+from bemsweep.outputs import SUMMARY_NAMES, Output
 from bemsweep.probe import Probe, output_problems, probe_model
 from bemsweep.store import Store
+from bemsweep.tables import Cell
 from bemsweep.testing import FakeEngine
 
 ELECTRICITY = Output("meter", "Electricity:Facility", "hourly", "electricity", "")
@@ -62,7 +63,7 @@ def test_it_tells_every_key_that_the_model_has(ask):
     assert probe.series_of(OUTDOOR) == ()
     assert probe.series_of(replace(TEMPERATURE, frequency="daily")) == ()
     assert all(series.values.size == 0 for series in probe.series)
-    assert set(probe.dictionary) == {"variable", "meter"}
+    assert set(probe.dictionary) == {"variable", "meter", "report"}
 
 
 def test_the_answer_is_kept_and_the_same(ask):
@@ -226,3 +227,49 @@ def test_an_optional_output_may_be_missing(probe):
 def test_every_problem_names_its_output(probe):
     wrong = [replace(TEMPERATURE, name="x", array="x"), replace(TEMPERATURE, key="y")]
     assert [output for output, _ in output_problems([ELECTRICITY, *wrong], probe)] == wrong
+
+
+# Cells of tabular reports
+
+SIZING = "HVACSizingSummary"
+CELLS = (
+    Cell(SIZING, "Entire Facility", "Zone Sensible Cooling", "CORE_ZN", "User Design Load", "W", "5510.7"),
+    Cell(SIZING, "Entire Facility", "Zone Sensible Cooling", "CORE_ZN", "Design Day Name", "", "CHICAGO"),
+    Cell(SIZING, "Entire Facility", "Zone Sensible Heating", "CORE_ZN", "User Design Load", "W", "-"),
+)
+LOAD = Output("table", SIZING, "annual", "load", "", table="Zone Sensible Cooling", column="User Design Load")
+SUMMARY = Output("summary", "summary", "annual", "summary", "")
+
+
+def test_a_typo_in_a_cell_or_a_summary_asks_nothing_anew(ask):
+    fake = engine(cells=CELLS)
+    probe = ask(fake, LOAD, TEMPERATURE)
+    assert probe.cells == CELLS
+    (series,) = probe.series_of(LOAD)
+    assert (series.output, series.units, series.method) == ("load", "W", "scalar")
+    again = ask(fake, replace(LOAD, column="User Load", array="other"), TEMPERATURE, SUMMARY)
+    assert again.cells == CELLS
+    assert fake.starts == 1
+    assert {one.output for one in again.series_of(SUMMARY)} == set(SUMMARY_NAMES)
+    assert told(again, SUMMARY) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, ""),
+        ({"table": "Zone Sensible Heating"}, ""),  # "-" may be a number in a longer run
+        ({"column": "Design Day Name"}, "no number but 'CHICAGO'"),
+        ({"table": "Zone Latent Cooling"}, "did you mean 'Zone Sensible Cooling'"),
+        ({"name": "HVACSizingSumary"}, "did you mean 'HVACSizingSummary'"),
+        ({"column": ""}, "say the `column`"),
+    ],
+)
+def test_a_wrong_cell_is_told_before_any_run(ask, changes, message):
+    probe = ask(engine(cells=CELLS), LOAD)
+    output = replace(LOAD, **changes)
+    found = told(probe, output)
+    assert len(found) == bool(message)
+    assert message in "".join(found)
+    is_ambiguous = changes == {"column": ""}
+    assert len(told(probe, replace(output, optional=True))) == is_ambiguous

@@ -172,7 +172,8 @@ timeout_s: .nan
         "there are no levels: a grid needs values, multiply or add @ parameters.empty, line 10",
         "`detailed` has no common time axis across variants: ask for `timestep` @ outputs.0.frequency, line 12",
         (
-            "an output is {meter: NAME} or {variable: NAME}, not {'variabel': 'Zone Mean Air Temperature'}"
+            "an output is {meter: NAME}, {variable: NAME}, {table: {report: …}, as: NAME} or summary,"
+            " not {'variabel': 'Zone Mean Air Temperature'}"
             " (did you mean 'variable'?) @ outputs.1, line 13"
         ),
         (
@@ -508,9 +509,11 @@ def test_one_output_may_be_asked_for_at_several_frequencies_and_keys():
     assert len(study(outputs=outputs).resolved_outputs()) == 5
 
 
-@pytest.mark.parametrize("output", ["summary", 5, None, {}, {"metre": "x"}])
+@pytest.mark.parametrize("output", ["sumary", 5, None, {}, {"metre": "x"}])
 def test_what_is_no_output_is_told(output):
-    assert problems_of(study, outputs=[output])[0].startswith("an output is {meter: NAME} or {variable: NAME}")
+    (told,) = problems_of(study, outputs=[output])
+    assert told.startswith("an output is {meter: NAME}, {variable: NAME}, {table: {report: …}, as: NAME} or summary")
+    assert ("did you mean 'summary'" in told) is (output == "sumary")
 
 
 def test_a_key_is_for_variables_only():

@@ -67,6 +67,7 @@ def test_probe_tells_names_only():
     assert probe.dictionary == {
         "variable": ["Zone Mean Air Temperature"],
         "meter": ["Electricity:Facility", "Gas:Facility"],
+        "report": [],
     }
     assert [(s.output, s.values.size) for s in probe.series] == [("temperature", 0)] * 2 + [("electricity", 0)]
 

@@ -183,3 +183,9 @@ def test_texts_of_any_language_have_an_identity():
 def test_what_is_no_number_has_no_identity(value):
     with pytest.raises(ValueError, match=r"not JSON compliant|Out of range"):
         identity(edits=[replace(FIELD, value=value)])
+
+
+def test_what_only_a_cell_has_counts_for_cells_alone():
+    cell = Output("table", "HVACSizingSummary", "annual", "load", "", row="CORE_ZN")
+    others = [replace(cell, **{part: "x"}) for part in ("key", "table", "row", "column", "name", "array")]
+    assert len({identity(outputs=[one]) for one in (cell, *others)}) == 7

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from bemsweep.planning import Plan, plan
     from bemsweep.results import open_results
     from bemsweep.runner import Run, run
-    from bemsweep.study import Meter, Study, Variable
+    from bemsweep.study import Study
+    from bemsweep.summaries import summary
+    from bemsweep.wanted import Meter, Table, Variable
 
 __version__ = "0.1.0"
 
@@ -30,28 +32,32 @@ __all__ = [
     "Run",
     "Schedule",
     "Study",
+    "Table",
     "Variable",
     "describe",
     "open_results",
     "plan",
     "run",
+    "summary",
 ]
 
 _HOME = {
     "BemsweepError": "errors",
     "Call": "parameters",
     "Field": "parameters",
-    "Meter": "study",
+    "Meter": "wanted",
     "Options": "parameters",
     "Plan": "planning",
     "Run": "runner",
     "Schedule": "parameters",
     "Study": "study",
-    "Variable": "study",
+    "Table": "wanted",
+    "Variable": "wanted",
     "describe": "description",
     "open_results": "results",
     "plan": "planning",
     "run": "runner",
+    "summary": "summaries",
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bemsweep.layout import Array, Layout
-from bemsweep.outputs import Frequency
+from bemsweep.outputs import FIXED_LABELS, Frequency
 from bemsweep.units import udunits
 
 __all__ = [
@@ -47,6 +47,14 @@ _COLUMN_ATTRIBUTES: dict[str, dict[str, str]] = {
 }
 
 
+_SINCE_1970 = {"units": "minutes since 1970-01-01 00:00:00", "calendar": "proleptic_gregorian"}
+
+_FIXED_ATTRIBUTES: dict[str, dict[str, str]] = {
+    "fuel": {"long_name": "fuel, as EnergyPlus's end use tables spell it"},
+    "end_use": {"long_name": "end use, as EnergyPlus's end use tables spell it"},
+}
+
+
 @dataclass(frozen=True)
 class Variable:
     """A small variable that is written whole."""
@@ -65,7 +73,7 @@ def axes(layout: Layout, frequency: Frequency) -> list[Variable]:
     """Return the coordinate variables of one group that do not run along `variant`.
 
     For weather runs `time` counts minutes since 1970 in local standard time; for design days it is a time
-    of day, and `design_day` an ordinal. Key axes hold the model's labels.
+    of day, and `design_day` an ordinal. Key axes hold the model's labels, fixed ones EnergyPlus's.
     """
     calendar = layout.calendar
     axis = calendar.axis(frequency)
@@ -85,8 +93,7 @@ def axes(layout: Layout, frequency: Frequency) -> list[Variable]:
         attributes = {
             "standard_name": "time",
             "long_name": "start of interval, local standard time",
-            "units": "minutes since 1970-01-01 00:00:00",
-            "calendar": "proleptic_gregorian",
+            **_SINCE_1970,
             "axis": "T",
             "bounds": "time_bounds",
         }
@@ -99,6 +106,9 @@ def axes(layout: Layout, frequency: Frequency) -> list[Variable]:
             found.append(Variable("run_period", ("time",), names, {"long_name": "name of the RunPeriod"}))
     for dim, labels in layout.key_axes_of(frequency).items():
         found.append(Variable(dim, (dim,), np.array(labels, dtype=object), {"long_name": f"key value: {dim}"}))
+    fixed = {dim for array in layout.arrays_of(frequency) for dim in array.fixed_dims.split()}
+    for dim in sorted(fixed):
+        found.append(Variable(dim, (dim,), np.array(FIXED_LABELS[dim], dtype=object), _FIXED_ATTRIBUTES[dim]))
     return found
 
 
@@ -119,6 +129,9 @@ def row_coordinates(layout: Layout) -> tuple[str, ...]:
 
 def array_attributes(layout: Layout, array: Array) -> dict[str, Any]:
     """Return the CF attributes of one output's array."""
+    if not array.has_time:
+        units = _SINCE_1970 if array.method == "moment" else {"units": udunits(array.units)}
+        return {"long_name": array.long_name, **units, "coordinates": " ".join(row_coordinates(layout))}
     has_periods = not layout.calendar.design_days and len(layout.calendar.periods) > 1
     coordinates = (*row_coordinates(layout), *design_day_texts(layout), *(("run_period",) if has_periods else ()))
     return {

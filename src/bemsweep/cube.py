@@ -227,15 +227,15 @@ class Cube:
     def _require_array(self, group: zarr.Group, array: Array, *, rows: int) -> None:
         labels = self.layout.key_labels(array)
         shard, inner = chunks(
-            self.layout.calendar.shape(array.frequency),
+            self.layout.inner_shape(array),
             None if labels is None else len(labels),
-            itemsize=np.dtype(self.layout.dtype).itemsize,
+            itemsize=np.dtype(self.layout.dtype_of(array)).itemsize,
         )
         _require(
             group,
             array.name,
             shape=(rows, *self.layout.shape(array)),
-            dtype=self.layout.dtype,
+            dtype=self.layout.dtype_of(array),
             fill_value=np.nan,
             chunks=inner,
             shards=None if shard == inner else shard,

@@ -16,6 +16,7 @@ from bemsweep.edits import Edit
 from bemsweep.outputs import Output, RunKind
 from bemsweep.periods import Calendar
 from bemsweep.records import Series
+from bemsweep.tables import Cell
 
 __all__ = ["COMPLETED", "EXIT_UNWRITABLE", "Engine", "EngineRun", "Job"]
 
@@ -91,7 +92,9 @@ class EngineRun:
     memory_bytes: int = 0
     """Peak resident memory of the run's process."""
     dictionary: Mapping[str, list[str]] = field(default_factory=dict)
-    """Of a probe: ``{"variable": [...], "meter": [...]}``, every name that this model can report."""
+    """Of a probe: ``{"variable": [...], "meter": [...], "report": [...]}``, every name that this model can report."""
+    cells: tuple[Cell, ...] = ()
+    """Of a probe: all cells of the tabular reports asked for."""
 
 
 class Engine(Protocol):

@@ -24,6 +24,7 @@ from bemsweep.errors import InfrastructureError, ModelError
 from bemsweep.outputs import Frequency, Output, RunKind
 from bemsweep.periods import Calendar
 from bemsweep.records import KeyKind, Series
+from bemsweep.tables import Cell, read_cells, read_scalars
 
 __all__ = ["Report", "read_dictionary", "read_report", "read_text"]
 
@@ -52,6 +53,8 @@ class Report:
     """As the engine spells them."""
     design_day_dates: tuple[str, ...] = ()
     """As ``MM-DD``, or ``""`` if no output tells the day."""
+    cells: tuple[Cell, ...] = ()
+    """Of a probe: all of the reports whose cells are asked for."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def read_report(
     Returns
     -------
     Report
-        Each series of shape ``(time,)``, or ``(design_day * time,)``.
+        Each series of shape ``(time,)``, or ``(design_day * time,)``; then those without time.
 
     Raises
     ------
@@ -109,15 +112,19 @@ def read_report(
     """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            entries = _find_entries(database, tuple(outputs), is_strict=calendar is not None)
+            outputs = tuple(outputs)
+            timed = tuple(output for output in outputs if output.kind in ("variable", "meter"))
+            entries = _find_entries(database, timed, is_strict=calendar is not None)
             if calendar is None:
                 nothing = np.empty(0)
-                return Report(tuple(_series(entry, nothing, label) for entry in entries))
+                series = tuple(_series(entry, nothing, label) for entry in entries)
+                return Report(series, cells=read_cells(database, outputs))
             environments = _find_environments(database, run)
             _check_count(len(environments), calendar)
             times = _read_times(database, [index for index, _ in environments])
             values = _read_values(database, entries, times, calendar)
             series = tuple(_series(entry, row, label) for entry, row in zip(entries, values, strict=True))
+            series += read_scalars(database, outputs)
             if run != "design_day":
                 return Report(series)
             names = tuple(name for _, name in environments)

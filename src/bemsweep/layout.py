@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from bemsweep.errors import ConflictError, Problem, StudyError
-from bemsweep.outputs import FREQUENCIES, Frequency
+from bemsweep.outputs import FIXED_LABELS, FREQUENCIES, Frequency
 from bemsweep.periods import Calendar
 from bemsweep.records import KeyKind, Method, Series
 
@@ -66,6 +66,7 @@ RESERVED_NAMES = frozenset(
         *TABLE_COLUMNS,
         *_KEY_DIMS,
         *FREQUENCIES,
+        *FIXED_LABELS,
         "variant",
         "time",
         "time_bounds",
@@ -96,7 +97,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Array:
-    """One output variable or meter at one reporting frequency."""
+    """One output variable or meter at one reporting frequency, or single numbers of a run."""
 
     name: str
     """Name of the array in its group."""
@@ -110,6 +111,13 @@ class Array:
     """How a value stands for its interval."""
     key_dim: str = ""
     """Dim of the key values; ``""`` if there are none."""
+    fixed_dims: str = ""
+    """Dims whose labels are the same in every study, separated by blanks; only without time."""
+
+    @property
+    def has_time(self) -> bool:
+        """False if there is one number, or one for each fixed label, for the whole run."""
+        return self.method not in ("scalar", "moment")
 
 
 @dataclass(frozen=True)
@@ -163,12 +171,23 @@ class Layout:
     def dims(self, array: Array) -> tuple[str, ...]:
         """Return the names of the array's dims, `variant` first."""
         time = ("design_day", "time") if self.calendar.design_days else ("time",)
-        return ("variant", *((array.key_dim,) if array.key_dim else ()), *time)
+        inner = time if array.has_time else array.fixed_dims.split()
+        return ("variant", *((array.key_dim,) if array.key_dim else ()), *inner)
 
     def shape(self, array: Array) -> tuple[int, ...]:
         """Return the lengths of the array's dims without `variant`."""
         labels = self.key_labels(array)
-        return (*(() if labels is None else (len(labels),)), *self.calendar.shape(array.frequency))
+        return (*(() if labels is None else (len(labels),)), *self.inner_shape(array))
+
+    def inner_shape(self, array: Array) -> tuple[int, ...]:
+        """Return the lengths of the array's last dims: those of time, or the fixed ones; none of a number."""
+        if array.has_time:
+            return self.calendar.shape(array.frequency)
+        return tuple(len(FIXED_LABELS[dim]) for dim in array.fixed_dims.split())
+
+    def dtype_of(self, array: Array) -> Literal["float64", "float32"]:
+        """Return the type of the array's values; minutes since 1970 do not fit into float32."""
+        return "float64" if array.method == "moment" else self.dtype
 
     def find(self, series: Series) -> Place | None:
         """Return where `series` stands, or None if it has no place yet; its values are ignored.
@@ -275,16 +294,16 @@ class Layout:
         }
 
 
-def chunks(time: Sequence[int], keys: int | None, *, itemsize: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def chunks(inner: Sequence[int], keys: int | None, *, itemsize: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shapes of a shard and of the inner chunks that divide it.
 
     A shard takes a whole block of rows and as many keys as fit; an inner chunk as many rows as fit, then
-    keys. Time is cut only if a block of a single series does not fit into a shard.
+    keys. The last dim is cut only if a block of a single series does not fit into a shard.
 
     Parameters
     ----------
-    time
-        Lengths of the dims of time: ``(time,)`` or ``(design_day, time)``.
+    inner
+        Lengths of the last dims: ``(time,)``, ``(design_day, time)``, or the fixed ones of what has no time.
     keys
         Number of keys so far; None if the array has no key dim.
     itemsize
@@ -293,26 +312,26 @@ def chunks(time: Sequence[int], keys: int | None, *, itemsize: int) -> tuple[tup
     Returns
     -------
     tuple
-        The shard's shape and the inner chunk's, each ``(variant, [key], *time)``.
+        The shard's shape and the inner chunk's, each ``(variant, [key], *inner)``.
 
     Examples
     --------
     >>> chunks((8760,), 119, itemsize=8)
     ((256, 8, 8760), (16, 1, 8760))
     """
-    row_bytes = math.prod(time) * itemsize
+    row_bytes = math.prod(inner) * itemsize
     if BLOCK_ROWS * row_bytes > SHARD_BYTES:
-        longest = max(1, SHARD_BYTES // (BLOCK_ROWS * itemsize * math.prod(time[:-1])))
-        pieces = math.ceil(time[-1] / longest)
-        time = (*time[:-1], math.ceil(time[-1] / pieces))
-        row_bytes = math.prod(time) * itemsize
+        longest = max(1, SHARD_BYTES // (BLOCK_ROWS * itemsize * math.prod(inner[:-1])))
+        pieces = math.ceil(inner[-1] / longest)
+        inner = (*inner[:-1], math.ceil(inner[-1] / pieces))
+        row_bytes = math.prod(inner) * itemsize
     rows = _power_of_two_up_to(CHUNK_BYTES // row_bytes, most=BLOCK_ROWS)
     if keys is None:
-        return (BLOCK_ROWS, *time), (rows, *time)
+        return (BLOCK_ROWS, *inner), (rows, *inner)
     most = 1 << (max(keys, _KEYS_TO_GROW) - 1).bit_length()
     shard_keys = _power_of_two_up_to(SHARD_BYTES // (BLOCK_ROWS * row_bytes), most=most)
     chunk_keys = _power_of_two_up_to(CHUNK_BYTES // (rows * row_bytes), most=shard_keys)
-    return (BLOCK_ROWS, shard_keys, *time), (rows, chunk_keys, *time)
+    return (BLOCK_ROWS, shard_keys, *inner), (rows, chunk_keys, *inner)
 
 
 def _power_of_two_up_to(number: int, *, most: int) -> int:
@@ -325,13 +344,15 @@ def _array(series: Sequence[Series]) -> Array:
     kinds = {one.key_kind for one in series}
     kind = kinds.pop() if len(kinds) == 1 else "other"
     first = series[0]
+    is_fixed = kind != "" and set(kind.split()) <= set(FIXED_LABELS)
     return Array(
         name=first.output,
         frequency=first.frequency,
         long_name=first.name,
         units=first.units,
         method=first.method,
-        key_dim=kind if kind in ("", *_KEY_DIMS) else f"{first.output}_key",
+        key_dim="" if is_fixed else kind if kind in ("", *_KEY_DIMS) else f"{first.output}_key",
+        fixed_dims=kind if is_fixed else "",
     )
 
 

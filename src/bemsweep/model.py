@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from bemsweep.key_labels import KeyLabels
 from bemsweep.model_file import NOT_IN_IDF, read_model, read_version, write_model
 from bemsweep.outputs import Frequency, Output, RunKind
 from bemsweep.periods import WEEKDAYS, Calendar, Period, year_starting_on
+from bemsweep.tables import own_tables_wanted, request_tables
 
 __all__ = [
     "KeyLabels",
@@ -328,7 +329,7 @@ def prepare_run(
     """Make `document` simulate what `run` says and report what `outputs` say, in place.
 
     Objects that change results or meanings stay: Output:Diagnostics, OutputControl:ReportingTolerances,
-    Output:EnvironmentalImpactFactors (reported once per run) and Meter:*.
+    Output:EnvironmentalImpactFactors (reported once per run) and Meter:*; so do tables of which a cell is wanted.
 
     Parameters
     ----------
@@ -353,9 +354,11 @@ def prepare_run(
         A path cannot be written into a model.
     """
     _set_run(document, run, probe_day, is_leap=is_leap)
+    outputs = tuple(outputs)
     if not keep_model_outputs:
+        kept = own_tables_wanted(document, outputs)
         for object_type in _ALWAYS_REPLACED:
-            _remove_all(document, object_type)
+            _remove_all(document, object_type, but=kept)
         for style in document["OutputControl:Table:Style"]:
             style["unit_conversion"] = "None"
         for factors in document["Output:EnvironmentalImpactFactors"]:
@@ -366,14 +369,18 @@ def prepare_run(
     if not document["Output:SQLite"]:
         document.add("Output:SQLite", fields={"option_type": "Simple"}, validate=False)
     _switch_files(document, is_probe=run is None)
-    for fields in dict.fromkeys(_request(output) for output in outputs):
+    timed = (output for output in outputs if output.kind in ("variable", "meter"))
+    for fields in dict.fromkeys(_request(output) for output in timed):
         document.add(fields[0], fields=dict(fields[1:]), validate=False)
+    request_tables(document, outputs)
     _set_files(document, files or {})
 
 
-def _remove_all(document: IDFDocument[bool], object_type: str) -> None:
+def _remove_all(document: IDFDocument[bool], object_type: str, *, but: Collection[str] = ()) -> None:
+    is_table = object_type.startswith("Output:Table:")
     for obj in document[object_type].to_list():
-        document.removeidfobject(obj)
+        if not (is_table and obj.name.casefold() in but):
+            document.removeidfobject(obj)
 
 
 def _set_run(document: IDFDocument[bool], run: RunKind | None, probe_day: tuple[int, int], *, is_leap: bool) -> None:

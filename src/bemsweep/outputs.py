@@ -6,12 +6,24 @@ Decides the name of each array in the cube. Never reads a file.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bemsweep.patterns import matches
 
-__all__ = ["FREQUENCIES", "Frequency", "Output", "OutputKind", "RunKind", "array_name"]
+__all__ = [
+    "END_USES",
+    "FIXED_LABELS",
+    "FREQUENCIES",
+    "FUELS",
+    "SUMMARY_NAMES",
+    "Frequency",
+    "Output",
+    "OutputKind",
+    "RunKind",
+    "array_name",
+]
 
 Frequency = Literal["timestep", "hourly", "daily", "monthly", "annual"]
 """EnergyPlus's reporting frequencies that have a common time axis; each is a group of the cube."""
@@ -19,9 +31,63 @@ Frequency = Literal["timestep", "hourly", "daily", "monthly", "annual"]
 RunKind = Literal["annual", "design_day", "run_period"]
 """What the engine simulates: one whole year, the sizing periods, or the model's own run periods."""
 
-OutputKind = Literal["variable", "meter"]
+OutputKind = Literal["variable", "meter", "table", "summary"]
+"""An output variable, a meter, one cell of a tabular report, or the arrays of `SUMMARY_NAMES`."""
 
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
+
+FUELS = (
+    "Electricity",
+    "Natural Gas",
+    "Gasoline",
+    "Diesel",
+    "Coal",
+    "Fuel Oil No 1",
+    "Fuel Oil No 2",
+    "Propane",
+    "Other Fuel 1",
+    "Other Fuel 2",
+    "District Cooling",
+    "District Heating Water",
+    "District Heating Steam",
+)
+"""As the columns of EnergyPlus 25.2's end use tables are headed; Water, which is no energy, is left out."""
+
+END_USES = (
+    "Heating",
+    "Cooling",
+    "Interior Lighting",
+    "Exterior Lighting",
+    "Interior Equipment",
+    "Exterior Equipment",
+    "Fans",
+    "Pumps",
+    "Heat Rejection",
+    "Humidification",
+    "Heat Recovery",
+    "Water Systems",
+    "Refrigeration",
+    "Generators",
+)
+"""As the rows of EnergyPlus 25.2's end use tables are headed."""
+
+FIXED_LABELS: Mapping[str, tuple[str, ...]] = {"fuel": FUELS, "end_use": END_USES}
+"""Dims whose labels are the same in every study."""
+
+SUMMARY_NAMES = (
+    "building_area",
+    "conditioned_area",
+    "site_energy",
+    "net_site_energy",
+    "source_energy",
+    "site_energy_per_area",
+    "unmet_heating_hours",
+    "unmet_cooling_hours",
+    "end_uses",
+    "peak_demand",
+    "peak_demand_time",
+)
+"""Arrays of the output ``summary``, all in the group ``annual``."""
 
 _NOT_IN_A_NAME = re.compile(r'[:/\\*?"<>|]')
 
@@ -39,20 +105,38 @@ def array_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Output:
-    """One output variable or meter at one reporting frequency."""
+    """One output variable or meter at one reporting frequency, one cell of a tabular report, or the summary."""
 
     kind: OutputKind
-    """Output:Variable or Output:Meter."""
+    """Output:Variable, Output:Meter, a cell or the summary."""
     name: str
-    """EnergyPlus's own name, for example ``Zone Mean Air Temperature``."""
+    """EnergyPlus's own name, for example ``Zone Mean Air Temperature``; of a cell, that of its report."""
     frequency: Frequency
-    """Reporting frequency."""
+    """Reporting frequency; ``annual`` for what has no time."""
     array: str
     """Name of the array in the cube."""
     key: str = "*"
-    """Key values wanted, as a pattern with ``*`` and ``?``; meters have none."""
+    """Key values wanted, as a pattern with ``*`` and ``?``; meters have none. Of a cell, what the report is for."""
     optional: bool = False
     """True if variants that do not report it are all right."""
+    table: str = ""
+    """Of a cell: name of the table in its report; this and the next two may be left out where only one fits."""
+    row: str = ""
+    """Of a cell: heading of its row."""
+    column: str = ""
+    """Of a cell: heading of its column, with or without the unit in brackets."""
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """What is asked of the engine, whatever keys, and whatever it is called in the cube."""
+        cell = (self.key, self.table, self.row, self.column) if self.kind == "table" else ()
+        return (self.kind, self.frequency, *(text.casefold() for text in (self.name, *cell)))
+
+    @property
+    def described(self) -> str:
+        """What is asked for, in a line for people."""
+        parts = (self.name, self.key, self.table, self.row, self.column)
+        return ", ".join(filter(None, parts)) if self.kind == "table" else f"{self.name} ({self.frequency})"
 
     def is_wanted(self, key: str) -> bool:
         """Return True if `key` matches the pattern, without regard to case."""

@@ -72,10 +72,10 @@ class _Tile:
     array: Array
     keys: slice
     """Along the key dim; the first and only one if the array has none."""
-    time: slice
-    """Along the last dim."""
+    last: slice
+    """Along the last dim, of time or of fixed labels; the first and only one if there is none."""
     shape: tuple[int, ...]
-    """Lengths of the tile: keys and dims of time."""
+    """Lengths of the tile: keys and last dims."""
 
     def holds(self, place: Place) -> bool:
         """Return True if the values at `place` belong here."""
@@ -83,16 +83,17 @@ class _Tile:
 
     def put(self, place: Place, values: npt.NDArray[np.float64], row: npt.NDArray[Any]) -> None:
         """Copy a series into one row of the tile's buffer."""
-        days = self.shape[1:-1]
-        row[(place.key or 0) - self.keys.start] = values.reshape(*days, -1)[..., self.time]
+        row[(place.key or 0) - self.keys.start] = values.reshape(*self.shape[1:-1], -1)[..., self.last]
 
     def write(self, target: zarr.Array[Any], rows: slice, buffer: npt.NDArray[Any]) -> None:
         """Write the rows of a block into the live array."""
-        days = [slice(None)] * len(self.shape[1:-1])
+        whole = [slice(None)] * len(self.shape[1:-1])
         if self.array.key_dim:
-            target[(rows, self.keys, *days, self.time)] = buffer
+            target[(rows, self.keys, *whole, self.last)] = buffer
+        elif target.ndim == 1:
+            target[rows] = buffer[:, 0, 0]
         else:
-            target[(rows, *days, self.time)] = buffer[:, 0]
+            target[(rows, *whole, self.last)] = buffer[:, 0]
 
 
 def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]) -> Packed:
@@ -138,9 +139,13 @@ def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]
         _write_design_days(group, layout, rows, sources)
         targets = {array: _open_target(group, layout, array, rows.stop) for array in layout.arrays}
         for tiles in _passes(_tiles(layout, targets), row_bytes=len(open_records) * np.dtype(layout.dtype).itemsize):
-            buffers = [np.full((len(open_records), *tile.shape), np.nan, dtype=layout.dtype) for tile in tiles]
+            buffers = [
+                np.full((len(open_records), *tile.shape), np.nan, dtype=layout.dtype_of(tile.array)) for tile in tiles
+            ]
             unreadable += _fill(tiles, buffers, [source for source in sources if source.offset not in unreadable])
             for tile, buffer in zip(tiles, buffers, strict=True):
+                if tile.array.method == "moment":
+                    buffer = layout.calendar.place(buffer)  # noqa: PLW2901 - the same, of certain years
                 tile.write(targets[tile.array], rows, buffer)
     return Packed(
         unknown=tuple(unknown[:_MOST_NAMED]),
@@ -184,8 +189,7 @@ def _fits(layout: Layout, record: Record, places: Sequence[Place], lengths: Sequ
     calendar = layout.calendar
     has_days = max(len(record.design_day_names), len(record.design_day_dates)) <= calendar.design_days
     return has_days and all(
-        length == math.prod(calendar.shape(place.array.frequency))
-        for place, length in zip(places, lengths, strict=True)
+        length == math.prod(layout.inner_shape(place.array)) for place, length in zip(places, lengths, strict=True)
     )
 
 
@@ -202,12 +206,12 @@ def _tiles(layout: Layout, targets: Mapping[Array, zarr.Array[Any]]) -> Iterator
     """Yield the shards of all arrays that one block touches, as the live arrays are cut."""
     for array, target in targets.items():
         shard = target.shards or target.chunks
-        *days, length = layout.calendar.shape(array.frequency)
+        *whole, length = layout.inner_shape(array) or (1,)
         labels = layout.key_labels(array)
         count, step = (1, 1) if labels is None else (len(labels), shard[1])
-        for key, time in itertools.product(range(0, count, step), range(0, length, shard[-1])):
-            keys, times = slice(key, min(key + step, count)), slice(time, min(time + shard[-1], length))
-            yield _Tile(array, keys, times, (keys.stop - keys.start, *days, times.stop - times.start))
+        for key, first in itertools.product(range(0, count, step), range(0, length, shard[-1])):
+            keys, last = slice(key, min(key + step, count)), slice(first, min(first + shard[-1], length))
+            yield _Tile(array, keys, last, (keys.stop - keys.start, *whole, last.stop - last.start))
 
 
 def _passes(tiles: Iterator[_Tile], *, row_bytes: int) -> Iterator[list[_Tile]]:

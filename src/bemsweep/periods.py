@@ -23,6 +23,7 @@ __all__ = ["Axis", "Calendar", "Period", "year_starting_on"]
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _DAY = dt.timedelta(days=1)
 _MINUTES_PER_DAY = 1440
+_LEAP_YEAR = 2000
 
 
 @cache
@@ -131,6 +132,23 @@ class Calendar:
         mine = (days(self), self.design_days, self.steps_per_hour, self.is_leap)
         return mine == (days(other), other.design_days, other.steps_per_hour, other.is_leap)
 
+    def place(self, moments: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Put moments of no certain year into the years of the run periods.
+
+        Parameters
+        ----------
+        moments
+            Minutes since the begin of a leap year; NaN for none.
+
+        Returns
+        -------
+        numpy.ndarray
+            Minutes since 1970-01-01, of the same shape; NaN for a moment in none of the run periods.
+        """
+        placed = {moment: _place(self, moment) for moment in np.unique(moments[np.isfinite(moments)]).tolist()}
+        flat = [placed.get(moment, np.nan) for moment in moments.ravel().tolist()]
+        return np.array(flat, dtype=np.float64).reshape(moments.shape)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the calendar as plain values for JSON."""
         return {
@@ -152,6 +170,18 @@ class Calendar:
             steps_per_hour=data["steps_per_hour"],
             is_leap=data["is_leap"],
         )
+
+
+def _place(calendar: Calendar, moment: float) -> float:
+    # A moment ends an interval: midnight is the end of the day before.
+    day = math.ceil(moment / _MINUTES_PER_DAY) - 1
+    date = dt.date(_LEAP_YEAR, 1, 1) + day * _DAY
+    for period in calendar.periods:
+        for year in range(period.begin.year, period.end.year + 1):
+            is_there = _is_leap_year(year) or (date.month, date.day) != (2, 29)
+            if is_there and period.begin <= (there := date.replace(year=year)) <= period.end:
+                return (there - dt.date(1970, 1, 1)).days * _MINUTES_PER_DAY + moment - day * _MINUTES_PER_DAY
+    return math.nan
 
 
 @lru_cache(maxsize=64)

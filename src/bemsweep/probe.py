@@ -23,6 +23,7 @@ from bemsweep.outputs import Output
 from bemsweep.records import Series
 from bemsweep.scratch import open_scratch
 from bemsweep.store import Store
+from bemsweep.tables import SUMMARY_SERIES, Cell, cell_series, cells_meant, has_text
 from bemsweep.variant_id import MODEL_WRITING_VERSION
 
 __all__ = ["Probe", "output_problems", "probe_model"]
@@ -36,12 +37,19 @@ class Probe:
     """What one model can report."""
 
     series: tuple[Series, ...]
-    """Of every output asked for, each key that the model has; without values."""
+    """Of every variable and meter asked for, each key that the model has; without values."""
     dictionary: Mapping[str, Sequence[str]]
-    """``variable`` and ``meter`` -> every name that this model can report."""
+    """``variable``, ``meter`` and ``report`` -> every name that this model can report."""
+    cells: tuple[Cell, ...] = ()
+    """All of every tabular report asked for."""
 
     def series_of(self, output: Output) -> tuple[Series, ...]:
         """Return what the model reports of `output`, keys that do not match left out."""
+        if output.kind == "summary":
+            return SUMMARY_SERIES
+        if output.kind == "table":
+            meant, problem = cells_meant(self.cells, output)
+            return () if problem else (cell_series(output, meant[0]),)
         return tuple(
             series
             for series in self.series
@@ -87,7 +95,9 @@ def probe_model(
     ------------
     Keeps the answer in the store.
     """
-    asked = sorted({_with_every_key(output) for output in outputs}, key=lambda output: json.dumps(asdict(output)))
+    # Every model has the summary.
+    general = {_with_every_key(output) for output in outputs if output.kind != "summary"}
+    asked = sorted(general, key=lambda output: json.dumps(asdict(output)))
     identity = {
         "baseline": baseline.sha256,
         "files": {name: file.sha256 for name, file in files.items()},
@@ -118,7 +128,7 @@ def probe_model(
     status, message = judge(run)
     if status != "succeeded":
         raise ModelError(message or status)
-    probe = Probe(run.series, {kind: list(names) for kind, names in run.dictionary.items()})
+    probe = Probe(run.series, {kind: list(names) for kind, names in run.dictionary.items()}, run.cells)
     store.put(name, json.dumps(_to_json(probe), sort_keys=True).encode())
     return probe
 
@@ -134,6 +144,10 @@ def output_problems(outputs: Sequence[Output], probe: Probe) -> Iterator[tuple[O
         What the model can report.
     """
     for output in outputs:
+        if output.kind == "table":
+            if problem := _cell_problem(output, probe):
+                yield output, problem
+            continue
         if output.optional or probe.series_of(output):
             continue
         names = probe.dictionary.get(output.kind, ())
@@ -153,15 +167,28 @@ def output_problems(outputs: Sequence[Output], probe: Probe) -> Iterator[tuple[O
             yield output, f"this model has no {output.kind} {output.name!r}{hint}; {told}"
 
 
+def _cell_problem(output: Output, probe: Probe) -> str:
+    meant, problem = cells_meant(probe.cells, output)
+    if len(meant) == 1 and has_text(meant[0]):
+        problem = f"this cell holds no number but {meant[0].text.strip()!r}"
+    elif not meant and output.name.casefold() not in map(str.casefold, names := probe.dictionary.get("report", ())):
+        problem = f"{problem}{nearest(output.name, names)}"
+    is_allowed = output.optional and len(meant) <= 1
+    return "" if is_allowed else problem
+
+
 def _with_every_key(output: Output) -> Output:
+    if output.kind == "table":
+        return Output("table", output.name, "annual", "", "")
     return replace(output, key="*" if output.kind == "variable" else "", optional=False)
 
 
 def _to_json(probe: Probe) -> dict[str, Any]:
     series = [{k: v for k, v in vars(one).items() if k != "values"} for one in probe.series]
-    return {"series": series, "dictionary": dict(probe.dictionary)}
+    return {"series": series, "dictionary": dict(probe.dictionary), "cells": probe.cells}
 
 
 def _from_json(data: Mapping[str, Any]) -> Probe:
     empty = np.empty(0, dtype=np.float64)
-    return Probe(tuple(Series(**one, values=empty) for one in data["series"]), data["dictionary"])
+    series = tuple(Series(**one, values=empty) for one in data["series"])
+    return Probe(series, data["dictionary"], tuple(Cell(*cell) for cell in data["cells"]))

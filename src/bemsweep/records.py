@@ -21,10 +21,18 @@ __all__ = ["RECORD_SCHEMA", "KeyKind", "Method", "Record", "Series", "Status", "
 Status = Literal["pending", "succeeded", "failed", "timed_out", "out_of_memory"]
 """``failed`` is the model's fault; a machine's fault is never a status."""
 
-KeyKind = Literal["", "zone", "space", "surface", "node", "schedule", "other"]
-"""What an output's key value names; ``""`` for meters and the environment's own variables."""
+KeyKind = Literal["", "zone", "space", "surface", "node", "schedule", "other", "fuel", "fuel end_use"]
+"""What an output's key value names; ``""`` for meters, the environment's own variables and single numbers.
 
-Method = Literal["mean", "sum"]
+``fuel`` and ``fuel end_use`` say that the values run along these dims, whose labels are fixed.
+"""
+
+Method = Literal["mean", "sum", "scalar", "moment"]
+"""How a value stands for its interval; ``scalar`` for the whole run, without a time axis.
+
+A ``moment`` is a scalar, too: when something happened, in minutes since the begin of a leap year, which the
+cube puts into the years of its own calendar.
+"""
 
 RECORD_SCHEMA = 2
 """Version of what a record holds and how; part of every variant's identity."""
@@ -49,7 +57,10 @@ class Series:
     method: Method
     """How a value stands for its interval."""
     values: npt.NDArray[np.float64]
-    """Shape ``(time,)``, or ``(design_day * time,)`` with the design days one after the other."""
+    """Shape ``(time,)``, or ``(design_day * time,)`` with the design days one after the other.
+
+    Without time: one number, or one for each fuel, or for each end use of one fuel after the other.
+    """
 
 
 @dataclass(frozen=True)

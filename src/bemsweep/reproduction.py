@@ -130,7 +130,7 @@ def _write(
         calls=calls,
     )
     to.mkdir(parents=True, exist_ok=True)
-    _, digest = write_job_model(job, to)
+    digest = write_job_model(job, to).model_sha256
     expected = record.provenance.get("model_sha256")
     if expected and digest != expected:
         raise BemsweepError(

@@ -28,13 +28,14 @@ from bemsweep.key_labels import KeyLabels
 from bemsweep.model import prepare_run
 from bemsweep.model_file import read_model, write_model
 from bemsweep.records import Series
+from bemsweep.tables import Cell, report_names
 
 if TYPE_CHECKING:
     from idfkit import IDFDocument
 
     from bemsweep.energyplus import EnergyPlus
 
-__all__ = ["MODEL_NAME", "read_run", "simulate", "write_job_model"]
+__all__ = ["MODEL_NAME", "WrittenModel", "read_run", "simulate", "write_job_model"]
 
 _MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE}
 MODEL_NAME = "in.idf"
@@ -98,7 +99,8 @@ def _do(
     for path in (job.baseline, job.weather, *job.files.values(), *job.edit_files.values()):
         if not path.is_file():
             raise InfrastructureError(f"an input of the run is missing: {path}")
-    document, result.model_sha256 = write_job_model(job, scratch, document=document)
+    written = write_job_model(job, scratch, document=document)
+    document, result.model_sha256 = written.document, written.model_sha256
     _enter(scratch, "engine")
     has_templates = any(name.upper().startswith("HVACTEMPLATE:") for name in document)
     begin = time.perf_counter()
@@ -110,13 +112,23 @@ def _do(
     report = read_report(scratch / "eplusout.sql", job.outputs, job.run, job.calendar, label=KeyLabels(document))
     result.report = _with_days_of_model(report, document)
     if job.calendar is None:
-        result.dictionary = read_dictionary(scratch)
+        result.dictionary = read_dictionary(scratch) | {"report": written.reports}
     _enter(scratch, "done")
 
 
-def write_job_model(
-    job: Job, scratch: Path, *, document: IDFDocument[bool] | None = None
-) -> tuple[IDFDocument[bool], str]:
+@dataclass(frozen=True)
+class WrittenModel:
+    """A model as it was written for the engine."""
+
+    document: IDFDocument[bool]
+    """The model, edited and prepared."""
+    model_sha256: str
+    """Of the IDF, which is the same on every machine."""
+    reports: list[str]
+    """Reports that the model can print, those included that the study does not ask for."""
+
+
+def write_job_model(job: Job, scratch: Path, *, document: IDFDocument[bool] | None = None) -> WrittenModel:
     """Write the model that `job` simulates to `scratch`, and beside it every file that the model reads.
 
     Parameters
@@ -127,11 +139,6 @@ def write_job_model(
         Where.
     document
         The job's baseline, already parsed; it is edited in place. None to parse it here.
-
-    Returns
-    -------
-    tuple
-        The edited model, and the sha256 of the IDF as written, which is the same on every machine.
 
     Raises
     ------
@@ -149,6 +156,7 @@ def write_job_model(
     if job.design_days:
         replace_design_days(document, job.design_days)
     apply_edits(document, job.edits, job.calls, files=job.edit_files)
+    reports = report_names(document)
     prepare_run(
         document,
         None if job.calendar is None else job.run,
@@ -159,7 +167,7 @@ def write_job_model(
         is_leap=job.calendar is not None and job.calendar.is_leap,
     )
     try:
-        return document, write_model(document, scratch / MODEL_NAME)
+        return WrittenModel(document, write_model(document, scratch / MODEL_NAME), reports)
     except OSError as error:
         raise InfrastructureError(f"the model cannot be written: {error}") from error
 
@@ -265,6 +273,7 @@ def read_run(
         engine_s=result.get("engine_s", 0.0),
         memory_bytes=memory_bytes,
         dictionary=result.get("dictionary", {}),
+        cells=tuple(Cell(*cell) for cell in report.get("cells", ())),
     )
 
 

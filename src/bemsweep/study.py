@@ -18,12 +18,10 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    Discriminator,
     PlainValidator,
     PrivateAttr,
     StrictBool,
     StrictStr,
-    Tag,
     ValidationError,
     ValidationInfo,
     field_serializer,
@@ -33,91 +31,26 @@ from pydantic import Field as Setting
 
 from bemsweep.design_days import COOLING_PERCENTS, HEATING_PERCENTS
 from bemsweep.errors import Problem, StudyError, nearest
-from bemsweep.layout import RESERVED_NAMES
-from bemsweep.model_file import NOT_IN_IDF
-from bemsweep.outputs import FREQUENCIES, Frequency, Output, RunKind, array_name
+from bemsweep.outputs import Output, RunKind
 from bemsweep.parameters import Call, Field, Insert, Options, Parameter, Schedule, Target
-from bemsweep.parts import Part, Value, called_by_people, read_level
+from bemsweep.parts import Part, Value, read_level
 from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
+from bemsweep.wanted import (
+    TAKEN_NAMES,
+    CellOfTable,
+    Meter,
+    Summary,
+    Table,
+    Variable,
+    Wanted,
+    check_names_are_free,
+    check_run_has_it,
+)
 
-__all__ = ["DdyDays", "DesignDaySource", "ListedDesign", "Meter", "Study", "Variable", "Weather"]
+__all__ = ["DdyDays", "DesignDaySource", "ListedDesign", "Study", "Weather"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-_RESERVED = RESERVED_NAMES | {"baseline", "weather"}
-
-
-def _read_engine_name(name: str) -> str:
-    if not name.strip() or set(name) & set(NOT_IN_IDF):
-        raise ValueError(f"{name!r} is no name that EnergyPlus can have")
-    return name
-
-
-def _read_array_name(name: str) -> str:
-    if not name.strip(" .") or name.startswith("__") or not name.isprintable() or array_name(name) != name:
-        raise ValueError(f"{name!r} cannot name an array: use letters, digits and '_'")
-    return name
-
-
-_EngineName = Annotated[StrictStr, AfterValidator(_read_engine_name)]
-
-
-class _Wanted(Part):
-    frequency: Frequency = "hourly"
-    """Reporting frequency: timestep, hourly, daily, monthly or annual."""
-    as_: Annotated[StrictStr, AfterValidator(_read_array_name)] | None = Setting(default=None, alias="as")
-    """Name of the array, if not EnergyPlus's own."""
-    optional: StrictBool = False
-    """True if variants that do not report it are all right."""
-
-    @field_validator("frequency", mode="before")
-    @classmethod
-    def _read_frequency(cls, frequency: Any) -> Any:
-        if isinstance(frequency, str):
-            word = frequency.casefold()
-            if word in ("detailed", "each call"):
-                raise ValueError("`detailed` has no common time axis across variants: ask for `timestep`")
-            if word in ("runperiod", "run period", "environment"):
-                raise ValueError("ask for `annual`: it holds one value for each run period")
-            if word not in FREQUENCIES:
-                known = f"; known: {', '.join(FREQUENCIES)}"
-                raise ValueError(f"no reporting frequency {frequency!r}{nearest(word, FREQUENCIES)}{known}")
-            return word
-        return frequency
-
-
-class Meter(_Wanted):
-    """An output meter to keep, for example ``Meter("Electricity:Facility", frequency="hourly")``."""
-
-    meter: _EngineName
-    """EnergyPlus's name of the meter."""
-
-    @called_by_people
-    def __init__(self, meter: str | None = None, /, **settings: Any) -> None:
-        super().__init__(**(settings if meter is None else {"meter": meter, **settings}))
-
-    def output(self) -> Output:
-        """Return the output as plain values."""
-        name = self.meter
-        return Output("meter", name, self.frequency, self.as_ or array_name(name), "", self.optional)
-
-
-class Variable(_Wanted):
-    """An output variable to keep, for example ``Variable("Zone Mean Air Temperature", key="*_ZN*")``."""
-
-    variable: _EngineName
-    """EnergyPlus's name of the variable."""
-    key: _EngineName = "*"
-    """Key values to keep, as a pattern with ``*`` and ``?``."""
-
-    @called_by_people
-    def __init__(self, variable: str | None = None, /, **settings: Any) -> None:
-        super().__init__(**(settings if variable is None else {"variable": variable, **settings}))
-
-    def output(self) -> Output:
-        """Return the output as plain values."""
-        name = self.variable
-        return Output("variable", name, self.frequency, self.as_ or array_name(name), self.key, self.optional)
 
 
 DesignDaySource = Literal["model", "epw", "ddy"]
@@ -162,20 +95,6 @@ class Weather(Part):
             return given
         hint = nearest(given, known) if isinstance(given, str) else ""
         raise ValueError(f"no design days {shown(given)}{hint}: model, epw, ddy or {{ddy: FILE, heating: 99.6%}}")
-
-
-def _kind_of_output(data: Any) -> str | None:
-    if isinstance(data, (Meter, Variable)):
-        return type(data).__name__
-    if isinstance(data, dict):
-        return "Meter" if "meter" in data else "Variable" if "variable" in data else None
-    return None
-
-
-Wanted = Annotated[
-    Annotated[Meter, Tag("Meter")] | Annotated[Variable, Tag("Variable")],
-    Discriminator(_kind_of_output),
-]
 
 
 class ListedDesign(Part):
@@ -231,7 +150,7 @@ def _text(entry: Any) -> Any:
 def _read_parameter_name(name: Any) -> str:
     if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
         raise ValueError(f"{name!r} is no parameter name: letters, digits and '_', not beginning with a digit")
-    if name.casefold() in _RESERVED:
+    if name.casefold() in TAKEN_NAMES:
         raise ValueError(f"{name!r} is a name that the results use: take another")
     return name
 
@@ -246,14 +165,6 @@ def _check_levels_fit_the_design(parameter: Parameter, info: ValidationInfo) -> 
     if isinstance(design, ListedDesign) and parameter.levels is not None and not isinstance(parameter, Options):
         raise ValueError("there are levels: with a table they stand in its column")
     return parameter
-
-
-def _check_name_is_free(wanted: Meter | Variable, info: ValidationInfo) -> Meter | Variable:
-    array = wanted.output().array
-    taken = {*_RESERVED, *(name.casefold() for name in info.data.get("parameters", ()))}
-    if array.casefold() in taken:
-        raise ValueError(f"{array!r} is the name of something else in the results: give another one with `as`")
-    return wanted
 
 
 class Study(Part):
@@ -273,7 +184,7 @@ class Study(Part):
     parameters
         Name -> `Field`, `Schedule`, `Options` or `Call`, or a mapping as in a study file.
     outputs
-        List of `Meter` and `Variable`.
+        List of `Meter`, `Variable` and `Table`, and the word ``"summary"``.
     run
         ``annual``, ``design_day`` or ``run_period``.
     design
@@ -318,8 +229,8 @@ class Study(Part):
         Annotated[str, PlainValidator(_read_parameter_name)],
         Annotated[Parameter, AfterValidator(_check_levels_fit_the_design)],
     ] = {}
-    outputs: list[Annotated[Wanted, AfterValidator(_check_name_is_free)]]
     run: RunKind = "annual"
+    outputs: list[Annotated[Wanted, AfterValidator(check_names_are_free), AfterValidator(check_run_has_it)]]
     exclude: list[StrictStr] = []
     reference: StrictBool = True
     dtype: Literal["float64", "float32"] = "float64"
@@ -439,16 +350,15 @@ class Study(Part):
 
     @field_validator("outputs")
     @classmethod
-    def _read_outputs(cls, outputs: list[Meter | Variable]) -> list[Meter | Variable]:
+    def _read_outputs(cls, outputs: list[Wanted]) -> list[Wanted]:
         problems = [] if outputs else ["no output is asked for"]
         by_array: dict[tuple[str, str], Output] = {}
-        by_name: dict[tuple[str, str, str], Output] = {}
+        by_name: dict[tuple[str, ...], Output] = {}
         for output in dict.fromkeys(wanted.output() for wanted in outputs):
-            name = output.frequency, output.kind, output.name.casefold()
             other = by_array.setdefault((output.frequency, output.array.casefold()), output)
-            if name != (other.frequency, other.kind, other.name.casefold()):
+            if output.what != other.what:
                 problems.append(f"{other.name!r} and {output.name!r} have one name, {output.array!r}: use `as`")
-            other = by_name.setdefault(name, output)
+            other = by_name.setdefault(output.what, output)
             if (other.array, other.optional) != (output.array, output.optional):
                 problems.append(f"{output.name!r} is asked for twice, with another `as` or `optional`")
         if problems:
@@ -474,7 +384,7 @@ class Study(Part):
             levels = parameter.expression or (list(parameter.levels) if parameter.levels else "")
             yield "parameter", name, f"{parameter.title} {levels}".rstrip()
         for output in self.resolved_outputs():
-            yield "output", output.array, f"{output.name} ({output.frequency})"
+            yield "output", output.array, output.described
 
 
 def _label(entry: Any) -> str:
@@ -495,6 +405,9 @@ _PARTS: Mapping[str, type[BaseModel]] = {
     "Call": Call,
     "Meter": Meter,
     "Variable": Variable,
+    "Table": Table,
+    "Summary": Summary,
+    "table": CellOfTable,
     "weather": Weather,
     "DdyDays": DdyDays,
     "design": ListedDesign,

@@ -21,7 +21,8 @@ __all__ = ["Lines", "parse_yaml", "shown", "study_problems"]
 
 _TAGS = frozenset(
     {
-        "Field", "Schedule", "Options", "Insert", "Call", "Levels", "Expression", "Meter", "Variable", "ListedDesign"
+        "Field", "Schedule", "Options", "Insert", "Call", "Levels", "Expression",
+        "Meter", "Variable", "Table", "Summary", "ListedDesign",
     }
 )  # fmt: skip
 _SHOWN = 100
@@ -178,10 +179,13 @@ def _what_it_could_be(finding: Any) -> str:
     is_parameter = finding["loc"][0] == "parameters"
     what = "a parameter is {object: …, field: …, values: […]}, {schedule: …}, {options: …}, {insert: …} or {call: …}"
     if not is_parameter:
-        what = "an output is {meter: NAME} or {variable: NAME}"
+        what = "an output is {meter: NAME}, {variable: NAME}, {table: {report: …}, as: NAME} or summary"
     given = finding["input"]
-    known = ["object", "schedule", "options", "insert", "call"] if is_parameter else ["meter", "variable"]
-    hints = [nearest(str(key), known) for key in given] if isinstance(given, Mapping) else []
+    known = ["object", "schedule", "options", "insert", "call"]
+    if not is_parameter:
+        known = ["meter", "variable", "table", "summary"]
+    words = given if isinstance(given, Mapping) else [given] if isinstance(given, str) else []
+    hints = [nearest(str(word), known) for word in words]
     return f"{what}, not {shown(given)}{next(filter(None, hints), '')}"
 
 

@@ -141,13 +141,9 @@ class StudyState:
         """Return the outputs asked for now and those of before, so that leaving one out runs nothing again."""
         before = (Output(**output) for output in self.definition.get("outputs", ()))
         now = study.resolved_outputs()
-        spelled = {_series_asked(output): (output.array, output.optional) for output in now}
+        spelled = {output.what: (output.array, output.optional) for output in now}
         # What is asked for under another name, or as optional, takes the place of what was.
-        kept = (
-            old
-            for old in before
-            if spelled.get(_series_asked(old), (old.array, old.optional)) == (old.array, old.optional)
-        )
+        kept = (old for old in before if spelled.get(old.what, (old.array, old.optional)) == (old.array, old.optional))
         return tuple(dict.fromkeys((*kept, *now)))
 
     def merge(self, points: Points, variant_ids: Sequence[str]) -> tuple[Points, tuple[str, ...], tuple[bool, ...]]:
@@ -248,10 +244,6 @@ def _conflicts(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the definition with the options of before, too."""
     return {"options": {**old["options"], **new["options"]}} if "options" in old and "options" in new else new
-
-
-def _series_asked(output: Output) -> tuple[str, str, str]:
-    return output.kind, output.name.casefold(), output.frequency
 
 
 def _part_name(number: int) -> str:

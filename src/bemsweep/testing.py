@@ -18,8 +18,9 @@ import numpy as np
 
 from bemsweep.engine import COMPLETED, EngineRun, Job
 from bemsweep.errors import InfrastructureError
-from bemsweep.outputs import Output
+from bemsweep.outputs import END_USES, FUELS, Output
 from bemsweep.records import Series
+from bemsweep.tables import SUMMARY_SERIES, Cell, cell_series, cells_meant
 
 __all__ = ["FakeEngine", "Fault"]
 
@@ -50,6 +51,8 @@ class FakeEngine:
         names begin with ``Site`` have none.
     reports
         Names of the variables and meters that the model can report; None for whatever is asked for.
+    cells
+        The cells that its tabular reports have; their texts only tell numbers from what is none.
     faults
         Number of the run, counted from 1 -> its fault; or a function that takes the job and how often this
         variant was started, this time included, and returns a fault or None. So ``lambda job, attempt:
@@ -75,6 +78,7 @@ class FakeEngine:
         *,
         keys: Sequence[str] | Callable[[Job], Sequence[str]] = ("Zone 1", "Zone 2"),
         reports: Collection[str] | None = None,
+        cells: Sequence[Cell] = (),
         faults: Mapping[int, Fault] | Callable[[Job, int], Fault | None] | None = None,
         longest_s: float = 0.0,
         seed: int = 0,
@@ -84,13 +88,14 @@ class FakeEngine:
         self._settings: dict[str, Any] = {
             "keys": keys,
             "reports": reports,
+            "cells": cells,
             "faults": faults,
             "longest_s": longest_s,
             "seed": seed,
             "counter": counter,
             "version": version,
         }
-        self._keys, self._reports, self._faults = keys, reports, faults or {}
+        self._keys, self._reports, self._cells, self._faults = keys, reports, tuple(cells), faults or {}
         self._longest_s, self._seed, self._counter = longest_s, seed, counter
         self.version = version
         self._lock = threading.Lock()
@@ -156,7 +161,7 @@ class FakeEngine:
             engine_s=duration_s,
             memory_bytes=1,
         )
-        return run if job.calendar else replace(run, dictionary=self._dictionary(job))
+        return run if job.calendar else replace(run, dictionary=self._dictionary(job), cells=self._cells)
 
     def kill(self, run_id: str) -> None:
         """End a run that another thread waits for; unknown ids are ignored."""
@@ -192,12 +197,20 @@ class FakeEngine:
 
     def _series(self, job: Job, variant: str) -> tuple[Series, ...]:
         found: dict[tuple[str, str, str], Series] = {}
-        for output in job.outputs:
+        for output in (output for output in job.outputs if output.kind in ("variable", "meter")):
             if self._reports is None or output.name in self._reports:
                 for key in self._keys_of(output, job):
                     place = output.name.upper(), output.frequency, key.upper()
                     found.setdefault(place, _one_series(output, key, job, variant))
-        return tuple(found.values())
+        return (*found.values(), *(self._scalars(job, variant) if job.calendar else ()))
+
+    def _scalars(self, job: Job, variant: str) -> list[Series]:
+        found: list[Series] = []
+        for output in job.outputs:
+            meant = cells_meant(self._cells, output)[0] if output.kind == "table" else []
+            found += [cell_series(output, cell, _random(_digest(variant, cell), 0).random(1)) for cell in meant]
+            found += _summary(variant) if output.kind == "summary" else []
+        return found
 
     def _keys_of(self, output: Output, job: Job) -> list[str]:
         if output.kind == "meter" or output.name.startswith("Site"):
@@ -206,10 +219,11 @@ class FakeEngine:
         return [key for key in keys if output.is_wanted(key)]
 
     def _dictionary(self, job: Job) -> dict[str, list[str]]:
-        kinds = {output.name: output.kind for output in job.outputs}
+        kinds = {output.name: output.kind for output in job.outputs if output.kind in ("variable", "meter")}
         names = sorted(kinds if self._reports is None else self._reports)
         meters = [name for name in names if kinds.get(name, "meter" if ":" in name else "variable") == "meter"]
-        return {"variable": [name for name in names if name not in meters], "meter": meters}
+        reports = sorted({cell.report for cell in self._cells})
+        return {"variable": [name for name in names if name not in meters], "meter": meters, "report": reports}
 
 
 def _rebuild(settings: dict[str, Any]) -> FakeEngine:
@@ -230,6 +244,22 @@ def _one_series(output: Output, key: str, job: Job, variant: str) -> Series:
         method="sum" if is_meter else "mean",
         values=_random(seed, 0).random(length),
     )
+
+
+def _summary(variant: str) -> list[Series]:
+    """Return a summary whose end uses add up to its site energy."""
+    found = []
+    uses = _random(_digest(variant, "end_uses"), 0).random(len(FUELS) * len(END_USES))
+    for one in SUMMARY_SERIES:
+        values = _random(_digest(variant, one.output), 0).random(len(FUELS) if one.key_kind == "fuel" else 1)
+        if one.output == "end_uses":
+            values = uses
+        elif one.output in ("site_energy", "net_site_energy"):
+            values = uses.sum(keepdims=True)
+        elif one.method == "moment":
+            values = np.floor(values * 365 * 1440)
+        found.append(replace(one, values=values))
+    return found
 
 
 def _name_content(path: Path) -> str:

@@ -11,6 +11,7 @@ __all__ = ["udunits"]
 
 _WHOLE = {
     "": "1",
+    "fraction": "1",
     "C": "degC",
     "ach": "h-1",
 }
@@ -23,8 +24,12 @@ _FACTORS = {
     "A": "A",
     "Ah": "A h",
     "Btu": "Btu",
+    "GJ": "GJ",
+    "HOURS": "h",
+    "Hours": "h",
     "J": "J",
     "L": "L",
+    "MJ": "MJ",
     "Pa": "Pa",
     "V": "V",
     "W": "W",
@@ -33,6 +38,7 @@ _FACTORS = {
     "deg": "degree",
     "h": "h",
     "hr": "h",
+    "hrs": "h",
     "kW": "kW",
     "kWh": "kW h",
     "kg": "kg",
@@ -43,6 +49,8 @@ _FACTORS = {
     "lux": "lux",
     "m": "m",
     "min": "min",
+    "mm": "mm",
+    "pa": "Pa",
     "ppm": "ppm",
     "rad": "rad",
     "rev": "revolution",

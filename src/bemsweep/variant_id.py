@@ -74,9 +74,7 @@ def variant_id(
         "files": dict(files),
         "engine": engine,
         "run": run,
-        "outputs": sorted(
-            (asdict(output) for output in set(outputs)), key=lambda output: json.dumps(output, sort_keys=True)
-        ),
+        "outputs": sorted(map(_asked, set(outputs)), key=lambda output: json.dumps(output, sort_keys=True)),
         "keep_model_outputs": keep_model_outputs,
         "model_writing": MODEL_WRITING_VERSION,
         "record_schema": RECORD_SCHEMA,
@@ -85,3 +83,8 @@ def variant_id(
         identity["design_days"] = days
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _asked(output: Output) -> dict[str, Any]:
+    """Return the output as plain values; only a cell has a table, a row and a column."""
+    return {name: value for name, value in asdict(output).items() if value or name not in ("table", "row", "column")}
