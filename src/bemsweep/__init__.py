@@ -1,7 +1,7 @@
 """Parametric studies of EnergyPlus models on a Dask cluster, gathered in one labelled xarray dataset.
 
-The names below are the public face; the rest is in submodules (`bemsweep.errors`, `bemsweep.results`,
-`bemsweep.testing`). They are imported when first used, so that ``import bemsweep`` costs nothing.
+The names below are the public face; the rest is in submodules (`bemsweep.errors`, `bemsweep.plot`,
+`bemsweep.results`, `bemsweep.testing`). They are imported when first used, so that ``import bemsweep`` costs nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bemsweep.contrasts import contrast
     from bemsweep.errors import BemsweepError
+    from bemsweep.gridding import to_grid
     from bemsweep.parameters import Call, Field
     from bemsweep.planning import Plan, plan
     from bemsweep.results import open_results
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BemsweepError", "Call", "Field", "Meter", "Plan", "Run", "Study", "Variable", "open_results", "plan", "run"
+    "BemsweepError", "Call", "Field", "Meter", "Plan", "Run", "Study", "Variable", "contrast", "open_results", "plan",
+    "run", "to_grid",
 ]  # fmt: skip
 
 _HOME = {
@@ -32,9 +35,11 @@ _HOME = {
     "Run": "runner",
     "Study": "study",
     "Variable": "study",
+    "contrast": "contrasts",
     "open_results": "results",
     "plan": "planning",
     "run": "runner",
+    "to_grid": "gridding",
 }
 
 
