@@ -127,9 +127,7 @@ class _Rows:
     """Their partners."""
 
 
-def _by_point(
-    others: Sequence[Column], rows: npt.NDArray[np.intp], parameter: str
-) -> dict[tuple[Any, ...], int]:
+def _by_point(others: Sequence[Column], rows: npt.NDArray[np.intp], parameter: str) -> dict[tuple[Any, ...], int]:
     """Return the row at each point of the other parameters."""
     found: dict[tuple[Any, ...], int] = {}
     for row in rows.tolist():

@@ -20,8 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bemsweep.axis_text import label, readable_units, scaled, shortened, step_hours
-from bemsweep.errors import BemsweepError, nearest
+from bemsweep.errors import BemsweepError
 from bemsweep.levels import (
     Column,
     coded_levels,
@@ -31,6 +30,18 @@ from bemsweep.levels import (
     read_columns,
     reference_rows,
 )
+from bemsweep.plot_axes import (
+    MONTHS,
+    axes_or_new,
+    characters,
+    day_ticks,
+    few_ticks,
+    label,
+    legend_above,
+    readable_units,
+    shortened,
+)
+from bemsweep.plot_values import as_power, by_month, output_of, per_variant, scaled, step_hours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +59,7 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#
 """Okabe and Ito's colours, apart from each other also for the colour-blind; black is the reference's."""
 
 _DASHES = ("-", "--", "-.", ":")
-_REFERENCE = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+_REFERENCE: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 _MUTED = "#AAAAAA"
 
 _FUELS = {
@@ -58,8 +69,6 @@ _FUELS = {
 }  # fmt: skip
 """Fuels of end-use meters, and the hatch that tells one from another."""
 
-_MM = 1 / 25.4
-_MONTHS = "JFMAMJJASOND"
 _MOST_LINES = 8
 """More variants than that are no longer told apart by colour."""
 
@@ -88,31 +97,30 @@ def end_uses_by_month(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     -----
     kWh, MWh or GWh.
     """
-    uses = {name: output for name, output in ds.data_vars.items() if _end_use(output) is not None}
+    meters = {str(name): _end_use(output) for name, output in ds.data_vars.items()}
+    uses = {name: use for name, use in meters.items() if use is not None}
     if not uses:
         raise BemsweepError(
             "there are no meters of end uses, such as 'Heating:NaturalGas' or 'Cooling:Electricity', in J; "
             "add them to the study's outputs, monthly"
         )
-    monthly = [_by_month(_single(output, ())) for output in uses.values()]
-    months = monthly[0]["time"]
+    monthly = [by_month(output_of(ds, name)) for name in uses]
     energy = scaled(xr.concat(monthly, "use", coords="minimal", compat="override", combine_attrs="override"))
-    ax = _axes(ax, height_mm=80)
-    heights = np.nan_to_num(energy.values)
-    colours = _colours_of_uses(list(uses.values()))
+    every = [(*use, values) for use, values in zip(uses.values(), np.nan_to_num(energy.values), strict=True)]
+    shown = [(use, fuel, values) for use, fuel, values in every if values.any()]
+    colours = dict(zip(sorted({use for use, _, _ in shown}), itertools.cycle(_COLOURS), strict=False))
+    ax = axes_or_new(ax, height_mm=80)
+    months = energy["time"].dt.month.values
     above, below = np.zeros(len(months)), np.zeros(len(months))
-    for output, values in zip(uses.values(), heights, strict=True):
-        if not values.any():
-            continue
-        use, fuel = _end_use(output) or ("", "")
-        bottom = np.where(values >= 0, above, below)
+    for use, fuel, values in shown:
+        told = _words(use) if fuel == "Electricity" else f"{_words(use)} ({_words(fuel).lower()})"
         style: Any = {"color": colours[use], "hatch": _FUELS[fuel], "edgecolor": "white", "linewidth": 0.4}
-        ax.bar(range(len(months)), values, bottom=bottom, width=0.8, label=f"{_words(use)}, {_words(fuel).lower()}", **style)
+        ax.bar(range(len(months)), values, bottom=np.where(values >= 0, above, below), label=told, **style)
         above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
-    ax.set_xticks(range(len(months)), [_MONTHS[month - 1] for month in months.dt.month.values])
+    ax.set_xticks(range(len(months)), [MONTHS[month - 1] for month in months])
     ax.set_xlabel("time [month]")
     ax.set_ylabel(f"energy [{readable_units(energy.attrs['units'])}]")
-    _legend_above(ax)
+    legend_above(ax, title="electricity, unless a fuel is named")
     return ax
 
 
@@ -150,7 +158,7 @@ def main_effects(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     shift them.
     """
     ds = group_dataset(ds)
-    values = scaled(_per_variant(ds, output))
+    values = scaled(per_variant(ds, output))
     columns = read_columns(ds)
     rows = design_rows(columns)
     coded = [(column, *coded_levels(column, rows)) for column in columns]
@@ -158,8 +166,8 @@ def main_effects(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     if not shown:
         raise BemsweepError("no parameter has two levels in these variants, so there is no effect to draw")
     count = sum(1 + len(levels) for _, levels, _ in shown)
-    ax = _axes(ax, height_mm=22 + 5 * count)
-    width = _characters(ax, "x")
+    ax = axes_or_new(ax, height_mm=22 + 5 * count)
+    width = characters(ax, "x")
     ticks: list[str] = []
     for (column, levels, codes), colour in zip(shown, itertools.cycle(_COLOURS), strict=False):
         ticks.append(shortened(label(ds[column.name], width=999), width=width // 2))
@@ -179,8 +187,8 @@ def main_effects(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     ax.set_xlabel(label(values, width=width, prefix="mean of"))
     ax.grid(axis="x", color="#E5E5E5", linewidth=0.6)
     ax.set_axisbelow(True)
-    _few_ticks(ax)
-    _legend_above(ax)
+    few_ticks(ax)
+    legend_above(ax)
     return ax
 
 
@@ -211,22 +219,24 @@ def load_duration(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axe
     -----
     The output's; energy as the mean power of its interval, in W, kW or MW.
     """
-    chosen = _single(_output(ds, output), ("variant",)).expand_dims("variant", 0) if "variant" not in _output(ds, output).dims else _single(_output(ds, output), ("variant",))
     hours = step_hours(ds)
-    power = scaled(_as_power(chosen, hours)).transpose("variant", "time")
+    power = scaled(as_power(output_of(ds, output, kept=["variant"]), hours))
+    power = (power if "variant" in power.dims else power.expand_dims("variant")).transpose("variant", "time")
     power = power.isel(variant=np.flatnonzero(power.notnull().any("time").values))
     if not power.sizes["variant"]:
         raise BemsweepError(f"no variant has values of {output!r}; its `status` says why")
     names = _variant_names(power)
-    ax = _axes(ax, height_mm=80)
+    ax = axes_or_new(ax, height_mm=80)
     for name, style, values in zip(names, _line_styles(names), power.values, strict=True):
-        values = np.sort(values[~np.isnan(values)])[::-1]
-        ax.plot(np.arange(1, len(values) + 1) * hours, values, label=name, **style)
+        descending = np.sort(values[~np.isnan(values)])[::-1]
+        ax.plot(np.arange(1, len(descending) + 1) * hours, descending, label=name, **style)
     ax.set_xlim(0, None)
+    if power.attrs.get("units") in ("W", "kW", "MW") and power.min() >= 0:
+        ax.set_ylim(0, None)
     ax.set_xlabel("time exceeded [h]")
-    ax.set_ylabel(label(power, width=_characters(ax, "y")))
-    _few_ticks(ax)
-    _legend_above(ax)
+    ax.set_ylabel(label(power, width=characters(ax, "y")))
+    few_ticks(ax)
+    legend_above(ax)
     return ax
 
 
@@ -257,21 +267,23 @@ def heat_map(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes:
     The output's; energy as the mean power of its interval, in W, kW or MW. Local standard time.
     """
     hours = step_hours(ds)
-    values = scaled(_as_power(_single(_output(ds, output), ()), hours))
+    values = scaled(as_power(output_of(ds, output), hours))
     if hours > 1 or values["time"].dtype.kind != "M":
         raise BemsweepError(f"{output!r} has no value for each hour of a date; take the group 'hourly' of weather runs")
-    time = values["time"].to_index()
+    time = pd.DatetimeIndex(values["time"].values)
     days = (time.normalize() - time[0].normalize()).days
     table = pd.Series(values.values).groupby([time.hour + time.minute / 60, days]).first().unstack()
     table = table.reindex(columns=range(int(days.max()) + 1))
-    ax = _axes(ax, height_mm=65)
+    ax = axes_or_new(ax, height_mm=65)
     day_edges = np.arange(len(table.columns) + 1)
-    mesh = ax.pcolormesh(day_edges, np.arange(len(table) + 1) * hours, table.to_numpy(), cmap="cividis", rasterized=True)
-    _day_ticks(ax, pd.date_range(time[0].normalize(), periods=len(table.columns)))
+    mesh = ax.pcolormesh(
+        day_edges, np.arange(len(table) + 1) * hours, table.to_numpy(), cmap="cividis", rasterized=True
+    )
+    day_ticks(ax, pd.date_range(time[0].normalize(), periods=len(table.columns)))
     ax.set_yticks(range(0, 25, 6))
     ax.set_ylabel("time of day [h]")
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
-    bar.set_label(label(values, width=_characters(ax, "y")))
+    bar.set_label(label(values, width=characters(ax, "y")))
     return ax
 
 
@@ -304,7 +316,7 @@ def parallel_coordinates(ds: xr.Dataset, outputs: str | Sequence[str], *, ax: Ax
     """
     ds = group_dataset(ds)
     names = [outputs] if isinstance(outputs, str) else list(outputs)
-    found = [scaled(_per_variant(ds, name)) for name in names]
+    found = [scaled(per_variant(ds, name)) for name in names]
     rows = np.flatnonzero(np.all([np.isfinite(output.values) for output in found], axis=0))
     if not len(rows):
         raise BemsweepError(f"no variant has values of {' and '.join(map(repr, names))}; its `status` says why")
@@ -312,8 +324,8 @@ def parallel_coordinates(ds: xr.Dataset, outputs: str | Sequence[str], *, ax: Ax
     scales = [scale for column in columns if (scale := _scale_of_levels(column, rows)) is not None]
     heads = [ds[column.name] for column in columns if _scale_of_levels(column, rows) is not None] + found
     scales += [_scale_of_values(output.values[rows]) for output in found]
-    ax = _axes(ax, height_mm=80)
-    width = max(_characters(ax, "x") // len(scales) - 1, 4)
+    ax = axes_or_new(ax, height_mm=80)
+    width = max(characters(ax, "x") // len(scales) - 1, 4)
     _draw_lines(ax, np.array([heights for heights, _ in scales]), np.isin(rows, reference_rows(columns)))
     for place, (_, ticks) in enumerate(scales):
         ax.axvline(place, color="black", linewidth=0.8, zorder=3)
@@ -332,7 +344,7 @@ def parallel_coordinates(ds: xr.Dataset, outputs: str | Sequence[str], *, ax: Ax
     ax.tick_params(axis="x", length=0)
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    _legend_above(ax)
+    legend_above(ax)
     return ax
 
 
@@ -364,86 +376,28 @@ def distribution(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     The output's; energy in kWh, MWh or GWh, power in W, kW or MW.
     """
     ds = group_dataset(ds)
-    values = scaled(_per_variant(ds, output))
+    values = scaled(per_variant(ds, output))
     columns = read_columns(ds)
     others = np.delete(values.values, reference_rows(columns))
     others = others[np.isfinite(others)]
     if not others.size:
         raise BemsweepError(f"no variant but references has values of {output!r}; its `status` says why")
-    ax = _axes(ax, height_mm=70)
-    ax.hist(others, bins=np.histogram_bin_edges(others, "auto"), color=_COLOURS[4], edgecolor="white", linewidth=0.6)
-    ax.plot(others, np.zeros(len(others)), "|", color=_COLOURS[0], markersize=8, label="a variant", clip_on=False)
+    ax = axes_or_new(ax, height_mm=70)
+    ax.hist(others, bins="auto", color=_COLOURS[4], edgecolor="white", linewidth=0.6)
+    ax.plot(others, np.zeros(len(others)), "|", color="black", markersize=8, label="a variant")
     _reference_lines(ax, values, columns)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="y", integer=True)
     ax.set_ylabel("variants [–]")  # noqa: RUF001
-    ax.set_xlabel(label(values, width=_characters(ax, "x")))
-    _few_ticks(ax)
-    _legend_above(ax)
+    ax.set_xlabel(label(values, width=characters(ax, "x")))
+    few_ticks(ax)
+    legend_above(ax)
     return ax
-
-
-def _axes(ax: Axes | None, *, height_mm: float) -> Axes:
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError:
-        raise BemsweepError("pictures need matplotlib; install it with: pip install 'bemsweep[plot]'") from None
-    return plt.subplots(figsize=(170 * _MM, height_mm * _MM), layout="constrained")[1]
-
-
-def _output(ds: xr.Dataset, name: str) -> xr.DataArray:
-    names = [str(output) for output in ds.data_vars]
-    if name not in names:
-        raise BemsweepError(f"there is no output {name!r}{nearest(name, names)}; there are: {', '.join(names) or 'none'}")
-    return ds[name]
-
-
-def _single(output: xr.DataArray, kept: Sequence[str]) -> xr.DataArray:
-    """Return an output along `time` and what is `kept` only; other dims must have one label."""
-    others = [dim for dim in output.dims if dim not in ("time", *kept)]
-    if wide := [str(dim) for dim in others if output.sizes[dim] != 1]:
-        told = ", ".join(f"{dim} ({output.sizes[dim]})" for dim in wide)
-        raise BemsweepError(
-            f"{output.name!r} still has the dims {told}; choose one of each, for example "
-            f"ds.isel({wide[0]}=0), or take the mean: ds.mean({wide[0]!r}, keep_attrs=True)"
-        )
-    return output.squeeze(others)
-
-
-def _per_variant(ds: xr.Dataset, name: str) -> xr.DataArray:
-    """Return one value for each variant: sums added up over time, the rest averaged; missing if any is."""
-    output = _single(_output(ds, name), ("variant",))
-    if "time" not in output.dims:
-        return output
-    is_sum = "sum" in str(output.attrs.get("cell_methods", ""))
-    whole = output.sum("time", skipna=False) if is_sum else output.mean("time", skipna=False)
-    return whole.assign_attrs(output.attrs)
-
-
-def _as_power(output: xr.DataArray, hours: float) -> xr.DataArray:
-    """Return energy of intervals as its mean power; anything else as it is."""
-    if output.attrs.get("units") not in ("J", "J m-2"):
-        return output
-    units = output.attrs["units"].replace("J", "W")
-    return (output / (3600 * hours)).assign_attrs({**output.attrs, "units": units})
 
 
 def _end_use(output: xr.DataArray) -> tuple[str, str] | None:
     """Return end use and fuel of a meter, such as ``("Heating", "NaturalGas")``; None of any other output."""
     use, _, fuel = str(output.attrs.get("long_name", "")).partition(":")
     return (use, fuel) if use and fuel in _FUELS and output.attrs.get("units") == "J" else None
-
-
-def _colours_of_uses(outputs: Sequence[xr.DataArray]) -> dict[str, str]:
-    uses = sorted({(_end_use(output) or ("", ""))[0] for output in outputs if output.values.any()})
-    return dict(zip(uses, itertools.cycle(_COLOURS), strict=False))
-
-
-def _by_month(output: xr.DataArray) -> xr.DataArray:
-    if output["time"].dtype.kind != "M" or output.sizes["time"] < 2:
-        raise BemsweepError(f"{output.name!r} has no months; take the group 'monthly' of a study of weather runs")
-    return output.resample(time="MS").sum(skipna=False).assign_attrs(output.attrs)
 
 
 def _words(name: str) -> str:
@@ -460,7 +414,7 @@ def _variant_names(output: xr.DataArray) -> list[str]:
     names = [", ".join(f"{column.name} {level_text(column.values[row])}" for column in varied) for row in rows]
     if len(references) == 1:
         names = ["reference" if row in references else name for row, name in enumerate(names)]
-    return [name or "variant" for name in names]
+    return [name or "_nolegend_" for name in names]
 
 
 def _line_styles(names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -501,10 +455,13 @@ def _scale_of_levels(column: Column, rows: npt.NDArray[np.intp]) -> _Scale | Non
 
 
 def _scale_of_values(values: npt.NDArray[Any], *, given: npt.NDArray[Any] | None = None) -> _Scale:
-    """Return the scale of numbers; ticks are the levels `given`, if they are few, else five from end to end."""
+    """Return the scale of numbers; its texts are the levels `given`, if they are few, else round numbers."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - an optional extra
+
     low, high = float(values.min()), float(values.max())
+    ticks = np.asarray(given if given is not None and len(given) <= 6 else MaxNLocator(5).tick_values(low, high))
+    low, high = min(low, float(ticks[0])), max(high, float(ticks[-1]))
     span = high - low or 1.0
-    ticks = given if given is not None and len(given) <= 6 else np.linspace(low, high, 5 if high > low else 1)
     texts: list[tuple[float, str]] = []
     for tick in ticks.tolist():
         height = (tick - low) / span
@@ -515,7 +472,7 @@ def _scale_of_values(values: npt.NDArray[Any], *, given: npt.NDArray[Any] | None
 
 def _draw_lines(ax: Axes, heights: npt.NDArray[np.float64], is_reference: npt.NDArray[np.bool_]) -> None:
     """Draw a line per column of `heights`, coloured by its last height."""
-    from matplotlib import colormaps
+    from matplotlib import colormaps  # noqa: PLC0415 - an optional extra
 
     colours = colormaps["viridis"](0.95 * heights[-1])
     places = np.arange(len(heights))
@@ -525,50 +482,3 @@ def _draw_lines(ax: Axes, heights: npt.NDArray[np.float64], is_reference: npt.ND
             ax.plot(places, line, label="reference", zorder=2.5, **{**_REFERENCE, "linewidth": 1.6})
         else:
             ax.plot(places, line, color=colour, linewidth=width, zorder=2)
-
-
-def _day_ticks(ax: Axes, days: pd.DatetimeIndex) -> None:
-    """Mark months by their first letter, or, of a shorter time, some days."""
-    if len(days) > 62:
-        starts = np.flatnonzero(days.day == 1)
-        middles = [(place, days[place].month) for place in (starts + 14).tolist() if place < len(days)]
-        ax.set_xticks(starts, [""] * len(starts))
-        ax.set_xticks([place for place, _ in middles], [_MONTHS[month - 1] for _, month in middles], minor=True)
-        ax.tick_params(axis="x", which="minor", length=0)
-        ax.set_xlabel("time [month]")
-    else:
-        places = np.arange(0, len(days), -(-len(days) // 5))
-        ax.set_xticks(places, [f"{days[place].month:02}-{days[place].day:02}" for place in places])
-        ax.set_xlabel("date [month-day]")
-
-
-def _few_ticks(ax: Axes) -> None:
-    """Leave only as many numbers below the axis as have room."""
-    ax.xaxis.get_major_locator().set_params(nbins=max(_characters(ax, "x") // 9, 2))
-
-
-def _characters(ax: Axes, direction: str) -> int:
-    """Return about how many characters fit along a side of the Axes."""
-    from matplotlib import rcParams
-
-    box = ax.get_window_extent()
-    points = (box.width if direction == "x" else box.height) * 72 / ax.figure.dpi
-    return int(points / (0.58 * rcParams["font.size"]))
-
-
-def _legend_above(ax: Axes) -> None:
-    """Put the legend above the Axes, in as many columns as fit, each entry once."""
-    by_label = {text: handle for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
-    if not by_label:
-        return
-    texts = [shortened(text, width=_characters(ax, "x") - 6) for text in by_label]
-    room = _characters(ax, "x") // (max(map(len, texts)) + 6)
-    ax.legend(
-        list(by_label.values()),
-        texts,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.01),
-        ncols=max(min(room, len(texts)), 1),
-        frameon=False,
-        borderaxespad=0,
-    )
