@@ -184,11 +184,11 @@ def main_effects(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
         ax.yaxis.get_major_ticks()[head].tick1line.set_visible(False)
     ax.set_ylim(count - 0.5, -0.5)
     ax.set_ylabel("parameter [unit], level")
-    ax.set_xlabel(label(values, width=width, prefix="mean of"))
     ax.grid(axis="x", color="#E5E5E5", linewidth=0.6)
     ax.set_axisbelow(True)
     few_ticks(ax)
     legend_above(ax)
+    ax.set_xlabel(label(values, width=characters(ax, "x"), prefix="mean of"))
     return ax
 
 
@@ -229,14 +229,15 @@ def load_duration(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axe
     ax = axes_or_new(ax, height_mm=80)
     for name, style, values in zip(names, _line_styles(names), power.values, strict=True):
         descending = np.sort(values[~np.isnan(values)])[::-1]
-        ax.plot(np.arange(1, len(descending) + 1) * hours, descending, label=name, **style)
+        ax.plot(np.arange(1, len(descending) + 1) * hours, descending, **{"label": name, **style})
     ax.set_xlim(0, None)
     if power.attrs.get("units") in ("W", "kW", "MW") and power.min() >= 0:
         ax.set_ylim(0, None)
     ax.set_xlabel("time exceeded [h]")
-    ax.set_ylabel(label(power, width=characters(ax, "y")))
+    ax.set_ylabel(label(power, width=characters(ax, "y") // 2))
     few_ticks(ax)
     legend_above(ax)
+    ax.set_ylabel(label(power, width=characters(ax, "y")))
     return ax
 
 
@@ -340,7 +341,11 @@ def parallel_coordinates(ds: xr.Dataset, outputs: str | Sequence[str], *, ax: Ax
                 zorder=4,
                 bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
             )
-    ax.set_xticks(range(len(scales)), [label(head, width=width) for head in heads])
+    names = [label(head, width=width) for head in heads]
+    is_narrow = any(len(line) > width + 2 for name in names for line in name.splitlines())
+    if is_narrow:
+        names = [label(head, width=characters(ax, "y") // 2, lines=max(width // 3, 1)) for head in heads]
+    ax.set_xticks(range(len(scales)), names, rotation=90 if is_narrow else 0)
     ax.tick_params(axis="x", length=0)
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
@@ -388,9 +393,9 @@ def distribution(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     _reference_lines(ax, values, columns)
     ax.locator_params(axis="y", integer=True)
     ax.set_ylabel("variants [–]")  # noqa: RUF001
-    ax.set_xlabel(label(values, width=characters(ax, "x")))
     few_ticks(ax)
     legend_above(ax)
+    ax.set_xlabel(label(values, width=characters(ax, "x")))
     return ax
 
 

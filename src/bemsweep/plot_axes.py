@@ -32,6 +32,9 @@ __all__ = [
 MONTHS = "JFMAMJJASOND"
 """First letters of the months, which fit below a column's bars."""
 
+_EM = 0.55
+"""Mean width of a character, as a part of the type's size."""
+
 _MM = 1 / 25.4
 
 _SPELLED = {"degC": "°C", "degree": "°", "ohm": "Ω"}
@@ -74,7 +77,7 @@ def readable_units(units: str) -> str:
     return f"{numerator}/{below[0]}" if len(below) == 1 else f"{numerator}/({' '.join(below)})"
 
 
-def label(output: xr.DataArray, *, width: int, prefix: str = "") -> str:
+def label(output: xr.DataArray, *, width: int, lines: int = 4, prefix: str = "") -> str:
     """Return a name with its unit, such as ``Electricity:Facility [kWh]``, in lines of `width` characters.
 
     Parameters
@@ -82,22 +85,25 @@ def label(output: xr.DataArray, *, width: int, prefix: str = "") -> str:
     output
         An output or a parameter: its ``long_name``, else its name, and its ``units``.
     width
-        Most characters in a line.
+        Most characters in a line, but for words longer than that.
+    lines
+        About how many lines there may be: a longer name is shortened, its unit never.
     prefix
         What the values are of the output, such as ``mean of``.
     """
     name = str(output.attrs.get("long_name", output.name))
     unit = readable_units(str(output.attrs.get("units", "1"))).replace(" ", _NO_BREAK)
-    lines = [""]
+    told = [""]
+    name = shortened(name, width=max(lines * width - len(prefix) - len(unit) - width // 4, width))
     for word in f"{prefix} {name} [{unit}]".strip().split(" "):
         pieces = [word] if len(word) <= width else _BREAKS.split(word)
         for number, piece in enumerate(pieces):
-            gap = " " if lines[-1] and not number else ""
-            if lines[-1] and len(lines[-1] + gap + piece) > width:
-                lines.append(piece)
+            gap = " " if told[-1] and not number else ""
+            if told[-1] and len(told[-1] + gap + piece) > width:
+                told.append(piece)
             else:
-                lines[-1] += gap + piece
-    return "\n".join(lines)
+                told[-1] += gap + piece
+    return "\n".join(told)
 
 
 def shortened(text: str, *, width: int) -> str:
@@ -138,7 +144,7 @@ def day_ticks(ax: Axes, days: pd.DatetimeIndex) -> None:
         ax.tick_params(axis="x", which="minor", length=0)
         ax.set_xlabel("time [month]")
     else:
-        places = range(0, len(days), -(-len(days) // 5))
+        places = range(0, len(days), -(-len(days) // max(characters(ax, "x") // 8, 2)))
         ax.set_xticks(places, [f"{days[place].month:02}-{days[place].day:02}" for place in places])
         ax.set_xlabel("date [month-day]")
 
@@ -149,10 +155,11 @@ def few_ticks(ax: Axes) -> None:
 
 
 def characters(ax: Axes, direction: str) -> int:
-    """Return about how many characters fit along a side of the Axes."""
+    """Return about how many characters fit along a side of the Axes, as it is laid out with what it has so far."""
+    ax.figure.canvas.figure.draw_without_rendering()
     box = ax.get_window_extent()
     points = (box.width if direction == "x" else box.height) * 72 / ax.figure.dpi
-    return int(points / (0.58 * ax.xaxis.label.get_fontsize()))
+    return int(points / (_EM * ax.xaxis.label.get_fontproperties().get_size_in_points()))
 
 
 def legend_above(ax: Axes, *, title: str | None = None) -> None:
@@ -162,8 +169,9 @@ def legend_above(ax: Axes, *, title: str | None = None) -> None:
         return
     texts = [shortened(text, width=characters(ax, "x") - 6) for text in by_label]
     place: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0, "alignment": "left"}
-    looks: Any = {"frameon": False, "fontsize": "small", "title_fontsize": "small", "columnspacing": 1.2}
-    room = ax.get_window_extent().width
+    looks: Any = {"frameon": False, "fontsize": "small", "title_fontsize": "small", "columnspacing": 1}
+    looks |= {"handlelength": 1.6, "handletextpad": 0.5}
+    room = ax.figure.bbox.x1 - ax.get_window_extent().x0
     for columns in range(len(texts), 0, -1):
         legend = ax.legend(list(by_label.values()), texts, title=title, ncols=columns, **place, **looks)
         if legend.get_window_extent().width <= room:
