@@ -113,7 +113,11 @@ def end_uses_by_month(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     months = energy["time"].dt.month.values
     above, below = np.zeros(len(months)), np.zeros(len(months))
     for use, fuel, values in shown:
-        told = _words(use) if fuel == "Electricity" else f"{_words(use)} ({_words(fuel).lower()})"
+        told = (
+            _words(use)
+            if fuel == "Electricity"
+            else f"{_words(use)} ({'gas' if fuel == 'NaturalGas' else _words(fuel).lower()})"
+        )
         style: Any = {"color": colours[use], "hatch": _FUELS[fuel], "edgecolor": "white", "linewidth": 0.4}
         ax.bar(range(len(months)), values, bottom=np.where(values >= 0, above, below), label=told, **style)
         above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
@@ -170,7 +174,7 @@ def main_effects(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     width = characters(ax, "x")
     ticks: list[str] = []
     for (column, levels, codes), colour in zip(shown, itertools.cycle(_COLOURS), strict=False):
-        ticks.append(shortened(label(ds[column.name], width=999), width=width // 2))
+        ticks.append(label(ds[column.name], width=width // 2, lines=1).replace("\n", " "))
         means = pd.Series(values.values[rows]).groupby(codes).mean()
         places = np.arange(len(ticks), len(ticks) + len(levels))
         ax.plot(means.to_numpy(), places, color=colour, marker="o", markersize=4, linewidth=1)

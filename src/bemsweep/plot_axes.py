@@ -151,7 +151,7 @@ def day_ticks(ax: Axes, days: pd.DatetimeIndex) -> None:
 
 def few_ticks(ax: Axes) -> None:
     """Leave only as many numbers below the axis as have room."""
-    ax.locator_params(axis="x", nbins=max(characters(ax, "x") // 9, 2))
+    ax.locator_params(axis="x", nbins=max(characters(ax, "x") // 7, 2))
 
 
 def characters(ax: Axes, direction: str) -> int:
