@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +24,11 @@ __all__ = ["contrast"]
 
 Level = float | str | None
 
+Results = TypeVar("Results", xr.Dataset, xr.DataTree)
+"""What is given and what is returned."""
 
-@overload
-def contrast(results: xr.Dataset, parameter: str, first: Level, second: Level) -> xr.Dataset: ...
-@overload
-def contrast(results: xr.DataTree, parameter: str, first: Level, second: Level) -> xr.DataTree: ...
-def contrast(
-    results: xr.Dataset | xr.DataTree, parameter: str, first: Level, second: Level
-) -> xr.Dataset | xr.DataTree:
+
+def contrast(results: Results, parameter: str, first: Level, second: Level) -> Results:
     """Return the differences, `second` minus `first`, of variants that differ in nothing but `parameter`.
 
     Parameters
@@ -77,16 +74,14 @@ def contrast(
     >>> found.gas.values, found.lighting.values, found.unpaired
     (array([-2.]), array([8.]), 'glazing=double, lighting=6')
     """
-    if isinstance(results, xr.Dataset) or not results.children:
-        found = _contrast(group_dataset(results), parameter, first, second)
-        return found if isinstance(results, xr.Dataset) else xr.DataTree(found)
-    nodes = {node.path: node.to_dataset(inherit=False) for node in results.subtree}
+    if isinstance(results, xr.Dataset):
+        return _contrast(group_dataset(results), parameter, first, second)
+    nodes = {node.path: node.to_dataset(inherit=not results.children) for node in results.subtree}
     groups = {path: ds for path, ds in nodes.items() if "variant" in ds.dims}
     if not groups:
         raise BemsweepError("no group has a dim 'variant'; pass the tree that open_results returns")
-    return xr.DataTree.from_dict(
-        {path: _contrast(group_dataset(ds), parameter, first, second) for path, ds in groups.items()}
-    )
+    found = {path: _contrast(group_dataset(ds), parameter, first, second) for path, ds in groups.items()}
+    return xr.DataTree.from_dict(found) if results.children else xr.DataTree(found[results.path])
 
 
 def _contrast(ds: xr.Dataset, parameter: str, first: Level, second: Level) -> xr.Dataset:
