@@ -75,6 +75,7 @@ def test_what_has_no_partner_is_named(ds):
     found = bs.contrast(ds, "glazing", "double", "triple")
     assert found.sizes["pair"] == 1
     assert found.unpaired == "glazing=double, lighting=6 (444444444444)"
+    assert bs.contrast(ds, "glazing", "triple", "double").unpaired == found.unpaired
     found = bs.contrast(ds, "lighting", 8, 6)
     assert found.glazing.values.tolist() == ["double", "lowe"]
     assert found.unpaired == "lighting=8, glazing=triple (222222222222)"

@@ -360,9 +360,10 @@ def test_without_matplotlib_the_extra_is_named(annual, monkeypatch):
         plot.distribution(annual, "electricity")
 
 
-@pytest.mark.engine
-@pytest.mark.heavy
-def test_a_real_study_can_be_drawn(tmp_path, paper):
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """Results of a year of a small office, two levels and the reference."""
+    store = tmp_path_factory.mktemp("drawn")
     study = bs.Study(
         name="drawn",
         baseline="bundled:ref/small_office",
@@ -373,10 +374,15 @@ def test_a_real_study_can_be_drawn(tmp_path, paper):
             bs.Meter("Electricity:Facility", frequency="hourly", as_="electricity"),
         ],
     )
-    bs.run(bs.plan(study, store=tmp_path))
-    tree = bs.open_results(tmp_path, "drawn")
-    hourly = tree["hourly"].to_dataset()
-    assert_readable(plot.end_uses_by_month(tree["monthly"].to_dataset().isel(variant=0), ax=paper()))
+    bs.run(bs.plan(study, store=store))
+    return bs.open_results(store, "drawn")
+
+
+@pytest.mark.engine
+@pytest.mark.heavy
+def test_a_real_study_can_be_drawn(real, paper):
+    hourly = real["hourly"].to_dataset()
+    assert_readable(plot.end_uses_by_month(real["monthly"].to_dataset().isel(variant=0), ax=paper()))
     assert_readable(plot.main_effects(hourly, "electricity", ax=paper()))
     assert_readable(plot.load_duration(hourly, "electricity", ax=paper()))
     assert_readable(plot.heat_map(hourly.isel(variant=0), "electricity", ax=paper()))
