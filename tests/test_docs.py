@@ -87,6 +87,7 @@ def test_the_readmes_study_is_that_of_the_demo() -> None:
 @pytest.mark.engine
 def test_reading_results(here: Path) -> None:
     """On the demo's study with made-up values, and on design days of the real engine."""
+    pytest.importorskip("matplotlib").use("agg")
     demo = bs.Study.from_yaml(ROOT / "examples" / "office.yaml")
     run_study(demo, "demo-store", FakeEngine(keys=ZONES))
     left = run_blocks("docs/reading-results.md")
@@ -94,6 +95,9 @@ def test_reading_results(here: Path) -> None:
     assert left["by_lighting"].sizes == {"time": 1}
     assert left["grid"].electricity.sizes == {"time": 1, "lighting": 3, "infiltration": 2, "orientation": 2}
     assert left["grid"].electricity.notnull().all()
+    assert left["dimmed_by_6"]["hourly"].electricity.sizes == {"pair": 4, "time": 8760}
+    assert left["ax"].get_xlabel() == "time [month]"
+    left["plt"].close("all")
     assert left["saved"].sizes == {"variant": 12, "time": 8760}
     assert left["table"].saved.notna().all()
     assert left["table"].saved[0] == 0

@@ -1,7 +1,7 @@
 """Parametric studies of EnergyPlus models on a Dask cluster, gathered in one labelled xarray dataset.
 
-The names below are the public face; the rest is in submodules (`bemsweep.errors`, `bemsweep.results`,
-`bemsweep.testing`). They are imported when first used, so that ``import bemsweep`` costs nothing.
+The names below are the public face; the rest is in submodules (`bemsweep.errors`, `bemsweep.plot`,
+`bemsweep.results`, `bemsweep.testing`). They are imported when first used, so that ``import bemsweep`` costs nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bemsweep.contrasts import contrast
     from bemsweep.description import describe
     from bemsweep.errors import BemsweepError
+    from bemsweep.gridding import to_grid
     from bemsweep.parameters import Call, Field, Options, Schedule
     from bemsweep.planning import Plan, plan
     from bemsweep.results import open_results
@@ -34,11 +36,13 @@ __all__ = [
     "Study",
     "Table",
     "Variable",
+    "contrast",
     "describe",
     "open_results",
     "plan",
     "run",
     "summary",
+    "to_grid",
 ]
 
 _HOME = {
@@ -53,11 +57,13 @@ _HOME = {
     "Study": "study",
     "Table": "wanted",
     "Variable": "wanted",
+    "contrast": "contrasts",
     "describe": "description",
     "open_results": "results",
     "plan": "planning",
     "run": "runner",
     "summary": "summaries",
+    "to_grid": "gridding",
 }
 
 
