@@ -144,7 +144,8 @@ def array_attributes(layout: Layout, array: Array) -> dict[str, Any]:
 
 def column_attributes(layout: Layout, name: str, *, is_root: bool) -> dict[str, Any]:
     """Return the attributes of a column of the variant table; in the root, some are data, not coordinates."""
-    attributes: dict[str, Any] = dict(_COLUMN_ATTRIBUTES.get(name, {}))
+    of_parameters = {parameter.name: parameter.attributes for parameter in layout.parameters}
+    attributes: dict[str, Any] = {**_COLUMN_ATTRIBUTES.get(name, {}), **of_parameters.get(name, {})}
     if is_root and name not in row_coordinates(layout):
         attributes["coordinates"] = " ".join(row_coordinates(layout))
     return attributes

@@ -114,13 +114,15 @@ class Cube:
         """Length of `variant` as it is live; readers see that of the last commit."""
         return int(open_array(_open_live(self.store), _LENGTH).shape[0])
 
-    def grow(self, layout: Layout) -> None:
+    def grow(self, layout: Layout, *, attributes: Mapping[str, Any] | None = None) -> None:
         """Give every array, key and column of `layout` its place; packed values stay where they are.
 
         Parameters
         ----------
         layout
             Grown from the cube's own layout.
+        attributes
+            What the cube tells of itself from now on; None for what it told before.
 
         Side effects
         ------------
@@ -129,6 +131,7 @@ class Cube:
         """
         rows = self.rows
         self.layout = layout
+        self.attributes = dict(self.attributes if attributes is None else attributes)
         self._write_structure(rows=rows)
         self._write_state()
 
@@ -188,9 +191,12 @@ class Cube:
             if name != _LENGTH:
                 self._require_column(root, name, kind, rows=rows)
         for frequency in self.layout.frequencies:
+            told = group_attributes(self.attributes, frequency)
             if frequency not in root:
-                root.create_group(frequency, attributes=group_attributes(self.attributes, frequency))
+                root.create_group(frequency, attributes=told)
             group = root.require_group(frequency)
+            if dict(group.attrs) != told:
+                group.attrs.put(told)
             for name in (*GROUP_COLUMNS, *(parameter.name for parameter in self.layout.parameters)):
                 self._require_column(group, name, columns[name], rows=rows)
             for variable in axes(self.layout, frequency):

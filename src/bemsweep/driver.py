@@ -223,6 +223,7 @@ class Driver:
     def _open_cube(self) -> Cube:
         """Return the cube with a place for all that the plan expects; one that cannot grow so is made anew."""
         plan, zarr_store = self._plan, self._store.zarr(self._name)
+        attributes = {"title": f"bemsweep study {self._name}", "study": self._name, "source": plan.engine_version}
         cube = Cube.open(zarr_store)
         if cube is not None:
             try:
@@ -230,11 +231,10 @@ class Driver:
             except ConflictError as error:
                 _log.warning("the cube of %s is packed anew: %s", self._name, error)
             else:
-                if layout != cube.layout:
-                    cube.grow(layout)
+                if (layout, attributes) != (cube.layout, cube.attributes):
+                    cube.grow(layout, attributes=attributes)
                     self._has_grown = True
                 return cube
-        attributes = {"title": f"bemsweep study {self._name}", "study": self._name, "source": plan.engine_version}
         return Cube.create(zarr_store, plan.layout, attributes=attributes)
 
     def _stale(self) -> set[str]:

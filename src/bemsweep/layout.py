@@ -93,6 +93,8 @@ class Parameter:
     """The parameter's name in the study."""
     kind: ParameterKind
     """``number``: null is NaN; ``text``: null is ``""``."""
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What the results tell of it, such as ``long_name`` and ``units``; JSON values only."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,8 @@ class Layout:
         """
         known = {parameter.name: parameter for parameter in self.parameters}
         for parameter in parameters:
-            kind = known.setdefault(parameter.name, parameter).kind
+            kind = known.get(parameter.name, parameter).kind
+            known[parameter.name] = parameter
             if kind != parameter.kind:
                 raise ConflictError(
                     f"parameter {parameter.name!r} holds {parameter.kind} values, but the study's cube has it "
@@ -265,7 +268,7 @@ class Layout:
         """Return the layout as plain values for JSON."""
         return {
             "calendar": self.calendar.to_dict(),
-            "parameters": [[parameter.name, parameter.kind] for parameter in self.parameters],
+            "parameters": [[one.name, one.kind, dict(one.attributes)] for one in self.parameters],
             "arrays": [list(dataclasses.astuple(array)) for array in self.arrays],
             "keys": [[frequency, dim, list(labels)] for (frequency, dim), labels in self.keys.items()],
             "dtype": self.dtype,

@@ -276,7 +276,7 @@ class _Planner:
             self.warnings.append(f"{kept} rows of earlier amendments are kept as they are")
         layout = Layout(calendar=calendar, dtype=study.dtype)
         with _collected(self.problems):
-            layout = layout.grow(series).grow_parameters(_columns(rows))
+            layout = layout.grow(series).grow_parameters(_columns(rows, resolved.attributes))
         self._stop_if_wrong()
         return Plan(
             study=study,
@@ -458,12 +458,12 @@ class _Planner:
         return tuple(ids)
 
 
-def _columns(points: Points) -> Iterator[Parameter]:
+def _columns(points: Points, attributes: Mapping[str, Mapping[str, Any]]) -> Iterator[Parameter]:
     """Return the variant table's columns: numbers where every value is one, else texts."""
     for position, name in enumerate(points.names):
         values = (row[position] for row in points.rows)
         is_text = any(isinstance(value, (str, bool)) for value in values)
-        yield Parameter(name, "text" if is_text else "number")
+        yield Parameter(name, "text" if is_text else "number", attributes.get(name, {}))
 
 
 def _size(count: float) -> str:
