@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint types layers tests bench clean
+.PHONY: demo test lint types layers tests bench first-hour clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bemsweep run examples/office.yaml --store demo-store
@@ -42,6 +42,9 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.installed
+
+first-hour:
+	$(PYTHON) benchmarks/first_hour.py
 
 clean:
 	rm -rf $(VENV) demo-store build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

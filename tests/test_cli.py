@@ -124,6 +124,32 @@ def test_export(tmp_path: Path, study: Path) -> None:
     assert (told.returncode, "did you mean 'electricity'?" in told.stderr) == (2, True)
 
 
+@pytest.mark.engine
+def test_a_parameter_that_changes_nothing_is_named(tmp_path: Path, study: Path) -> None:
+    """No construction of the model has this material: EnergyPlus takes the edit without a word."""
+    siding = "siding: {object: Material, name: Metal Siding, field: thickness, multiply: [null, 3]}"
+    study.write_text(STUDY.replace("parameters:\n", f"parameters:\n  {siding}\n"))
+    run = bemsweep("run", study, "--store", tmp_path / "store")
+    assert run.returncode == 0, run.stderr
+    assert "1 of 2 parameters change nothing: siding (all outputs are the same to the last bit" in run.stdout
+    again = bemsweep("run", study, "--store", tmp_path / "store", "--json")
+    assert json.loads(again.stdout)["without_effect"] == ["siding"]
+
+
+@pytest.mark.engine
+def test_a_variant_is_written_and_run_again(tmp_path: Path, study: Path) -> None:
+    bemsweep("run", study, "--store", tmp_path / "store")
+    (first, *_) = Store(tmp_path / "store").names("records")
+    variant = Store(tmp_path / "store").names(f"records/{first}")[0].partition(".")[0]
+    done = bemsweep("reproduce", variant[:8], "--to", tmp_path / "again", "--run", "--store", tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    assert "all 1 series are the same as the record's, to the last bit" in done.stdout
+    assert {"in.idf", "in.epw", "run.py", "engine"} == {path.name for path in (tmp_path / "again").iterdir()}
+    twice = bemsweep("reproduce", variant[:8], "--to", tmp_path / "again", "--store", tmp_path / "store")
+    assert twice.returncode == 2
+    assert "not an empty folder" in twice.stderr
+
+
 def test_every_problem_of_a_bad_study_is_told_and_nothing_is_run(tmp_path: Path, study: Path) -> None:
     study.write_text(
         STUDY.replace("watts_per_floor_area", "wats_per_floor_area")
@@ -192,7 +218,9 @@ def test_three_commands_from_an_own_model_to_results(tmp_path: Path) -> None:
     assert (again.returncode, "own.yaml is there already" in again.stderr) == (2, True)
     text = (tmp_path / "own.yaml").read_text()
     assert "baseline: own.idf" in text
-    (tmp_path / "own.yaml").write_text(text.replace("run: annual", "run: design_day", 1))
+    (tmp_path / "own.yaml").write_text(
+        text.replace("run: annual", "run: design_day", 1).replace("- summary", "# - summary")
+    )
     run = bemsweep("run", tmp_path / "own.yaml", "--limit", 2, "--store", tmp_path / "store")
     assert run.returncode == 0, run.stderr
     assert "2 run now" in run.stdout

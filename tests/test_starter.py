@@ -78,6 +78,7 @@ def test_what_is_suggested_can_be_planned_with_the_real_engine(model, tmp_path):
 def test_it_runs_and_every_suggestion_does_something(model, tmp_path):
     """As it stands but on design days, one parameter varied at a time."""
     text = all_in_force(write_study(f"bundled:{model}", CHICAGO)).replace("run: annual", "run: design_day", 1)
+    text = text.replace("  - summary", "  # - summary")
     text = re.sub(r"^# run: .*\n", "", text, flags=re.MULTILINE)
     levels = {name: parameter.levels[1] for name, parameter in study_of(text, tmp_path).parameters.items()}
     kinds = {"values": "set", "multiply": "multiply", "add": "add"}
@@ -102,9 +103,15 @@ def test_levels_follow_what_the_model_has():
     assert "where: {design_flow_rate_calculation_method: Flow/ExteriorArea}, values: [null, 0.000151]}" in text
     assert "# wall_insulation: {object: Material, name: Mass NonRes Wall Insulation, field: conductivity" in text
     assert "roof_insulation" not in text, "the roof is that of an attic"
-    assert "# cooling_setpoint: {schedule: CLGSETP_SCH, add: [0, 1]}  # K; set point of 5 thermostats\n" in text
+    assert "# cooling_setpoint: {schedule: CLGSETP_SCH, add: [null, 1]}  # K; set point of 5 thermostats\n" in text
     assert "multiply: [null, 0.8, 0.6]}  # factors; now 4.3 to 29.05 W/m2" in written("bundled:ref/hospital")
     assert "watts_per_floor_area: 9.584185835}, values" in written("bundled:ashrae/retail_strip_mall"), "some are blank"
+
+
+def test_a_foreign_city_brings_its_own_design_days():
+    line = "design_days: epw  # sized by days of this weather's header"
+    assert line in written("bundled:ref/small_office", "bundled:usa_az_phoenix")
+    assert line not in written("bundled:ref/small_office")
 
 
 def test_a_zone_with_a_thermostat_comes_first():

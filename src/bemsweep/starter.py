@@ -29,11 +29,19 @@ from bemsweep.model_file import texts_of
 from bemsweep.outputs import RunKind
 from bemsweep.parameters import Field, Schedule
 from bemsweep.schedules import schedule_problems
+from bemsweep.weather_checks import has_foreign_days
 
 __all__ = ["write_study"]
 
 _ACTIVE = 2
 """Suggestions that are left in force: so many parameters give a first answer soon."""
+
+_RUNS: Mapping[RunKind, str] = {
+    "annual": "1 January to 31 December",
+    "run_period": "the model's own run periods",
+    "design_day": "sizing days, a quick look",
+}
+"""Kinds of runs, the most telling first, and what they are."""
 
 _FUELS = (
     "Electricity", "NaturalGas", "DistrictCooling", "DistrictHeatingWater", "DistrictHeatingSteam", "FuelOilNo1",
@@ -90,12 +98,12 @@ _LAST = (
 
 _SETPOINTS = {
     "heating_setpoint": (
-        [0, -1],
+        [None, -1],
         ("ThermostatSetpoint:DualSetpoint", "heating_setpoint_temperature_schedule_name"),
         ("ThermostatSetpoint:SingleHeating", "setpoint_temperature_schedule_name"),
     ),
     "cooling_setpoint": (
-        [0, 1],
+        [None, 1],
         ("ThermostatSetpoint:DualSetpoint", "cooling_setpoint_temperature_schedule_name"),
         ("ThermostatSetpoint:SingleCooling", "setpoint_temperature_schedule_name"),
     ),
@@ -175,6 +183,8 @@ def _lines(found: Examined, model: str, epw: str, file: str) -> Iterator[str]:
     yield f"name: {_study_name(found.source.source)}"
     yield f"baseline: {_text(model)}  # several: [one.idf, other.idf]"
     yield f"weather: {_text(epw)}  # several: [one.epw, other.epw]"
+    if has_foreign_days(found.document, found.weather):
+        yield "design_days: epw  # sized by days of this weather's header; model: by the model's own, of another city"
     yield from _run_lines(found)
     yield ""
     yield '# What varies: all combinations are run, and null is "as in the baseline". These were found in the model;'
@@ -199,18 +209,17 @@ def _study_name(source: str) -> str:
 
 
 def _run_lines(found: Examined) -> Iterator[str]:
-    kinds: dict[RunKind, str] = {
-        "annual": "1 January to 31 December",
-        "run_period": "the model's own run periods",
-        "design_day": "the model's sizing days, a quick look",
-    }
-    possible = [kind for kind in kinds if _can_run(found, kind)]
+    first, *rest = _possible_runs(found)
+    yield f"run: {first}  # {_RUNS[first]}"
+    yield from (f"# run: {kind}  # {_RUNS[kind]}" for kind in rest)
+
+
+def _possible_runs(found: Examined) -> list[RunKind]:
+    possible = [kind for kind in _RUNS if _can_run(found, kind)]
     if not possible:
         source = found.source.source
         raise StudyError([Problem(f"{source}: the weather holds no whole year, and the model has nothing else to run")])
-    first, *rest = possible
-    yield f"run: {first}  # {kinds[first]}"
-    yield from (f"# run: {kind}  # {kinds[kind]}" for kind in rest)
+    return possible
 
 
 def _can_run(found: Examined, kind: RunKind) -> bool:
@@ -224,6 +233,9 @@ def _can_run(found: Examined, kind: RunKind) -> bool:
 
 
 def _output_lines(found: Examined) -> Iterator[str]:
+    told = "area, energy by end use, peaks and unmet hours; not for run: design_day"
+    is_weather_run = _possible_runs(found)[0] != "design_day"
+    yield f"  {'' if is_weather_run else '# '}- summary  # {told}"
     for fuel in _facility_meters(found.inventory):
         as_name = _ARRAYS.get(fuel, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", fuel).lower())
         yield f"  - {in_a_line({'meter': f'{fuel}:Facility', 'frequency': 'hourly', 'as': as_name})}  # J in each hour"

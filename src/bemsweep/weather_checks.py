@@ -16,7 +16,7 @@ from bemsweep.inputs import WeatherInput
 from bemsweep.periods import Calendar
 from bemsweep.study import Study
 
-__all__ = ["NEARBY_KM", "design_day_counts", "edited_days_problems", "weather_warnings"]
+__all__ = ["NEARBY_KM", "design_day_counts", "edited_days_problems", "has_foreign_days", "weather_warnings"]
 
 NEARBY_KM = 50.0
 """Within this a weather station is taken for the model's own.
@@ -60,6 +60,13 @@ def weather_warnings(
                 f" {_quoted(far)} too: nothing changes them with the weather but a parameter"
             )
     yield from _other_weekdays(weather, calendar)
+
+
+def has_foreign_days(document: IDFDocument[bool], weather: WeatherInput) -> bool:
+    """Return True if the model's design days are of another city than `weather`, whose header describes its own."""
+    place = _place(document)
+    is_far = place is not None and distance_km(place[1], weather.facts.position) > NEARBY_KM
+    return is_far and has_conditions(weather.facts.design_conditions)
 
 
 def design_day_counts(study: Study, weather: Mapping[str, WeatherInput]) -> list[int]:
