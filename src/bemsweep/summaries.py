@@ -15,7 +15,9 @@ import pandas as pd
 import xarray as xr
 
 from bemsweep.coordinates import GROUP_COLUMNS
+from bemsweep.design import LABELS
 from bemsweep.errors import BemsweepError, nearest
+from bemsweep.levels import read_columns, reference_rows
 from bemsweep.outputs import SUMMARY_NAMES
 
 __all__ = ["summary"]
@@ -23,7 +25,6 @@ __all__ = ["summary"]
 _PER_GJ = {"GJ": 1.0, "MJ": 1e3, "kWh": 1e9 / 3.6e6, "MWh": 1e9 / 3.6e9, "kBtu": 1e9 / 1055055.85262}
 _PER_M2 = {"m2": 1.0, "ft2": 1 / 0.3048**2}
 _UNITS = (*_PER_GJ, *(f"{energy}/{area}" for area in _PER_M2 for energy in _PER_GJ))
-_LABELS = ("baseline", "weather")
 _DIFFERENCE = "difference"
 _NOTHING = 1e-6
 """Share of a variant's site energy below which an end use is none: EnergyPlus leaves traces of idle pumps."""
@@ -68,7 +69,7 @@ def summary(tree: xr.DataTree | xr.Dataset, units: str | None = None) -> pd.Data
     annual = _annual(tree)
     parameters = _parameters(annual)
     table: dict[tuple[str, str], Any] = {(name, ""): annual[name].values for name in (*parameters, "status")}
-    reference = _reference_rows(pd.DataFrame({name: annual[name].values for name in parameters}))
+    reference = _references(annual)
     for name, unit, values, has_difference in _quantities(annual, units):
         table[name, unit] = values
         if has_difference and (reference >= 0).any():
@@ -93,21 +94,18 @@ def _parameters(annual: xr.Dataset) -> list[str]:
     names = [str(name) for name, variable in annual.coords.items() if variable.dims == ("variant",)]
     # CF's attribute, which xarray keeps, lists the columns in the order of the study.
     order = str(annual["site_energy"].encoding.get("coordinates", "")).split()
-    places = {name: place for place, name in enumerate((*_LABELS, *order))}
+    places = {name: place for place, name in enumerate((*LABELS, *order))}
     return sorted((name for name in names if name not in GROUP_COLUMNS), key=lambda name: places.get(name, len(places)))
 
 
-def _reference_rows(points: pd.DataFrame) -> npt.NDArray[np.int64]:
+def _references(annual: xr.Dataset) -> npt.NDArray[np.int64]:
     """Return for each row the row of its reference, or -1 if there is none."""
-    labels = [name for name in _LABELS if name in points]
-    varied = points.drop(columns=labels)
-    is_reference = (varied.isna() | (varied == "")).all(axis=1)
-    rows: dict[tuple[Any, ...], int] = {}
-    keys = [tuple(map(str, key)) for key in points[labels].itertuples(index=False)]
-    for number, key in enumerate(keys):
-        if is_reference[number]:
-            rows.setdefault(key, number)
-    return np.array([rows.get(key, -1) for key in keys], dtype=np.int64)
+    columns = read_columns(annual)
+    places = list(zip(*(column.values.tolist() for column in columns if column.name in LABELS), strict=True))
+    rows: dict[tuple[str, ...], int] = {}
+    for number in reference_rows(columns):
+        rows.setdefault(places[number], int(number))
+    return np.array([rows.get(place, -1) for place in places], dtype=np.int64)
 
 
 def _quantities(annual: xr.Dataset, units: str | None) -> Iterator[tuple[str, str, _Numbers | npt.NDArray[Any], bool]]:
