@@ -27,6 +27,7 @@ __all__ = [
     "design_rows",
     "group_dataset",
     "level_text",
+    "parameter_names",
     "read_columns",
     "reference_rows",
 ]
@@ -150,9 +151,16 @@ def group_dataset(results: xr.Dataset | xr.DataTree) -> xr.Dataset:
 
 
 def read_columns(ds: xr.Dataset) -> list[Column]:
-    """Return the labels and then the parameters of a group, without those computed from others."""
-    found = [_column(str(name), coordinate) for name, coordinate in _parameters(ds) if not _is_computed(coordinate)]
-    return sorted(found, key=lambda column: LABELS.index(column.name) if column.name in LABELS else len(LABELS))
+    """Return the labels and then the parameters of a group in the study's order, without those computed from others."""
+    return [_column(name, ds[name]) for name in parameter_names(ds) if not _is_computed(ds[name])]
+
+
+def parameter_names(ds: xr.Dataset) -> list[str]:
+    """Return the names of the labels, then of all parameters of a group, in the study's order if it is known."""
+    # CF's attribute, which xarray keeps with each array, lists them in that order; xarray sorts coordinates by name.
+    told = next((text for one in ds.data_vars.values() if (text := one.encoding.get("coordinates"))), "")
+    place = {name: number for number, name in enumerate(dict.fromkeys((*LABELS, *str(told).split())))}
+    return sorted((str(name) for name, _ in _parameters(ds)), key=lambda name: place.get(name, len(place)))
 
 
 def computed_names(ds: xr.Dataset) -> list[str]:

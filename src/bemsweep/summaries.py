@@ -14,10 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bemsweep.coordinates import GROUP_COLUMNS
 from bemsweep.design import LABELS
 from bemsweep.errors import BemsweepError, nearest
-from bemsweep.levels import read_columns, reference_rows
+from bemsweep.levels import parameter_names, read_columns, reference_rows
 from bemsweep.outputs import SUMMARY_NAMES
 
 __all__ = ["summary"]
@@ -67,7 +66,7 @@ def summary(tree: xr.DataTree | xr.Dataset, units: str | None = None) -> pd.Data
         hint = nearest(str(units), _UNITS)
         raise BemsweepError(f"no units {units!r}{hint} for a summary; known: {', '.join(_UNITS)}")
     annual = _annual(tree)
-    parameters = _parameters(annual)
+    parameters = parameter_names(annual)
     table: dict[tuple[str, str], Any] = {(name, ""): annual[name].values for name in (*parameters, "status")}
     reference = _references(annual)
     for name, unit, values, has_difference in _quantities(annual, units):
@@ -87,15 +86,6 @@ def _annual(tree: xr.DataTree | xr.Dataset) -> xr.Dataset:
             f"these results hold no summary (no {missing[0]!r}): add `summary` to the study's outputs and run it again"
         )
     return annual[list(SUMMARY_NAMES)].load()
-
-
-def _parameters(annual: xr.Dataset) -> list[str]:
-    """Return baseline, weather and the study's parameters, in its order as far as it is known."""
-    names = [str(name) for name, variable in annual.coords.items() if variable.dims == ("variant",)]
-    # CF's attribute, which xarray keeps, lists the columns in the order of the study.
-    order = str(annual["site_energy"].encoding.get("coordinates", "")).split()
-    places = {name: place for place, name in enumerate((*LABELS, *order))}
-    return sorted((name for name in names if name not in GROUP_COLUMNS), key=lambda name: places.get(name, len(places)))
 
 
 def _references(annual: xr.Dataset) -> npt.NDArray[np.int64]:
