@@ -185,8 +185,9 @@ def test_what_the_results_tell_of_each_parameter(office):
         "factor": {"long_name": lights, "operation": "multiply", "units": "1", "baseline_value": 1.0},
         "north": {"long_name": "Building: north_axis", "operation": "add", "expression": "10 * lighting",
                   "units": "degree", "baseline_value": 0.0},
-        "setpoint": {"long_name": "schedule CLGSETP_SCH", "operation": "add", "baseline_value": 0.0},
-        "occupancy": {"long_name": "schedule BLDG_OCC_SCH", "operation": "replace"},
+        "setpoint": {"long_name": "schedule CLGSETP_SCH", "operation": "add", "baseline_value": 0.0,
+                     "units": "K"},
+        "occupancy": {"long_name": "schedule BLDG_OCC_SCH", "operation": "replace", "units": "1"},
         "terrain": {"long_name": "Building: terrain", "operation": "set"},
     }  # fmt: skip
 

@@ -39,7 +39,7 @@ from bemsweep.model import external_files, is_file_field
 from bemsweep.parameters import Call, Field, Options, Parameter, Schedule
 from bemsweep.parts import Value
 from bemsweep.schedule_values import read_schedule_values
-from bemsweep.schedules import schedule_problems
+from bemsweep.schedules import schedule_problems, schedule_units
 from bemsweep.snippets import read_snippet, snippet_problems
 from bemsweep.study import Study
 from bemsweep.units import udunits
@@ -153,20 +153,27 @@ def _attributes(parameter: Parameter, documents: Collection[IDFDocument[bool]]) 
     found: dict[str, Any] = {"long_name": parameter.title}
     if parameter.expression is not None:
         found["expression"] = parameter.expression
-    if isinstance(parameter, Field | Schedule):
-        found["operation"] = parameter.operation
-        if parameter.operation == "multiply":
-            found |= {"units": "1", "baseline_value": 1.0}
-        elif parameter.operation == "add":
-            found["baseline_value"] = 0.0
-    if isinstance(parameter, Field) and parameter.operation != "multiply":
-        specs = [field_spec(document.schema, parameter.object, parameter.field) for document in documents]
-        units = {spec.units for spec in specs if spec is not None}
-        if len(units) == 1 and (unit := units.pop()):
-            found["units"] = udunits(unit)
-        if parameter.operation == "set" and (value := _baseline_value(parameter, documents)) is not None:
-            found["baseline_value"] = value
-    return found
+    if not isinstance(parameter, Field | Schedule):
+        return found
+    found["operation"] = parameter.operation
+    if parameter.operation == "multiply":
+        return {**found, "units": "1", "baseline_value": 1.0}
+    units = {_units(parameter, document) for document in documents}
+    unit = units.pop() if len(units) == 1 else None
+    if parameter.operation == "add":
+        found["baseline_value"] = 0.0
+        unit = "deltaC" if unit == "C" else unit
+    elif isinstance(parameter, Field) and (value := _baseline_value(parameter, documents)) is not None:
+        found["baseline_value"] = value
+    return found if unit is None else {**found, "units": udunits(unit)}
+
+
+def _units(parameter: Field | Schedule, document: IDFDocument[bool]) -> str | None:
+    """Return EnergyPlus's unit of what the parameter sets; None if nothing tells it."""
+    if isinstance(parameter, Schedule):
+        return schedule_units(document, parameter.schedule)
+    spec = field_spec(document.schema, parameter.object, parameter.field)
+    return spec.units or None if spec is not None else None
 
 
 def _baseline_value(parameter: Field, documents: Collection[IDFDocument[bool]]) -> float | None:

@@ -27,6 +27,7 @@ __all__ = [
     "replace_schedule",
     "replace_schedule_by_file",
     "schedule_problems",
+    "schedule_units",
     "schedule_users",
 ]
 
@@ -44,6 +45,21 @@ _COMPACT_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
 _SUFFIXES = (".csv", ".txt")
 
 _SENSOR_KEY = "output_variable_or_output_meter_index_key_name"
+
+_UNITS_OF_TYPES = {
+    "temperature": "C",
+    "deltatemperature": "deltaC",
+    "angle": "deg",
+    "activitylevel": "W/person",
+    "power": "W",
+    "capacity": "W",
+    "velocity": "m/s",
+    "precipitationrate": "m/hr",
+    "convectioncoefficient": "W/m2-K",
+    "percent": "%",
+    "availability": "",
+}
+"""Unit type of ScheduleTypeLimits -> unit; ``Dimensionless``, the default, says nothing."""
 
 _TOLERANCE = 1e-7
 """By how much EnergyPlus 25.2 lets a value leave the range of its ScheduleTypeLimits."""
@@ -79,6 +95,27 @@ def find_schedule(document: IDFDocument[bool], name: str) -> IDFObject:
 def schedule_users(document: IDFDocument[bool], name: str) -> list[Reference]:
     """Return the fields of the model that name the schedule, in the model's order."""
     return [found for found in _references(document, "ScheduleNames") if found.name.casefold() == name.casefold()]
+
+
+def schedule_units(document: IDFDocument[bool], name: str) -> str | None:
+    """Return EnergyPlus's unit of a schedule's numbers, or None if nothing tells it.
+
+    Its ScheduleTypeLimits may tell; else a schedule that is named as a temperature's is one, and numbers from 0 to 1
+    are a fraction.
+
+    Raises
+    ------
+    ModelError
+        There is no such schedule.
+    """
+    schedule = find_schedule(document, name)
+    limits = _find(document, ("ScheduleTypeLimits",), str(schedule.data.get("schedule_type_limits_name") or ""))
+    told = {} if limits is None else limits.data
+    if (unit := _UNITS_OF_TYPES.get(str(told.get("unit_type") or "").casefold())) is not None:
+        return unit
+    if any("temperature" in user.field for user in schedule_users(document, name)):
+        return "C"
+    return "" if (told.get("lower_limit_value"), told.get("upper_limit_value")) == (0.0, 1.0) else None
 
 
 def change_schedule(document: IDFDocument[bool], name: str, *, operation: Arithmetic, number: float) -> None:
