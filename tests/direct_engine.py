@@ -13,6 +13,7 @@ from pyenergyplus.dataset import weather_files
 
 CHICAGO = Path(weather_files["usa_il_chicago"])
 
+_LIBRARY = Path(pyenergyplus.__file__).parent.parent / "libenergyplusapi.so"
 _RUN = """
 import ctypes, sys
 library = ctypes.CDLL(sys.argv[1])
@@ -37,10 +38,26 @@ _VALUES = """
 def run_energyplus(model: Path, folder: Path, *flags: str, weather: Path = CHICAGO) -> str:
     """Run `model` in `folder` and return the text of its .end file."""
     folder.mkdir(exist_ok=True)
-    library = Path(pyenergyplus.__file__).parent.parent / "libenergyplusapi.so"
-    command = [sys.executable, "-c", _RUN, str(library), *flags, "-d", str(folder), "-w", str(weather), str(model)]
+    command = [sys.executable, "-c", _RUN, str(_LIBRARY), *flags, "-d", str(folder), "-w", str(weather), str(model)]
     subprocess.run(command, check=False, capture_output=True)
     return (folder / "eplusout.end").read_text()
+
+
+def install_energyplus(folder: Path) -> Path:
+    """Write what looks like an installed EnergyPlus to others: the wheel's library behind a program, and a dictionary.
+
+    It takes no notice of ``-x``, for which the wheel has no ExpandObjects.
+    """
+    folder.mkdir()
+    (folder / "Energy+.idd").write_text("!IDD_Version 25.2.0\n")
+    (folder / "run.py").write_text(_RUN)
+    program = folder / "energyplus"
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\nwords = [word for word in sys.argv[1:] if word != '-x']\n"
+        f"os.execv(sys.executable, [sys.executable, {str(folder / 'run.py')!r}, {str(_LIBRARY)!r}, *words])\n"
+    )
+    program.chmod(0o755)
+    return program
 
 
 def query(folder: Path, statement: str) -> list[tuple]:

@@ -8,17 +8,22 @@ A comment before a block says what it is: ``<!-- run -->`` Python to run, in ord
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from pyenergyplus.dataset import ref_models
 
 import bemsweep as bs
+from bemsweep.model_file import read_model
 from bemsweep.testing import FakeEngine
+from direct_engine import CHICAGO, install_energyplus
 from small_studies import run_study
 
 ROOT = Path(__file__).parent.parent
@@ -167,6 +172,116 @@ def test_studies_of_the_reference(shared: Path, kind: str, argument: str, text: 
     else:
         with pytest.raises(bs.BemsweepError, match=re.escape(argument)):
             bs.plan(study, store=shared / "store")
+
+
+@pytest.fixture(scope="module")
+def coming(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages for users of other tools find beside them: a model of three days, its template and its weather.
+
+    They share a store, so that what one page ran another need not.
+    """
+    folder = tmp_path_factory.mktemp("coming")
+    office = Path(ref_models["small_office"]).read_text(encoding="latin-1")
+    for old, new in (
+        (r"NO(,\s*!- Run Simulation for Weather File Run Periods)", r"YES\1"),
+        (r"12(,\s*!- End Month)", r"1\1"),
+        (r"31(,\s*!- End Day of Month)", r"3\1"),
+        (r"Simple(;\s*!- Option Type)", r"SimpleAndTabular\1"),
+    ):
+        office, count = re.subn(old, new, office)
+        assert count == 1, old
+    (folder / "office.idf").write_text(office, encoding="latin-1")
+    template = re.sub(r"10\.76(,\s*!- Watts per Floor Area)", r"@@lighting@@\1", office)
+    template = template.replace("0.000302,", "@@infiltration@@,")
+    (folder / "template.idf").write_text(template, encoding="latin-1")
+    (folder / "chicago.epw").symlink_to(CHICAGO)
+    install_energyplus(folder / "installed")
+    return folder
+
+
+@pytest.fixture
+def follow(coming: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
+    """Do what a page says, one block after the other: files are written, studies planned, Python run."""
+    monkeypatch.chdir(coming)
+    monkeypatch.delenv("BEMSWEEP_STORE", raising=False)
+    monkeypatch.delenv("ENERGYPLUS_DIR", raising=False)
+    monkeypatch.setenv("PATH", str(coming / "installed"), prepend=os.pathsep)
+
+    def follow_page(page: str) -> dict[str, Any]:
+        names: dict[str, Any] = {}
+        for kind, name, text in blocks(page):
+            if kind == "run":
+                exec(compile(text, page, "exec"), names)
+            else:
+                Path(name or "study.yaml").write_text(text)
+            if kind == "study":
+                assert bs.plan(bs.Study.from_yaml("study.yaml")).wanted_variants
+        return names
+
+    return follow_page
+
+
+def values_of(left: dict[str, Any]) -> dict[tuple[float | None, float | None], tuple[float, list[float]]]:
+    """Return site energy and electricity by lighting and infiltration, as the pages leave them."""
+    electricity = left["electricity"]
+    found = {}
+    for row in range(electricity.sizes["variant"]):
+        one = electricity.isel(variant=row)
+        point = (None if (level := float(one[name])) != level else level for name in ("lighting", "infiltration"))
+        found[tuple(point)] = round(float(left["site_energy"][row]), 2), list(one.values)
+    return found
+
+
+@pytest.mark.engine
+def test_coming_from_idfkit(follow: Callable[[str], dict[str, Any]]) -> None:
+    """Both ways give the same: electricity to the last bit, site energy as far as the table is printed."""
+    left = follow("docs/coming-from-idfkit.md")
+    ours = values_of(left)
+    assert len(ours) == 6
+    assert ours == {point: (energy, list(electricity)) for point, (energy, electricity) in left["theirs"].items()}
+    assert len({energy for energy, _ in ours.values()}) == 6
+    office = read_model(Path("office.idf"))
+    before = len(office["FenestrationSurface:Detailed"])
+    runpy.run_path("idfkit_edits.py")["set_window_ratio"](office, 0.3)
+    assert len(office["FenestrationSurface:Detailed"]) != before
+
+
+@pytest.mark.engine
+def test_coming_from_eppy(follow: Callable[[str], dict[str, Any]]) -> None:
+    left = follow("docs/coming-from-eppy.md")
+    assert len(values_of(left)) == 6
+    office = read_model(Path("office.idf"))
+    runpy.run_path("eppy_edits.py")["set_lighting"](office, 8)
+    assert {lights.watts_per_floor_area for lights in office["Lights"]} == {8}
+
+
+@pytest.mark.engine
+def test_coming_from_jeplus(follow: Callable[[str], dict[str, Any]], coming: Path) -> None:
+    """The template is refused as the page says, and the script makes of it what the page says."""
+    office = (coming / "office.idf").read_text(encoding="latin-1")
+    with pytest.raises(bs.BemsweepError, match=r"line \d+: Field 'watts_per_floor_area' .*@@lighting@@"):
+        bs.plan(bs.Study(name="t", baseline="template.idf", weather="chicago.epw", outputs=["summary"]))
+    follow("docs/coming-from-jeplus.md")
+    assert (coming / "office.idf").read_text(encoding="latin-1") == office
+    table = pd.read_csv("jobs.csv")
+    assert table.to_dict("list") == {
+        "weather": ["chicago"] * 3, "lighting": [10.76, 8, 6], "infiltration": [0.000302, 0.000302, 0.000151]
+    }  # fmt: skip
+    jobs = bs.Study.from_yaml("study.yaml")
+    assert jobs.name == "jobs"
+    assert len(bs.plan(jobs).wanted_variants) == 4
+
+
+@pytest.mark.engine
+def test_coming_from_buildstockbatch(follow: Callable[[str], dict[str, Any]]) -> None:
+    left = follow("docs/coming-from-buildstockbatch.md")
+    assert left["electricity"].sizes == {"variant": 6, "time": 1}
+    assert left["saved"].sizes == {"pair": 2, "time": 1}
+    assert (left["saved"] < 0).all()
+    page = (ROOT / "docs" / "coming-from-buildstockbatch.md").read_text()
+    (condition,) = re.findall(r"`exclude: \[\"(.*?)\"\]`", page)
+    fewer = left["study"].model_copy(update={"exclude": [condition]})
+    assert len(bs.plan(fewer).wanted_variants) == 5
 
 
 def test_the_reference_names_every_key() -> None:
