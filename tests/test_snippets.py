@@ -7,7 +7,8 @@ import pytest
 from idfkit import new_document
 from pyenergyplus.dataset import ashrae_models, ref_models
 
-from bemsweep.edits import FieldEdit, apply_edits
+from bemsweep.editing import apply_edits
+from bemsweep.edits import FieldEdit
 from bemsweep.errors import ModelError
 from bemsweep.model_file import read_model
 from bemsweep.snippets import insert_snippet, read_snippet, snippet_problems
