@@ -79,7 +79,7 @@ def test_a_model_that_does_not_run_is_told_and_not_kept():
     engine = fake(faults={2: "fail"})
     failed = look(engine)
     assert "does not run as it stands: " in failed.problems[0].message
-    assert "Expected a number of at least 0" in failed.problems[0].message
+    assert "Expected number greater than or equal to 0" in failed.problems[0].message
     assert failed.inventory == Inventory()
     assert look(engine).inventory.meters
 
