@@ -228,7 +228,7 @@ def test_main_effects_are_means_over_the_grid_without_the_reference(annual):
     assert lines["mean of all"] == pytest.approx(float(rest.mean()))
     assert lines["reference"] == pytest.approx(float(annual.electricity[0, 0]) / 3.6e9)
     rows = [tick.get_text() for tick in ax.get_yticklabels()]
-    assert rows == ["lighting [W/m²]", "6", "8", "10", "north axis [°]", "0", "90"]
+    assert rows == ["lighting [W/m²]", "6", "8", "10", "orientation [°]", "0", "90"]
     assert ax.get_xlabel() == "mean of Electricity:Facility [MWh]"
 
 

@@ -150,9 +150,14 @@ def group_dataset(results: xr.Dataset | xr.DataTree) -> xr.Dataset:
 
 
 def read_columns(ds: xr.Dataset) -> list[Column]:
-    """Return the labels and then the parameters of a group, without those computed from others."""
+    """Return the labels and then the parameters of a group in the study's order, without those computed from others.
+
+    The order is known as long as an output still has it; else it is that of the coordinates.
+    """
     found = [_column(str(name), coordinate) for name, coordinate in _parameters(ds) if not _is_computed(coordinate)]
-    return sorted(found, key=lambda column: LABELS.index(column.name) if column.name in LABELS else len(LABELS))
+    orders = (str(output.encoding.get("coordinates", "")).split() for output in ds.data_vars.values())
+    places = {name: place for place, name in enumerate((*LABELS, *next(filter(None, orders), ())))}
+    return sorted(found, key=lambda column: places.get(column.name, len(places)))
 
 
 def computed_names(ds: xr.Dataset) -> list[str]:

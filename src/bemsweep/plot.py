@@ -36,6 +36,7 @@ from bemsweep.plot_axes import (
     characters,
     day_ticks,
     few_ticks,
+    headed,
     label,
     legend_above,
     readable_units,
@@ -174,7 +175,7 @@ def main_effects(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     width = characters(ax, "x")
     ticks: list[str] = []
     for (column, levels, codes), colour in zip(shown, itertools.cycle(_COLOURS), strict=False):
-        ticks.append(label(ds[column.name], width=width // 2, lines=1).replace("\n", " "))
+        ticks.append(headed(ds[column.name], width=width // 2))
         means = pd.Series(values.values[rows]).groupby(codes).mean()
         places = np.arange(len(ticks), len(ticks) + len(levels))
         ax.plot(means.to_numpy(), places, color=colour, marker="o", markersize=4, linewidth=1)
@@ -327,7 +328,8 @@ def parallel_coordinates(ds: xr.Dataset, outputs: str | Sequence[str], *, ax: Ax
         raise BemsweepError(f"no variant has values of {' and '.join(map(repr, names))}; its `status` says why")
     columns = read_columns(ds)
     scales = [scale for column in columns if (scale := _scale_of_levels(column, rows)) is not None]
-    heads = [ds[column.name] for column in columns if _scale_of_levels(column, rows) is not None] + found
+    varied = [column.name for column in columns if _scale_of_levels(column, rows) is not None]
+    heads = [ds[name].assign_attrs(long_name=name) for name in varied] + found
     scales += [_scale_of_values(output.values[rows]) for output in found]
     ax = axes_or_new(ax, height_mm=80)
     width = max(characters(ax, "x") // len(scales) - 1, 4)

@@ -23,6 +23,7 @@ __all__ = [
     "characters",
     "day_ticks",
     "few_ticks",
+    "headed",
     "label",
     "legend_above",
     "readable_units",
@@ -104,6 +105,14 @@ def label(output: xr.DataArray, *, width: int, lines: int = 4, prefix: str = "")
             else:
                 told[-1] += gap + piece
     return "\n".join(told)
+
+
+def headed(parameter: xr.DataArray, *, width: int) -> str:
+    """Return a parameter's name in the study, with its unit if it has one, in one line."""
+    name = str(parameter.name)
+    if "units" not in parameter.attrs:
+        return shortened(name, width=width)
+    return label(parameter.assign_attrs(long_name=name), width=width, lines=1).replace("\n", " ")
 
 
 def shortened(text: str, *, width: int) -> str:
