@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -54,6 +55,14 @@ def test_no_outputs_are_kept_and_it_is_short(path):
     assert max(len(cell.source.splitlines()) for cell in cells) <= 20
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    texts = [cell.source for cell in read(path)[0].cells if cell.cell_type == "markdown"]
+    links = [link for text in texts for link in re.findall(r"\]\((?!https?:)([^)#]*)", text)]
+    assert links
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
 @pytest.mark.engine
 @pytest.mark.heavy
 @pytest.mark.timeout(900)
@@ -68,7 +77,7 @@ def test_the_first_study_runs_and_shows_what_it_says(first_study):
     assert "8 of 8 done (8 succeeded)" in run
     text = printed(cells)
     assert "without effect: ()  failed: 0" in text
-    assert "variants  16: 9 stored, 7 to run" in text
+    assert "{'variants': 16, 'stored': 9, 'to_run': 7}" in shown(cells, "text/plain")
     assert "DualSetPointWithDeadBand" in text
     assert "differences: ()" in text
     assert list(work.iterdir()) == list(temporary.iterdir()) == []

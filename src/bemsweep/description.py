@@ -47,8 +47,7 @@ _COLUMNS = {
     "objects": ("object", "group", "count", "names"),
     "fields": (
         "object", "name", "field", "value", "units", "minimum", "maximum", "choices", "default", "method", "is_ignored",
-        "shared",
-        "of",
+        "shared", "of",
     ),
     "schedules": ("schedule", "object", "lowest", "highest", "uses", "used_by"),
     "variables": ("variable", "key", "key_kind", "units"),
@@ -125,13 +124,10 @@ class Description:
     def _repr_html_(self) -> str:
         lines = [line for line in str(self).splitlines() if not line.endswith(":")]
         told = [f"<p>{escape(line)}</p>" for line in lines if not line.startswith("  ") or line.startswith("  nothing")]
-        if not self.words:
-            groups = [line.strip().split(": ", 1) for line in lines if line.startswith("  ")]
-            return text_table(pd.DataFrame(groups, columns=["group", "objects"])) + "".join(told)
-        for name, pairs, left_out in _found(self):
-            cut = [(what, _cut(comment, 80)) for what, comment in pairs]
-            told.append(f"<h4>{name}</h4>{text_table(pd.DataFrame(cut), has_heads=False)}")
-            told += [f"<p>… {left_out:,} more</p>"] if left_out else []
+        groups = [line.strip().split(": ", 1) for line in lines if line.startswith("  ") and not self.words]
+        for name, pairs, more in _found(self) if self.words else [("objects", groups, 0)]:
+            cut = text_table(pd.DataFrame([(what, _cut(comment)) for what, comment in pairs]), has_heads=False)
+            told.append(f"<h4>{name}</h4>{cut}{f'<p>… {more:,} more</p>' if more else ''}")
         return "".join(told)
 
 
