@@ -152,6 +152,10 @@ def test_what_is_printed_can_be_planned(office):
 
 def test_in_jupyter_it_is_tables(office):
     assert office._repr_html_().count("<table") == 1
+    found = office.find("lights watts floor")._repr_html_()
+    assert "{object: Lights, field: watts_per_floor_area}" in found
+    assert "all 5: 10.76 W/m2; from 0" in found
+    assert "nothing has all of these words" in office.find("no such thing")._repr_html_()
     assert "<h4>fields</h4>" in office.find("lights")._repr_html_()
     assert "&lt;" in describe(OFFICE, find="<b>", engine=FakeEngine(reports=REPORTS))._repr_html_()
 

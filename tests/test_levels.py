@@ -85,3 +85,13 @@ def test_the_writers_state_is_no_attribute_of_what_is_made_from_a_cube():
     assert ds.attrs["bemsweep"] == "{}"
     with pytest.raises(BemsweepError, match="no dim 'variant'"):
         group_dataset(xr.Dataset())
+
+
+def test_parameters_have_the_studys_order_where_an_output_knows_it():
+    ds = xr.Dataset(
+        {"gas": ("variant", [1.0])},
+        {name: ("variant", [8.0]) for name in ("cooling", "lighting", "weather")},
+    )
+    assert [column.name for column in read_columns(ds)] == ["weather", "cooling", "lighting"]
+    ds.gas.encoding["coordinates"] = "variant_id status lighting cooling"
+    assert [column.name for column in read_columns(ds)] == ["weather", "lighting", "cooling"]

@@ -257,6 +257,28 @@ def test_of_many_variants_the_reference_stands_out():
     assert len({to_hex(line.get_color()) for line in ax.get_lines()}) == 2
 
 
+def test_a_line_is_named_by_what_differs_from_the_baseline(hourly):
+    lines = plot.load_duration(hourly.isel(variant=[0, 1, 2]), "electricity").get_lines()
+    assert next(line.get_label() for line in lines) == "reference"
+    alone = xr.Dataset({"heat": (("variant", "time"), hourly.electricity.values[:2])}, {"time": hourly.time})
+    alone = alone.assign_coords(lighting=("variant", [np.nan, 6.0]), glazing=("variant", ["triple", "triple"]))
+    names = [line.get_label() for line in plot.load_duration(alone, "heat").get_lines()]
+    assert names == ["baseline", "lighting 6"]
+
+
+def test_cells_of_reports_have_the_name_that_they_were_given():
+    annual = xr.Dataset(
+        {"site_energy": ("variant", [360.0, 180.0], {"long_name": "Report, Table, Row, Column", "units": "GJ"})},
+        {"lighting": ("variant", [8.0, 6.0])},
+    )
+    ax = plot.main_effects(annual, "site_energy")
+    assert ax.get_xlabel() == "mean of site energy [MWh]"
+    assert list(ax.get_lines()[0].get_xdata()) == [50, 100]
+    assert ax.get_yticklabels()[0].get_text() == "lighting"
+    per_area = annual.assign(site_energy=annual.site_energy.assign_attrs(units="MJ m-2"))
+    assert list(plot.main_effects(per_area, "site_energy").get_lines()[0].get_xdata()) == [50, 100]
+
+
 def test_a_variant_without_values_is_left_out(hourly):
     failed = hourly.where(hourly.variant_id != f"{3:064x}")
     assert len(plot.load_duration(failed, "electricity").get_lines()) == 6

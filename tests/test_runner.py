@@ -68,8 +68,11 @@ def test_plans_studies_and_runs_show_themselves_in_jupyter(tmp_path: Path) -> No
     assert "<table" in study._repr_html_()
     plan = bs.plan(study, store=tmp_path / "store", engine=FakeEngine())
     assert "<table" in plan._repr_html_()
+    assert "<td" + ' style="text-align: left">6: 0 stored, 6 to run' in plan._repr_html_()
     html = bs.run(plan)._repr_html_()
     assert "<table" in html
+    assert "engine_s" in html
+    assert "memory_bytes" not in html
     assert "6 succeeded" in html
 
 

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from idfkit.schema import EpJSONSchema
 from bemsweep.edits import FieldSpec, field_labels, field_spec, is_blank, read_field
 from bemsweep.engine import Engine
 from bemsweep.inventory import Examined, examine
+from bemsweep.markup import text_table
 from bemsweep.methods import methods_of
 
 __all__ = ["Description", "describe", "in_a_line", "method_of"]
@@ -45,8 +47,7 @@ _COLUMNS = {
     "objects": ("object", "group", "count", "names"),
     "fields": (
         "object", "name", "field", "value", "units", "minimum", "maximum", "choices", "default", "method", "is_ignored",
-        "shared",
-        "of",
+        "shared", "of",
     ),
     "schedules": ("schedule", "object", "lowest", "highest", "uses", "used_by"),
     "variables": ("variable", "key", "key_kind", "units"),
@@ -121,12 +122,13 @@ class Description:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape  # noqa: PLC0415 - only in a notebook
-
-        shown = [table for table in _TABLES if len(getattr(self, table)) and (self.words or table == "objects")]
-        tables = [f"<h4>{table}</h4>{getattr(self, table).to_html(max_rows=10, notebook=True)}" for table in shown]
-        head = _headline(self) if self.words else str(self)
-        return f"<pre>{escape(head)}</pre>{''.join(tables)}"
+        lines = [line for line in str(self).splitlines() if not line.endswith(":")]
+        told = [f"<p>{escape(line)}</p>" for line in lines if not line.startswith("  ") or line.startswith("  nothing")]
+        groups = [line.strip().split(": ", 1) for line in lines if line.startswith("  ") and not self.words]
+        for name, pairs, more in _found(self) if self.words else [("objects", groups, 0)]:
+            cut = text_table(pd.DataFrame([(what, _cut(comment)) for what, comment in pairs]), has_heads=False)
+            told.append(f"<h4>{name}</h4>{cut}{f'<p>… {more:,} more</p>' if more else ''}")
+        return "".join(told)
 
 
 def describe(
@@ -363,8 +365,19 @@ def _overview_lines(description: Description) -> Iterator[str]:
 
 def _narrowed_lines(description: Description) -> Iterator[str]:
     yield _headline(description)
+    found = list(_found(description))
+    for table, pairs, left_out in found:
+        yield f"{table}:"
+        yield from _aligned(pairs)
+        if left_out:
+            yield f"  … {left_out:,} more"
+    if not found:
+        yield "  nothing has all of these words"
+
+
+def _found(description: Description) -> Iterator[tuple[str, list[tuple[str, str]], int]]:
+    """Yield of each table that has any its name, its first lines in two parts, and how many more there are."""
     objects = _rows(description.objects)
-    found = False
     for table, lines in {
         "objects": ((name, f"{count}: {names}" if names else f"{count}") for name, _, count, names in objects),
         "fields": _field_lines(description),
@@ -375,13 +388,7 @@ def _narrowed_lines(description: Description) -> Iterator[str]:
     }.items():
         pairs = list(lines)
         if pairs:
-            found = True
-            yield f"{table}:"
-            yield from _aligned(pairs[: _MOST[table]])
-            if len(pairs) > _MOST[table]:
-                yield f"  … {len(pairs) - _MOST[table]:,} more"
-    if not found:
-        yield "  nothing has all of these words"
+            yield table, pairs[: _MOST[table]], max(len(pairs) - _MOST[table], 0)
 
 
 def _rows(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:

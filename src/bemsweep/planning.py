@@ -26,6 +26,7 @@ from bemsweep.errors import EngineNotFoundError, ModelError, Problem, StoreError
 from bemsweep.host_client import open_engine
 from bemsweep.inputs import Input, WeatherInput, read_all_weather, resolve_baselines, resolve_weather
 from bemsweep.layout import Layout, Parameter
+from bemsweep.markup import text_table, variant_table
 from bemsweep.model import external_files, model_calendar, model_problems, version_problem
 from bemsweep.model_file import read_model
 from bemsweep.outputs import Output
@@ -137,23 +138,26 @@ class Plan:
             "warnings": list(self.warnings),
         }
 
-    def __str__(self) -> str:
+    def _lines(self) -> list[tuple[str, str]]:
+        """Return what is told of it: a word and a text each."""
         counts = self.counts()
-        lines = [
-            f"study     {counts['study']} in {counts['store']}",
-            f"engine    {counts['engine']}",
-            f"variants  {counts['variants']:,}: {counts['stored']:,} stored, {counts['to_run']:,} to run",
-            f"hours     {counts['hours_per_variant']:,} simulated in each",
-            f"results   {_size(self.bytes_per_variant)} each, {_size(counts['bytes'])} in all, before compression",
+        each, every = _size(self.bytes_per_variant), _size(counts["bytes"])
+        return [
+            ("study", f"{counts['study']} in {counts['store']}"),
+            ("engine", counts["engine"]),
+            ("variants", f"{counts['variants']:,}: {counts['stored']:,} stored, {counts['to_run']:,} to run"),
+            ("hours", f"{counts['hours_per_variant']:,} simulated in each"),
+            ("results", f"{each} each, {every} in all, before compression"),
+            *(("warning", warning) for warning in self.warnings),
         ]
-        return "\n".join([*lines, *(f"warning   {warning}" for warning in self.warnings)])
+
+    def __str__(self) -> str:
+        return "\n".join(f"{word:<10}{text}" for word, text in self._lines())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape  # noqa: PLC0415 - only in a notebook
-
-        return f"<pre>{escape(str(self))}</pre>{self.to_frame().to_html(max_rows=12, notebook=True)}"
+        return text_table(pd.DataFrame(self._lines()), has_heads=False) + variant_table(self.to_frame())
 
 
 def plan(

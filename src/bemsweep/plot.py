@@ -22,6 +22,7 @@ import xarray as xr
 
 from bemsweep.errors import BemsweepError
 from bemsweep.levels import (
+    BASELINE,
     Column,
     coded_levels,
     design_rows,
@@ -229,6 +230,7 @@ def load_duration(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axe
     power = power.isel(variant=np.flatnonzero(power.notnull().any("time").values))
     if not power.sizes["variant"]:
         raise BemsweepError(f"no variant has values of {output!r}; its `status` says why")
+    power.encoding = dict(ds[output].encoding)  # has the study's order of parameters
     names = _variant_names(power)
     ax = axes_or_new(ax, height_mm=80)
     for name, style, values in zip(names, _line_styles(names), power.values, strict=True):
@@ -327,7 +329,8 @@ def parallel_coordinates(ds: xr.Dataset, outputs: str | Sequence[str], *, ax: Ax
         raise BemsweepError(f"no variant has values of {' and '.join(map(repr, names))}; its `status` says why")
     columns = read_columns(ds)
     scales = [scale for column in columns if (scale := _scale_of_levels(column, rows)) is not None]
-    heads = [ds[column.name] for column in columns if _scale_of_levels(column, rows) is not None] + found
+    varied = [column.name for column in columns if _scale_of_levels(column, rows) is not None]
+    heads = [ds[name] for name in varied] + found
     scales += [_scale_of_values(output.values[rows]) for output in found]
     ax = axes_or_new(ax, height_mm=80)
     width = max(characters(ax, "x") // len(scales) - 1, 4)
@@ -415,12 +418,13 @@ def _words(name: str) -> str:
 
 
 def _variant_names(output: xr.DataArray) -> list[str]:
-    """Return what each variant has that not all have; a reference is called so."""
+    """Return what each variant has that neither all have nor its baseline; the only reference is called so."""
     columns = read_columns(output.to_dataset(name="output"))
     references = set(reference_rows(columns).tolist())
     varied = [column for column in columns if len(set(map(level_text, column.values.tolist()))) > 1]
     rows = range(output.sizes["variant"])
-    names = [", ".join(f"{column.name} {level_text(column.values[row])}" for column in varied) for row in rows]
+    told = ([f"{one.name} {level_text(one.values[row])}" for one in varied if not one.is_null[row]] for row in rows)
+    names = [", ".join(parts) or (BASELINE if varied else "") for parts in told]
     if len(references) == 1:
         names = ["reference" if row in references else name for row, name in enumerate(names)]
     return [name or "_nolegend_" for name in names]

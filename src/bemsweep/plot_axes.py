@@ -47,9 +47,6 @@ _BREAKS = re.compile(r"(?<=[:_])(?=\w)|(?<=[a-z])(?=[A-Z])")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _NONE = "–"  # noqa: RUF001 - an en dash is how tables show that there is no unit
 
-_LONG_NAME = 40
-"""A ``long_name`` of more characters, as that of a table's cell, is no label; the array's name is."""
-
 
 def readable_units(units: str) -> str:
     """Return units as people write them, from the spelling of UDUNITS.
@@ -86,8 +83,8 @@ def label(output: xr.DataArray, *, width: int, lines: int = 4, prefix: str = "")
     Parameters
     ----------
     output
-        An output: its ``long_name`` if that is short, else its name, and its ``units``; or a parameter: its
-        name in the study, and its ``units`` if they are known.
+        An output: its ``long_name``, else its name, and its ``units``; or a parameter: its name in the study, and
+        its ``units`` if they are known.
     width
         Most characters in a line, but for words longer than that.
     lines
@@ -97,8 +94,6 @@ def label(output: xr.DataArray, *, width: int, lines: int = 4, prefix: str = "")
     """
     is_parameter = output.name in output.coords
     name = str(output.name if is_parameter else output.attrs.get("long_name", output.name))
-    if len(name) > _LONG_NAME:
-        name = str(output.name).replace("_", " ")
     unit = readable_units(str(output.attrs.get("units", "1"))).replace(" ", _NO_BREAK)
     bracket = "" if is_parameter and "units" not in output.attrs else f"[{unit}]"
     told = [""]

@@ -17,6 +17,8 @@ __all__ = ["as_power", "by_month", "output_of", "per_variant", "scaled", "step_h
 _LARGER = {
     "J": ((3.6e6, "kW h"), (3.6e9, "MW h"), (3.6e12, "GW h")),
     "J m-2": ((3.6e6, "kW h m-2"),),
+    "GJ": ((3.6e-3, "kW h"), (3.6, "MW h"), (3.6e3, "GW h")),
+    "MJ m-2": ((3.6, "kW h m-2"),),
     "W": ((1.0, "W"), (1e3, "kW"), (1e6, "MW")),
 }
 """What energies and powers are drawn in: a factor and its unit, the largest that leaves numbers above 10."""
@@ -54,7 +56,9 @@ def per_variant(ds: xr.Dataset, name: str) -> xr.DataArray:
     """
     output = output_of(ds, name, kept=["variant"])
     if "time" not in output.dims:
-        return output
+        has_time = "time" in str(output.attrs.get("cell_methods", ""))
+        # What EnergyPlus calls a cell of its reports is longer than a label has room for.
+        return output if has_time else output.assign_attrs(long_name=name.replace("_", " "))
     is_sum = "sum" in str(output.attrs.get("cell_methods", ""))
     whole = output.sum("time", skipna=False) if is_sum else output.mean("time", skipna=False)
     return whole.assign_attrs(output.attrs)
@@ -87,7 +91,7 @@ def scaled(output: xr.DataArray) -> xr.DataArray:
     Parameters
     ----------
     output
-        With its ``units`` attribute; other units than J, J m-2 and W stay.
+        With its ``units`` attribute; other units than J, J m-2, GJ, MJ m-2 and W stay.
     """
     units = output.attrs.get("units", "1")
     if units not in _LARGER:

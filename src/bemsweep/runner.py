@@ -15,6 +15,8 @@ from distributed import Client
 
 from bemsweep.driver import Driver, Progress
 from bemsweep.effects import without_effect
+from bemsweep.layout import TABLE_COLUMNS
+from bemsweep.markup import variant_table
 from bemsweep.planning import Plan
 from bemsweep.records import Status
 from bemsweep.results import failed_rows, failures
@@ -23,6 +25,9 @@ __all__ = ["AGAIN", "Progress", "Run", "run"]
 
 AGAIN: tuple[Status, ...] = ("failed", "timed_out", "out_of_memory")
 """Statuses whose variants can be asked to run again."""
+
+_SHOWN = ("variant_id", "status", "message", "warnings", "severe_errors", "engine_s")
+"""Columns of the variant table that have room on a page, beside the parameters."""
 
 
 def run(
@@ -170,10 +175,14 @@ class Run:
     def __repr__(self) -> str:
         progress = self.progress
         told = ", ".join(f"{count} {status}" for status, count in sorted(progress.statuses.items()))
+        left = progress.eta_s if progress.stage == "running" else None
         return (
             f"Run of {self.plan.study.name}: {progress.stage}, {progress.done} of {progress.to_do} done"
-            f"{f' ({told})' if told else ''}, {progress.cached} cached"
+            f"{f' ({told})' if told else ''}, {progress.cached} cached, {progress.elapsed_s:.0f} s"
+            f"{f', about {left:.0f} s to go' if left is not None else ''}"
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self))}</p>{self.status().to_html(max_rows=12, notebook=True)}"
+        table = self.status()
+        shown = table[[name for name in table if name not in TABLE_COLUMNS or name in _SHOWN]]
+        return f"<p>{escape(repr(self))}</p>{variant_table(shown.round({'engine_s': 1}))}"

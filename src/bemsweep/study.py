@@ -31,6 +31,7 @@ from pydantic import Field as Setting
 
 from bemsweep.design_days import COOLING_PERCENTS, HEATING_PERCENTS
 from bemsweep.errors import Problem, StudyError, nearest
+from bemsweep.markup import text_table
 from bemsweep.outputs import Output, RunKind
 from bemsweep.parameters import Call, Field, Insert, Options, Parameter, Schedule, Target
 from bemsweep.parts import Part, Value, read_level
@@ -366,7 +367,7 @@ class Study(Part):
         return outputs
 
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(notebook=True)
+        return text_table(self.to_frame())
 
     def to_frame(self) -> pd.DataFrame:
         """Return the study's parts as a table with the columns part, name and setting."""
