@@ -145,9 +145,55 @@ def test_functions_beside_the_study_file(tmp_path, office):
         assert sys.path == path
         (edit,) = found.edits["office", "dim", 1]
         assert edit == CallEdit("my_measures:dim", 1, "def dim(document, value):\n    pass\n")
-        assert import_functions(study) == found.functions
+        again = import_functions(study)
+        assert {name: function.__code__ for name, function in again.items()} == {
+            name: function.__code__ for name, function in found.functions.items()
+        }
     finally:
         sys.modules.pop("my_measures", None)
+
+
+@pytest.fixture
+def measures(office, tmp_path, monkeypatch):
+    """Returns what a study with a module beside it would run, after the module was written to a folder."""
+
+    def write_and_resolve(folder, text, module="our_measures"):
+        place = tmp_path / folder
+        place.mkdir(exist_ok=True)
+        (place / f"{module}.py").write_text(f"def dim(document, value):\n    return {text}\n")
+        monkeypatch.chdir(place)
+        study = small_study(parameters={"dim": bs.Call(f"{module}:dim", values=[1])})
+        found = resolved(office, study)
+        (edit,) = found.edits["office", "dim", 1]
+        return found.functions[edit.function](None, 1), edit.source
+
+    yield write_and_resolve
+    sys.modules.pop("our_measures", None)
+
+
+def test_modules_of_one_name_beside_two_studies(measures):
+    assert measures("one", "1")[0] == 1
+    assert measures("two", "2") == (2, "def dim(document, value):\n    return 2\n")
+    assert measures("one", "1")[0] == 1
+
+
+def test_a_module_that_has_changed_is_read_again(measures):
+    """Its new source is in the identity, so its new code must be what runs."""
+    assert measures("one", "1")[0] == 1
+    assert measures("one", "2") == (2, "def dim(document, value):\n    return 2\n")
+
+
+@pytest.mark.parametrize("module", ["math", "json"])
+def test_a_module_beside_the_study_that_python_passes_over(measures, module):
+    with pytest.raises(StudyError, match=f"{module}:dim would be that of .*rename that @ parameters.dim"):
+        measures("one", "1", module)
+
+
+def test_a_module_that_is_a_script(tmp_path, office, monkeypatch):
+    (tmp_path / "script_with_exit.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    problems = told(office, parameters={"dim": bs.Call("script_with_exit:dim", values=[1])})
+    assert problems == ["cannot import script_with_exit:dim: SystemExit: 0 @ parameters.dim"]
 
 
 def test_functions_reach_workers_that_lack_the_file(tmp_path, office, monkeypatch):

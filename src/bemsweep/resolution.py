@@ -6,6 +6,7 @@ functions they need. Reads the files that parameters name; starts no engine and 
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -198,6 +199,7 @@ class _Resolver:
         self.files: dict[str, Input] = {}
         self.functions: dict[str, Callable[[Any, Any], object]] = {}
         self._refs: dict[str, InputRef] = {}
+        _forget_modules_of_studies()
 
     def tell(self, message: str, name: str) -> None:
         self.told.append(self.study.problem(message, "parameters", name))
@@ -234,11 +236,16 @@ class _Resolver:
         self.files[source.sha256] = source
 
     def _is_callable(self, name: str, call: Call) -> bool:
+        wrong = ""
         try:
             with _importing_from(self.study.folder):
                 function = call.function()
-        except Exception as error:  # noqa: BLE001 - a user's module can raise anything when it is imported
-            self.tell(f"cannot import {call.function_name}: {type(error).__name__}: {error}", name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module can raise anything, or be a script
+            wrong = f"cannot import {call.function_name}: {type(error).__name__}: {error}"
+        if other := _other_module(call, self.study.folder):
+            wrong = f"{call.function_name} would be that of {other}, not of the module beside the study: rename that"
+        if wrong:
+            self.tell(wrong, name)
             return False
         if self.functions.setdefault(call.function_name, function) is not function:
             self.tell(f"two functions are called {call.function_name}: rename one", name)
@@ -320,17 +327,45 @@ class _Resolver:
         return {ref.sha256: self.files[ref.sha256].path for ref in files_of([edit])}
 
 
+_STUDIES_MODULES: set[str] = set()
+"""Modules beside studies that this process has imported."""
+
+
 @contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
     """Import modules beside the study too; workers get their functions by value, as they lack the folder."""
-    before = set(sys.modules)
+    before, writes_none = set(sys.modules), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
+    # Bytecode would hide a change that comes within the same second and leaves the file as long as it was.
+    sys.dont_write_bytecode = True
+    importlib.invalidate_caches()
     try:
         yield
     finally:
+        sys.dont_write_bytecode = writes_none
         sys.path.remove(str(folder))
         for name in set(sys.modules) - before:
             module = sys.modules[name]
             path = getattr(module, "__file__", None)
             if path and Path(path).is_relative_to(folder):
                 cloudpickle.register_pickle_by_value(module)
+                _STUDIES_MODULES.add(name)
+
+
+def _forget_modules_of_studies() -> None:
+    """Let Python read modules beside studies again: one may have changed, or be another study's of that name."""
+    while _STUDIES_MODULES:
+        sys.modules.pop(_STUDIES_MODULES.pop(), None)
+
+
+def _other_module(call: Call, folder: Path) -> str | None:
+    """Return where the function's module is, if a module of that name beside the study was passed over."""
+    if not isinstance(call.call, str):
+        return None
+    name = call.call.partition(":")[0].partition(".")[0]
+    if not ((folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()):
+        return None
+    if name not in sys.modules:
+        return None
+    path = getattr(sys.modules[name], "__file__", None)
+    return None if path and Path(path).is_relative_to(folder) else path or "Python itself"
