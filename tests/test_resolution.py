@@ -26,6 +26,9 @@ TIMBER_WALLS = {
 }
 
 
+DIMMED = {"object": "Lights", "field": "watts_per_floor_area", "multiply": 0.5}
+
+
 @pytest.fixture(scope="module")
 def office():
     return read_model(resolve_baselines(small_study())["small_office"].path)
@@ -33,7 +36,7 @@ def office():
 
 def resolved(office, study, labels=("office",)):
     points = design_points(study, {"baseline": list(labels), "weather": ["chicago"]}, most=None)
-    return resolve_edits(study, dict.fromkeys(labels, office), points)
+    return resolve_edits(study, dict.fromkeys(labels, office), points, can_expand=False)
 
 
 def told(office, **changes):
@@ -58,7 +61,7 @@ def test_every_value_of_every_kind_stands_for_its_edits(office):
         FieldEdit("Lights", "fraction_visible", "multiply", 0.5, "Core*"),
     )}  # fmt: skip
     assert of["setpoint"][1.5] == (ScheduleEdit("clgsetp_sch", "add", 1.5),)
-    assert of["occupancy"][0.5] == (ScheduleEdit("BLDG_OCC_SCH", "replace", 0.5),)
+    assert of["occupancy"][0.5] == (ScheduleEdit("bldg_occ_sch", "replace", 0.5),)
     (by_file,) = of["occupancy"][OCCUPANCY]
     assert found.files[by_file.file.sha256].path == Path(OCCUPANCY).resolve()
     assert of["walls"]["as built"] == ()
@@ -76,6 +79,24 @@ def test_the_same_content_is_the_same_edit_whatever_the_file_is_called(office, t
         for file in (OCCUPANCY, str(other))
     ]
     assert list(edits[0].values()) == list(edits[1].values())
+
+
+def test_one_content_under_two_suffixes_is_one_file(office, tmp_path):
+    """A store has it once: a worker that asked for the other suffix would not find it."""
+    for name in ("hours.csv", "hours.txt"):
+        (tmp_path / name).write_bytes(Path(OCCUPANCY).read_bytes())
+    levels = [str(tmp_path / "hours.csv"), str(tmp_path / "hours.txt")]
+    found = resolved(office, small_study(parameters={"o": bs.Schedule("BLDG_OCC_SCH", replace=levels)}))
+    (file,) = found.files.values()
+    assert {edit.file.name for edits in found.edits.values() for edit in edits} == {file.sha256 + file.suffix}
+
+
+def test_one_change_of_a_schedule_written_in_two_ways(office):
+    one, other = (
+        list(resolved(office, small_study(parameters={"x": bs.Schedule(name, add=[value])})).edits.values())
+        for name, value in [("CLGSETP_SCH", 1), ("ClgSetP_Sch", 1.0)]
+    )
+    assert repr(one) == repr(other)
 
 
 def test_every_baseline_has_edits_of_its_own(office):
@@ -98,12 +119,28 @@ def test_every_baseline_has_edits_of_its_own(office):
         (bs.Options({"a": [{"schedule": "NOWHERE", "add": 1}]}), "option 'a': The model has no schedule 'NOWHERE'"),
         (bs.Options({"a": [{"insert": TIMBER}, {"insert": TIMBER}, TIMBER_WALLS]}), "Inserting would change nothing"),
         (bs.Options({"a": [{"call": "nowhere:edit", "value": 1}]}), "cannot import nowhere:edit"),
+        (bs.Field("Lights", "watts_per_floor_area", multiply=[2], also=[{}]), "would be changed twice"),
+        (bs.Field("Lights", "watts_per_floor_area", add=[2], also=[{"name": "core*"}]), "Lights 'Core_ZN_Lights' would"),
+        (bs.Options({"a": [{**DIMMED, "also": [{"object": "LIGHTS"}]}]}), "would be changed twice"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
 def test_what_is_wrong_is_told_at_its_parameter(office, parameter, message):
     problems = told(office, parameters={"mine": parameter})
     assert any(message in problem and problem.endswith("@ parameters.mine") for problem in problems), problems
+
+
+def test_targets_apart_are_calculated_with_once_each(office):
+    also = [{"name": "Perimeter*"}, {"object": "ElectricEquipment"}]
+    resolved(office, small_study(parameters={"x": bs.Field(**{**DIMMED, "multiply": [2]}, name="Core*", also=also)}))
+    resolved(office, small_study(parameters={"x": bs.Field("Lights", "fraction_visible", values=[0.2], also=[{}])}))
+
+
+def test_line_ends_that_the_engine_does_not_read(office, tmp_path):
+    """Python reads a single carriage return as a line's end, and EnergyPlus a file of one line."""
+    (tmp_path / "old.csv").write_bytes(b"0.5\r" * 8760)
+    problems = told(office, parameters={"x": bs.Schedule("BLDG_OCC_SCH", replace=[str(tmp_path / "old.csv")])})
+    assert "its lines end in a single carriage return" in problems[0]
 
 
 def test_all_problems_at_once(office):
@@ -244,8 +281,10 @@ def test_what_the_results_tell_of_each_parameter(office):
         ("Output:Meter, Electricity:Facility, Hourly;", "ask for outputs under `outputs`"),
         ("RunPeriod, Mine, 1, 1, , 1, 31;", "all variants share one time axis"),
         ("Schedule:File, Mine, Fraction, mine.csv, 1, 0;", "names the file mine.csv"),
+        ("PythonPlugin:Instance, Mine, No, mine, Mine;", "It has PythonPlugin:Instance; Python plugins do not run"),
+        ("HVACTemplate:Thermostat, Mine, , 20, , 25;", "It has HVACTemplate:Thermostat; this engine cannot expand"),
     ],
-    ids=["output", "run period", "file"],
+    ids=["output", "run period", "file", "plugin", "template"],
 )
 def test_what_cannot_be_inserted(office, tmp_path, text, message):
     (tmp_path / "mine.idf").write_text(text)

@@ -251,7 +251,7 @@ class _Planner:
             points = design_points(study, self.labels, most=most)
         resolved: Resolved | None = None
         with _collected(self.problems):
-            resolved = resolve_edits(study, self.documents, points)
+            resolved = resolve_edits(study, self.documents, points, can_expand=self.engine.can_expand)
         state = StudyState.load(self.store, study.name)
         if state.engine not in (None, self.engine.version):
             now = f"{self.engine.version} runs all variants again"

@@ -11,7 +11,7 @@ import itertools
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ from bemsweep.edits import (
 )
 from bemsweep.errors import ModelError, Problem, StudyError, nearest
 from bemsweep.inputs import Input
-from bemsweep.model import external_files, is_file_field
+from bemsweep.model import external_files, is_file_field, model_problems
 from bemsweep.parameters import Call, Field, Options, Parameter, Schedule
 from bemsweep.parts import Value
 from bemsweep.schedule_values import read_schedule_values
@@ -66,7 +66,9 @@ class Resolved:
     spells them, and ``baseline_value``, the number that null stands for, if there is one."""
 
 
-def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], points: Points | None) -> Resolved:
+def resolve_edits(
+    study: Study, documents: Mapping[str, IDFDocument[bool]], points: Points | None, *, can_expand: bool = True
+) -> Resolved:
     """Return the edits of every value that occurs in the design, checked against each baseline.
 
     Parameters
@@ -77,6 +79,8 @@ def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], poin
         The baselines by label.
     points
         Rows of the variant table; None to check the levels alone, if the design is wrong.
+    can_expand
+        True if the engine comes with ExpandObjects.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], poin
     ------------
     Imports the modules of the functions that the study names, its own folder included.
     """
-    resolver = _Resolver(study)
+    resolver = _Resolver(study, can_expand=can_expand)
     found = {
         name: resolver.edits_of(name, parameter, _values(points, name, parameter))
         for name, parameter in study.parameters.items()
@@ -99,6 +103,7 @@ def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], poin
         where = f" (baseline {label})" if len(documents) > 1 else ""
         is_sequence = isinstance(study.parameters[name], Options)
         wrong = list(resolver.problems(document, by_value, fields, is_sequence=is_sequence))
+        wrong += _calculated_twice(document, study.parameters[name])
         for message in wrong:
             resolver.tell(message + where, name)
         if not wrong:
@@ -146,7 +151,35 @@ def _values(points: Points | None, name: str, parameter: Parameter) -> list[Any]
 
 
 def _normalised(edits: Sequence[Edit], document: IDFDocument[bool]) -> tuple[Edit, ...]:
-    return tuple(normalised(edit, document.schema) if isinstance(edit, FieldEdit) else edit for edit in edits)
+    return tuple(_written_one_way(edit, document) for edit in edits)
+
+
+def _written_one_way(edit: Edit, document: IDFDocument[bool]) -> Edit:
+    if isinstance(edit, FieldEdit):
+        return normalised(edit, document.schema)
+    if isinstance(edit, ScheduleEdit):
+        value = None if edit.value is None else float(edit.value) + 0.0
+        return replace(edit, schedule=edit.schedule.casefold(), value=value)
+    return edit
+
+
+def _calculated_twice(document: IDFDocument[bool], parameter: Parameter) -> Iterator[str]:
+    """Yield which fields would be multiplied, or added to, by two targets of one parameter."""
+    options = parameter.options if isinstance(parameter, Options) else {}
+    for part in [change for label in options for change in parameter.changes(label)] or [parameter]:
+        if not isinstance(part, Field) or part.operation == "set":
+            continue
+        edits = [normalised(edit, document.schema) for edit in part.edits(0, {})]
+        known = [edit for edit in edits if field_spec(document.schema, edit.object, edit.field)]
+        seen: set[tuple[str, int]] = set()
+        for edit, obj in ((edit, obj) for edit in known for obj in selected(document, edit)):
+            if (edit.field, id(obj)) in seen:
+                yield (
+                    f"{edit.field} of {edit.object} {obj.name!r} would be changed twice, by two targets of the same "
+                    "parameter: let `name` and `where` of each in `also` choose others."
+                )
+                break
+            seen.add((edit.field, id(obj)))
 
 
 def _attributes(parameter: Parameter, documents: Collection[IDFDocument[bool]]) -> dict[str, Any]:
@@ -193,8 +226,8 @@ def _baseline_value(parameter: Field, documents: Collection[IDFDocument[bool]]) 
 class _Resolver:
     """The files, functions and problems that the parameters of one study share."""
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
+    def __init__(self, study: Study, *, can_expand: bool = True) -> None:
+        self.study, self._can_expand = study, can_expand
         self.told: list[Problem] = []
         self.files: dict[str, Input] = {}
         self.functions: dict[str, Callable[[Any, Any], object]] = {}
@@ -232,8 +265,8 @@ class _Resolver:
         except (OSError, RuntimeError) as error:  # RuntimeError: no such ~user
             self.tell(f"cannot read {file}: {error}", name)
             return
+        source = self.files.setdefault(source.sha256, source)  # one content is one file, also as .csv and .txt
         self._refs[file] = InputRef(source.sha256, source.suffix)
-        self.files[source.sha256] = source
 
     def _is_callable(self, name: str, call: Call) -> bool:
         wrong = ""
@@ -296,7 +329,7 @@ class _Resolver:
         if edit.file is not None:
             source = self.files[edit.file.sha256]
             try:
-                value = read_schedule_values(source.path.read_text(encoding="utf-8"))
+                value = read_schedule_values(source.path.read_bytes().decode())  # with its line ends
             except ValueError as error:  # also for bytes that are no text
                 yield f"{source.source} cannot replace schedule {edit.schedule!r}: {error}."
                 return
@@ -312,6 +345,8 @@ class _Resolver:
         files = external_files(snippet)
         wrong = [f"It names the file {files[0]}, and only files of a baseline are sent to workers."] if files else []
         wrong += [f"There are {name} objects in it: {why}." for name, why in self._not_inserted(snippet)]
+        refused = model_problems(snippet, can_expand=self._can_expand)
+        wrong += [f"It {problem.removeprefix('the model ')}." for problem in refused]
         for message in (*wrong, *snippet_problems(document, snippet)):
             yield f"{source.source} cannot be inserted: {message}"
 
