@@ -14,6 +14,7 @@ from bemsweep.errors import StudyError
 from bemsweep.inputs import resolve_baselines
 from bemsweep.model_file import read_model
 from bemsweep.resolution import import_functions, resolve_edits
+from bemsweep.schedules import schedule_problems
 from small_studies import small_study
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -79,6 +80,19 @@ def test_the_same_content_is_the_same_edit_whatever_the_file_is_called(office, t
         for file in (OCCUPANCY, str(other))
     ]
     assert list(edits[0].values()) == list(edits[1].values())
+
+
+def test_all_levels_of_a_schedule_are_checked_at_once(office, monkeypatch):
+    """Who uses it is looked up in the whole model."""
+    calls = []
+
+    def check(*how, **more):
+        calls.append(more["values"])
+        return schedule_problems(*how, **more)
+
+    monkeypatch.setattr("bemsweep.resolution.schedule_problems", check)
+    resolved(office, small_study(parameters={"x": bs.Schedule("CLGSETP_SCH", add=[0.5, 1, 1.5, 2])}))
+    assert calls == [[0.5, 1, 1.5, 2]]
 
 
 def test_one_content_under_two_suffixes_is_one_file(office, tmp_path):

@@ -40,7 +40,7 @@ from bemsweep.model import external_files, is_file_field, model_problems
 from bemsweep.parameters import Call, Field, Options, Parameter, Schedule
 from bemsweep.parts import Value
 from bemsweep.schedule_values import read_schedule_values
-from bemsweep.schedules import schedule_problems, schedule_units
+from bemsweep.schedules import ScheduleOperation, schedule_problems, schedule_units
 from bemsweep.snippets import read_snippet, snippet_problems
 from bemsweep.study import Study
 from bemsweep.units import udunits
@@ -318,22 +318,25 @@ class _Resolver:
         spelled = (normalised(edit, document.schema) for edit in of_fields)
         if any(is_file_field(edit.object, edit.field) for edit in spelled):
             yield "a file cannot vary by its name: make each a baseline of its own"
+        yield from self._schedule_problems(document, [edit for edit in edits if isinstance(edit, ScheduleEdit)])
         for edit in edits:
-            if isinstance(edit, ScheduleEdit):
-                yield from self._schedule_problems(document, edit)
-            elif isinstance(edit, InsertEdit):
+            if isinstance(edit, InsertEdit):
                 yield from self._snippet_problems(document, edit)
 
-    def _schedule_problems(self, document: IDFDocument[bool], edit: ScheduleEdit) -> Iterator[str]:
-        value: Any = edit.value
-        if edit.file is not None:
-            source = self.files[edit.file.sha256]
-            try:
-                value = read_schedule_values(source.path.read_bytes().decode())  # with its line ends
-            except ValueError as error:  # also for bytes that are no text
-                yield f"{source.source} cannot replace schedule {edit.schedule!r}: {error}."
-                return
-        yield from schedule_problems(document, edit.schedule, operation=edit.operation, values=[value])
+    def _schedule_problems(self, document: IDFDocument[bool], edits: Sequence[ScheduleEdit]) -> Iterator[str]:
+        values: dict[tuple[str, ScheduleOperation], list[Any]] = {}
+        for edit in edits:
+            value: Any = edit.value
+            if edit.file is not None:
+                source = self.files[edit.file.sha256]
+                try:
+                    value = read_schedule_values(source.path.read_bytes().decode())  # with its line ends
+                except ValueError as error:  # also for bytes that are no text
+                    yield f"{source.source} cannot replace schedule {edit.schedule!r}: {error}."
+                    continue
+            values.setdefault((edit.schedule, edit.operation), []).append(value)
+        for (schedule, operation), listed in values.items():
+            yield from schedule_problems(document, schedule, operation=operation, values=listed)
 
     def _snippet_problems(self, document: IDFDocument[bool], edit: InsertEdit) -> Iterator[str]:
         source = self.files[edit.file.sha256]
