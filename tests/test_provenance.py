@@ -84,8 +84,18 @@ def test_every_setting_of_a_job_is_told():
         {"files": {"a.csv": {"sha256": "a" * 64, "suffix": "..\\mine.csv"}}},
         {"edits": [{"kind": "InsertEdit", "file": {"sha256": "a" * 64, "suffix": "/../mine.idf"}}]},
     ],
-    ids=["unknown kind", "fields missing", "no edits", "outputs", "calendar", "baseline",
-         "path as sha256", "path as suffix", "path of Windows", "path in an edit"],  # fmt: skip
+    ids=[
+        "unknown kind",
+        "fields missing",
+        "no edits",
+        "outputs",
+        "calendar",
+        "baseline",
+        "path as sha256",
+        "path as suffix",
+        "path of Windows",
+        "path in an edit",
+    ],  # fmt: skip
 )
 def test_what_is_not_ours_is_refused(broken):
     with pytest.raises(RecordError, match="does not tell"):

@@ -116,6 +116,15 @@ def test_another_model_is_refused(plan, tmp_path):
         reproduce(plan.store, plan.variant_ids[2], to=tmp_path / "again", functions={name: dim_differently})
 
 
+def test_a_function_that_raises(plan, tmp_path):
+    def burst(document, value):
+        raise ValueError(f"no {value}")
+
+    name = next(iter(import_functions(plan.study)))
+    with pytest.raises(bs.BemsweepError, match=r"raised ValueError: no 5\.0; its record says"):
+        reproduce(plan.store, plan.variant_ids[2], to=tmp_path / "again", functions={name: burst})
+
+
 def test_no_code_is_taken_from_a_store(plan, tmp_path):
     with pytest.raises(bs.BemsweepError, match=r"calls .*:dim, and no code is taken from a store"):
         reproduce(plan.store, plan.variant_ids[2], to=tmp_path / "again")

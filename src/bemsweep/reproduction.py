@@ -129,7 +129,15 @@ def _write(
         calls=calls,
     )
     to.mkdir(parents=True, exist_ok=True)
-    written = write_job_model(job, to)
+    try:
+        written = write_job_model(job, to)
+    except BemsweepError:
+        raise
+    except (Exception, SystemExit) as error:
+        told = f"{type(error).__name__}: {error}"
+        raise BemsweepError(
+            f"a function that the variant calls raised {told}; its record says: {record.message}"
+        ) from error
     if problems := model_problems(written.document, can_expand=True):
         raise BemsweepError(f"no study writes a model like that of the record: {'; '.join(problems)}")
     digest = written.model_sha256

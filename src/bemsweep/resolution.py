@@ -262,7 +262,11 @@ class _Resolver:
     def _read(self, name: str, file: str) -> None:
         try:
             source = Input.of((self.study.folder / Path(file).expanduser()).resolve(), file)
-        except (OSError, RuntimeError) as error:  # RuntimeError: no such ~user
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # ValueError: no name of a file; RuntimeError: no such ~user
             self.tell(f"cannot read {file}: {error}", name)
             return
         source = self.files.setdefault(source.sha256, source)  # one content is one file, also as .csv and .txt
