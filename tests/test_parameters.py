@@ -293,7 +293,7 @@ def test_the_edits_of_an_option_in_order():
         ({"a": [{"object": "L", "field": "f", "sett": 1}]}, "unknown key 'sett'"),
         ({"a": [{"schedule": "S", "set": 1}]}, "unknown key 'set' @ options.a.0.set"),
         ({"a": [{"insert": "a.idf", "value": 1}]}, "unknown key 'value' @ options.a.0.value"),
-        ({"a": [{"options": {}}]}, "an option holds edits and no further options: list their edits @ options.a.0"),
+        ({"a": [{"options": {}}]}, "an edit is {object: …, field: …, set: …}"),
         ({"a": ["glass.idf"]}, "an edit is {object: …, field: …, set: …}, {schedule: …}, {insert: …}"),
         ({" ": []}, "' ' is no label"),
     ],

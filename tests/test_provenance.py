@@ -95,7 +95,7 @@ def test_every_setting_of_a_job_is_told():
         "path as suffix",
         "path of Windows",
         "path in an edit",
-    ],  # fmt: skip
+    ],
 )
 def test_what_is_not_ours_is_refused(broken):
     with pytest.raises(RecordError, match="does not tell"):

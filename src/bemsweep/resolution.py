@@ -165,21 +165,20 @@ def _written_one_way(edit: Edit, document: IDFDocument[bool]) -> Edit:
 
 def _calculated_twice(document: IDFDocument[bool], parameter: Parameter) -> Iterator[str]:
     """Yield which fields would be multiplied, or added to, by two targets of one parameter."""
-    options = parameter.options if isinstance(parameter, Options) else {}
-    for part in [change for label in options for change in parameter.changes(label)] or [parameter]:
-        if not isinstance(part, Field) or part.operation == "set":
-            continue
-        edits = [normalised(edit, document.schema) for edit in part.edits(0, {})]
-        known = [edit for edit in edits if field_spec(document.schema, edit.object, edit.field)]
+    parts: list[Any] = [parameter]
+    if isinstance(parameter, Options):
+        parts = [change for changes in parameter.options.values() for change in changes]
+    for part in (part for part in parts if isinstance(part, Field) and part.operation != "set"):
         seen: set[tuple[str, int]] = set()
-        for edit, obj in ((edit, obj) for edit in known for obj in selected(document, edit)):
-            if (edit.field, id(obj)) in seen:
+        for edit in (normalised(edit, document.schema) for edit in part.edits(0, {})):
+            is_known = field_spec(document.schema, edit.object, edit.field) is not None
+            chosen = {(edit.field, id(obj)): obj.name for obj in selected(document, edit)} if is_known else {}
+            if twice := [name for place, name in chosen.items() if place in seen]:
                 yield (
-                    f"{edit.field} of {edit.object} {obj.name!r} would be changed twice, by two targets of the same "
+                    f"{edit.field} of {edit.object} {twice[0]!r} would be changed twice, by two targets of the same "
                     "parameter: let `name` and `where` of each in `also` choose others."
                 )
-                break
-            seen.add((edit.field, id(obj)))
+            seen |= chosen.keys()
 
 
 def _attributes(parameter: Parameter, documents: Collection[IDFDocument[bool]]) -> dict[str, Any]:

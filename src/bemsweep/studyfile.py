@@ -163,10 +163,8 @@ def _message(finding: Any, parts: Mapping[str, type[BaseModel]]) -> str:
         return f"unknown key {last!r}{nearest(str(last), _known_keys(finding['loc'], parts))}"
     if kind == "missing":
         return f"{last!r} is missing"
-    if kind == "union_tag_not_found":
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
         return _what_it_could_be(finding)
-    if kind == "union_tag_invalid" and finding["ctx"]["tag"] == "Options":
-        return "an option holds edits and no further options: list their edits"
     if kind == "literal_error":
         expected = finding["ctx"]["expected"]
         hint = nearest(given, re.findall(r"'(.*?)'", expected)) if isinstance(given, str) else ""
@@ -174,12 +172,13 @@ def _message(finding: Any, parts: Mapping[str, type[BaseModel]]) -> str:
     if kind in _TAKES:
         return f"this takes {_TAKES[kind]}, not {shown(given)}"
     message = str(finding["msg"]).removeprefix("Value error, ")
-    return message if kind in ("value_error", "union_tag_invalid") else f"{message}, not {shown(given)}"
+    return message if kind == "value_error" else f"{message}, not {shown(given)}"
 
 
 def _what_it_could_be(finding: Any) -> str:
     known = ["object", "schedule", "options", "insert", "call"]
     if "options" in finding["loc"][:-1]:
+        known = ["object", "schedule", "insert", "call"]
         what = "an edit is {object: …, field: …, set: …}, {schedule: …}, {insert: …} or {call: …, value: …}"
     elif finding["loc"][0] == "parameters":
         what = (
