@@ -197,6 +197,14 @@ def test_labels_that_look_like_numbers(table):
         assert points(one, labels).rows == (("m", "2004", 1),)
 
 
+def test_labels_of_options_that_look_like_numbers(tmp_path):
+    (tmp_path / "points.csv").write_text("x,y\n2004,1\n,2\n")
+    parameters = {"x": bs.Options({"2004": [], "2010": []}), "y": bs.Field("Lights", "f")}
+    for listed in (tmp_path / "points.csv", {"x": [2004, None], "y": [1, 2]}):
+        one = study(parameters=parameters, design={"table": listed}, reference=False)
+        assert rows(one) == [("2004", 1), (None, 2)]
+
+
 def test_repeated_points_of_a_table_are_one_and_order_is_the_tables():
     mapping = {"x": [3, 1, 3, 1.0, 2]}
     assert rows(study({"x": None}, design={"table": mapping}, reference=False)) == [(3,), (1,), (2,)]

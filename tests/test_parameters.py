@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+import bemsweep as bs
 from bemsweep.edits import CallEdit, FieldEdit, InputRef, InsertEdit, ScheduleEdit
 from bemsweep.errors import StudyError
 from bemsweep.parameters import Call, Field, Insert, Options, Schedule
@@ -286,14 +287,29 @@ def test_the_edits_of_an_option_in_order():
         ({"a": [{"object": "L", "field": "f"}]}, "an edit of an option has one value"),
         ({"a": [{"object": "L", "field": "f", "values": [1, 2]}]}, "an edit of an option has one value"),
         ({"a": [{"object": "L", "field": "f", "set": None}]}, "an edit of an option has one value"),
+        ({"a": [{"object": "L", "field": "f", "set": 1, "value": 2}]}, "one value, not set and value"),
+        ({"a": [{"object": "L", "field": "f", "set": 1, "values": [2]}]}, "one value, not set and values"),
         ({"a": [{"object": "L", "feild": "f", "set": 1}]}, "unknown key 'feild'"),
-        ({"a": [{"options": {}}]}, "options"),
+        ({"a": [{"object": "L", "field": "f", "sett": 1}]}, "unknown key 'sett'"),
+        ({"a": [{"schedule": "S", "set": 1}]}, "unknown key 'set' @ options.a.0.set"),
+        ({"a": [{"insert": "a.idf", "value": 1}]}, "unknown key 'value' @ options.a.0.value"),
+        ({"a": [{"options": {}}]}, "an edit is {object: …, field: …, set: …}"),
+        ({"a": ["glass.idf"]}, "an edit is {object: …, field: …, set: …}, {schedule: …}, {insert: …}"),
         ({" ": []}, "' ' is no label"),
     ],
 )
 def test_options_of_another_shape_are_told(options, message):
     problems = told(lambda: Options(options))
     assert any(message in problem for problem in problems), problems
+
+
+def test_the_words_of_an_edit_are_known_to_hints():
+    edits = [{"object": "L", "field": "f", "sett": 1}, {"call": "a:b", "valu": 1}]
+    with pytest.raises(StudyError) as caught:
+        bs.Study(name="s", baseline="a", weather="b", outputs=["summary"], parameters={"g": {"options": {"a": edits}}})
+    told_of = [str(problem) for problem in caught.value.problems]
+    assert "unknown key 'sett' (did you mean 'set'?) @ parameters.g.options.a.0.sett" in told_of
+    assert "unknown key 'valu' (did you mean 'value'?) @ parameters.g.options.a.1.valu" in told_of
 
 
 def test_computed_levels():

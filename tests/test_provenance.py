@@ -79,8 +79,23 @@ def test_every_setting_of_a_job_is_told():
         {"outputs": [{"name": 1}]},
         {"calendar": {}},
         {"baseline": {"sha256": "a"}},
+        {"baseline": {"sha256": "../" + "a" * 61, "suffix": ".idf"}},
+        {"weather": {"sha256": "a" * 64, "suffix": "/../../../mine.epw"}},
+        {"files": {"a.csv": {"sha256": "a" * 64, "suffix": "..\\mine.csv"}}},
+        {"edits": [{"kind": "InsertEdit", "file": {"sha256": "a" * 64, "suffix": "/../mine.idf"}}]},
     ],
-    ids=["unknown kind", "fields missing", "no edits", "outputs", "calendar", "baseline"],
+    ids=[
+        "unknown kind",
+        "fields missing",
+        "no edits",
+        "outputs",
+        "calendar",
+        "baseline",
+        "path as sha256",
+        "path as suffix",
+        "path of Windows",
+        "path in an edit",
+    ],
 )
 def test_what_is_not_ours_is_refused(broken):
     with pytest.raises(RecordError, match="does not tell"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import subprocess
@@ -115,6 +116,15 @@ def test_another_model_is_refused(plan, tmp_path):
         reproduce(plan.store, plan.variant_ids[2], to=tmp_path / "again", functions={name: dim_differently})
 
 
+def test_a_function_that_raises(plan, tmp_path):
+    def burst(document, value):
+        raise ValueError(f"no {value}")
+
+    name = next(iter(import_functions(plan.study)))
+    with pytest.raises(bs.BemsweepError, match=r"raised ValueError: no 5\.0; its record says"):
+        reproduce(plan.store, plan.variant_ids[2], to=tmp_path / "again", functions={name: burst})
+
+
 def test_no_code_is_taken_from_a_store(plan, tmp_path):
     with pytest.raises(bs.BemsweepError, match=r"calls .*:dim, and no code is taken from a store"):
         reproduce(plan.store, plan.variant_ids[2], to=tmp_path / "again")
@@ -133,6 +143,45 @@ def test_a_prefix_of_two_records_is_told(plan, tmp_path):
         store.put(Store.record_name("12345" + end), b"")
     with pytest.raises(bs.BemsweepError, match="2 records begin so: 12345a, 12345b"):
         reproduce(store, "12345", to=tmp_path / "again")
+
+
+def altered(plan, folder, **changes):
+    """A store with one record, altered by someone who can write to it."""
+    record, store = record_of(plan, 0), Store(folder)
+    for ref in ("baseline", "weather"):
+        name = Store.input_name(**record.provenance[ref])
+        store.put(name, plan.store.get(name))
+    store.put(Store.record_name(record.variant_id), to_bytes(dataclasses.replace(record, **changes)))
+    return store, record
+
+
+def test_an_altered_record_brings_no_code_into_the_script(plan, tmp_path):
+    code = '"""\nopen("intruder", "w")\n"""'
+    store, record = altered(plan, tmp_path / "store", engine=code)
+    reproduce(store, record.variant_id, to=tmp_path / "again")
+    script = ast.parse((tmp_path / "again" / "run.py").read_text())
+    names = {node.id for node in ast.walk(script) if isinstance(node, ast.Name)}
+    assert "open" not in names
+    assert "api" in names
+
+
+def test_an_altered_record_under_the_name_of_another(plan, tmp_path):
+    store, record = altered(plan, tmp_path / "store", variant_id="../mine")
+    with pytest.raises(bs.BemsweepError, match=r"is altered: it says that it is '\.\./mine'"):
+        reproduce(store, record.variant_id, to=tmp_path / "again")
+
+
+def test_a_record_whose_model_brings_code(plan, tmp_path):
+    """No study can write it, and an installed EnergyPlus would run it."""
+    record = record_of(plan, 0)
+    plugin = b"PythonPlugin:Instance, intruder, No, file-1, Intruder;"
+    digest = hashlib.sha256(plugin).hexdigest()
+    insert = {"kind": "InsertEdit", "file": {"sha256": digest, "suffix": ".idf"}}
+    provenance = {**record.provenance, "edits": [insert], "model_sha256": ""}
+    store, _ = altered(plan, tmp_path / "store", provenance=provenance)
+    store.put(Store.input_name(digest, ".idf"), plugin)
+    with pytest.raises(bs.BemsweepError, match="PythonPlugin:Instance"):
+        reproduce(store, record.variant_id, to=tmp_path / "again", run=True)
 
 
 def test_a_folder_in_use_is_left_alone(plan, tmp_path):

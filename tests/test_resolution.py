@@ -14,6 +14,7 @@ from bemsweep.errors import StudyError
 from bemsweep.inputs import resolve_baselines
 from bemsweep.model_file import read_model
 from bemsweep.resolution import import_functions, resolve_edits
+from bemsweep.schedules import schedule_problems
 from small_studies import small_study
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -26,6 +27,9 @@ TIMBER_WALLS = {
 }
 
 
+DIMMED = {"object": "Lights", "field": "watts_per_floor_area", "multiply": 0.5}
+
+
 @pytest.fixture(scope="module")
 def office():
     return read_model(resolve_baselines(small_study())["small_office"].path)
@@ -33,7 +37,7 @@ def office():
 
 def resolved(office, study, labels=("office",)):
     points = design_points(study, {"baseline": list(labels), "weather": ["chicago"]}, most=None)
-    return resolve_edits(study, dict.fromkeys(labels, office), points)
+    return resolve_edits(study, dict.fromkeys(labels, office), points, can_expand=False)
 
 
 def told(office, **changes):
@@ -58,7 +62,7 @@ def test_every_value_of_every_kind_stands_for_its_edits(office):
         FieldEdit("Lights", "fraction_visible", "multiply", 0.5, "Core*"),
     )}  # fmt: skip
     assert of["setpoint"][1.5] == (ScheduleEdit("clgsetp_sch", "add", 1.5),)
-    assert of["occupancy"][0.5] == (ScheduleEdit("BLDG_OCC_SCH", "replace", 0.5),)
+    assert of["occupancy"][0.5] == (ScheduleEdit("bldg_occ_sch", "replace", 0.5),)
     (by_file,) = of["occupancy"][OCCUPANCY]
     assert found.files[by_file.file.sha256].path == Path(OCCUPANCY).resolve()
     assert of["walls"]["as built"] == ()
@@ -78,6 +82,37 @@ def test_the_same_content_is_the_same_edit_whatever_the_file_is_called(office, t
     assert list(edits[0].values()) == list(edits[1].values())
 
 
+def test_all_levels_of_a_schedule_are_checked_at_once(office, monkeypatch):
+    """Who uses it is looked up in the whole model."""
+    calls = []
+
+    def check(*how, **more):
+        calls.append(more["values"])
+        return schedule_problems(*how, **more)
+
+    monkeypatch.setattr("bemsweep.resolution.schedule_problems", check)
+    resolved(office, small_study(parameters={"x": bs.Schedule("CLGSETP_SCH", add=[0.5, 1, 1.5, 2])}))
+    assert calls == [[0.5, 1, 1.5, 2]]
+
+
+def test_one_content_under_two_suffixes_is_one_file(office, tmp_path):
+    """A store has it once: a worker that asked for the other suffix would not find it."""
+    for name in ("hours.csv", "hours.txt"):
+        (tmp_path / name).write_bytes(Path(OCCUPANCY).read_bytes())
+    levels = [str(tmp_path / "hours.csv"), str(tmp_path / "hours.txt")]
+    found = resolved(office, small_study(parameters={"o": bs.Schedule("BLDG_OCC_SCH", replace=levels)}))
+    (file,) = found.files.values()
+    assert {edit.file.name for edits in found.edits.values() for edit in edits} == {file.sha256 + file.suffix}
+
+
+def test_one_change_of_a_schedule_written_in_two_ways(office):
+    one, other = (
+        list(resolved(office, small_study(parameters={"x": bs.Schedule(name, add=[value])})).edits.values())
+        for name, value in [("CLGSETP_SCH", 1), ("ClgSetP_Sch", 1.0)]
+    )
+    assert repr(one) == repr(other)
+
+
 def test_every_baseline_has_edits_of_its_own(office):
     found = resolved(office, small_study(baseline={"a": "x.idf", "b": "y.idf"}), labels=("a", "b"))
     assert {label for label, _, _ in found.edits} == {"a", "b"}
@@ -91,6 +126,7 @@ def test_every_baseline_has_edits_of_its_own(office):
         (bs.Schedule("BLDG_OCC_SCH", replace=[TIMBER]), "timber_wall.idf cannot replace schedule 'BLDG_OCC_SCH': "),
         (bs.Schedule("BLDG_OCC_SCH", multiply=[3]), "BLDG_OCC_SCH"),
         ({"insert": [None, "nowhere.idf"]}, "cannot read nowhere.idf"),
+        ({"insert": ["no\0where.idf"]}, "cannot read no\0where.idf: embedded null byte"),
         ({"insert": [OCCUPANCY]}, "hybrid_occupancy.csv cannot be inserted: "),
         (bs.Field("Lights", "watts_per_floor_area", values=[6], also=[{"object": "Ligths"}]), "type 'Ligths'"),
         (bs.Options({"a": [TIMBER_WALLS]}), "option 'a': construction_name of BuildingSurface:Detailed cannot be"),
@@ -98,12 +134,31 @@ def test_every_baseline_has_edits_of_its_own(office):
         (bs.Options({"a": [{"schedule": "NOWHERE", "add": 1}]}), "option 'a': The model has no schedule 'NOWHERE'"),
         (bs.Options({"a": [{"insert": TIMBER}, {"insert": TIMBER}, TIMBER_WALLS]}), "Inserting would change nothing"),
         (bs.Options({"a": [{"call": "nowhere:edit", "value": 1}]}), "cannot import nowhere:edit"),
+        (bs.Field("Lights", "watts_per_floor_area", multiply=[2], also=[{}]), "would be changed twice"),
+        (
+            bs.Field("Lights", "watts_per_floor_area", add=[2], also=[{"name": "core*"}]),
+            "Lights 'Core_ZN_Lights' would",
+        ),
+        (bs.Options({"a": [{**DIMMED, "also": [{"object": "LIGHTS"}]}]}), "would be changed twice"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
 def test_what_is_wrong_is_told_at_its_parameter(office, parameter, message):
     problems = told(office, parameters={"mine": parameter})
     assert any(message in problem and problem.endswith("@ parameters.mine") for problem in problems), problems
+
+
+def test_targets_apart_are_calculated_with_once_each(office):
+    also = [{"name": "Perimeter*"}, {"object": "ElectricEquipment"}]
+    resolved(office, small_study(parameters={"x": bs.Field(**{**DIMMED, "multiply": [2]}, name="Core*", also=also)}))
+    resolved(office, small_study(parameters={"x": bs.Field("Lights", "fraction_visible", values=[0.2], also=[{}])}))
+
+
+def test_line_ends_that_the_engine_does_not_read(office, tmp_path):
+    """Python reads a single carriage return as a line's end, and EnergyPlus a file of one line."""
+    (tmp_path / "old.csv").write_bytes(b"0.5\r" * 8760)
+    problems = told(office, parameters={"x": bs.Schedule("BLDG_OCC_SCH", replace=[str(tmp_path / "old.csv")])})
+    assert "its lines end in a single carriage return" in problems[0]
 
 
 def test_all_problems_at_once(office):
@@ -145,9 +200,55 @@ def test_functions_beside_the_study_file(tmp_path, office):
         assert sys.path == path
         (edit,) = found.edits["office", "dim", 1]
         assert edit == CallEdit("my_measures:dim", 1, "def dim(document, value):\n    pass\n")
-        assert import_functions(study) == found.functions
+        again = import_functions(study)
+        assert {name: function.__code__ for name, function in again.items()} == {
+            name: function.__code__ for name, function in found.functions.items()
+        }
     finally:
         sys.modules.pop("my_measures", None)
+
+
+@pytest.fixture
+def measures(office, tmp_path, monkeypatch):
+    """Returns what a study with a module beside it would run, after the module was written to a folder."""
+
+    def write_and_resolve(folder, text, module="our_measures"):
+        place = tmp_path / folder
+        place.mkdir(exist_ok=True)
+        (place / f"{module}.py").write_text(f"def dim(document, value):\n    return {text}\n")
+        monkeypatch.chdir(place)
+        study = small_study(parameters={"dim": bs.Call(f"{module}:dim", values=[1])})
+        found = resolved(office, study)
+        (edit,) = found.edits["office", "dim", 1]
+        return found.functions[edit.function](None, 1), edit.source
+
+    yield write_and_resolve
+    sys.modules.pop("our_measures", None)
+
+
+def test_modules_of_one_name_beside_two_studies(measures):
+    assert measures("one", "1")[0] == 1
+    assert measures("two", "2") == (2, "def dim(document, value):\n    return 2\n")
+    assert measures("one", "1")[0] == 1
+
+
+def test_a_module_that_has_changed_is_read_again(measures):
+    """Its new source is in the identity, so its new code must be what runs."""
+    assert measures("one", "1")[0] == 1
+    assert measures("one", "2") == (2, "def dim(document, value):\n    return 2\n")
+
+
+@pytest.mark.parametrize("module", ["math", "json"])
+def test_a_module_beside_the_study_that_python_passes_over(measures, module):
+    with pytest.raises(StudyError, match=f"{module}:dim would be that of .*rename that @ parameters.dim"):
+        measures("one", "1", module)
+
+
+def test_a_module_that_is_a_script(tmp_path, office, monkeypatch):
+    (tmp_path / "script_with_exit.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    problems = told(office, parameters={"dim": bs.Call("script_with_exit:dim", values=[1])})
+    assert problems == ["cannot import script_with_exit:dim: SystemExit: 0 @ parameters.dim"]
 
 
 def test_functions_reach_workers_that_lack_the_file(tmp_path, office, monkeypatch):
@@ -198,8 +299,10 @@ def test_what_the_results_tell_of_each_parameter(office):
         ("Output:Meter, Electricity:Facility, Hourly;", "ask for outputs under `outputs`"),
         ("RunPeriod, Mine, 1, 1, , 1, 31;", "all variants share one time axis"),
         ("Schedule:File, Mine, Fraction, mine.csv, 1, 0;", "names the file mine.csv"),
+        ("PythonPlugin:Instance, Mine, No, mine, Mine;", "It has PythonPlugin:Instance; Python plugins do not run"),
+        ("HVACTemplate:Thermostat, Mine, , 20, , 25;", "It has HVACTemplate:Thermostat; this engine cannot expand"),
     ],
-    ids=["output", "run period", "file"],
+    ids=["output", "run period", "file", "plugin", "template"],
 )
 def test_what_cannot_be_inserted(office, tmp_path, text, message):
     (tmp_path / "mine.idf").write_text(text)

@@ -324,6 +324,24 @@ def grown_outputs(store, before, now):
     return [(o.name, o.array, o.key, o.optional) for o in state.merged_outputs(study(outputs=now))]
 
 
+def warnings(state, some_points, variant_ids, a_study=None):
+    _, merged_ids, is_wanted = state.merge(some_points, variant_ids)
+    return list(state.growth_warnings(merged_ids, is_wanted, state.merged_outputs(a_study or study())))
+
+
+def test_rows_that_are_kept_beside_others_whose_names_mean_something_else_now(store):
+    """Such as another weather file under the same label: the table would mix the two without a word."""
+    state = save(store, StudyState("s"), points((None,), (1,)), ids("v0", "v1"))
+    assert warnings(state, points((None,), (1,)), ids("w0", "w1")) == []
+    assert warnings(state, points((None,), (2,)), ids("v0", "v2")) == [
+        "1 rows of earlier amendments are kept as they are"
+    ]
+    kept, mixed = warnings(state, points((None,), (2,)), ids("w0", "w2"))
+    assert mixed.startswith("1 rows stand for other variants than before, as something has changed")
+    more = study(outputs=[bs.Meter("Electricity:Facility"), bs.Meter("Gas:Facility")])
+    assert warnings(state, points((None,), (2,)), ids("w0", "w2"), more) == [kept], "what is asked for explains it"
+
+
 def test_outputs_of_before_are_kept_so_that_leaving_one_out_runs_nothing_again(store):
     one, other = bs.Meter("A"), bs.Variable("B")
     assert grown_outputs(store, [one, other], [other]) == [("A", "A", "", False), ("B", "B", "*", False)]

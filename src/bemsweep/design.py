@@ -18,6 +18,7 @@ import pandas as pd
 
 from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.expressions import compile_condition, compile_value
+from bemsweep.parameters import Options
 from bemsweep.parts import Value, read_level
 from bemsweep.study import Study
 
@@ -176,19 +177,26 @@ def _column_problems(name: str, values: Sequence[Value]) -> Iterator[str]:
 def _read_table(study: Study) -> tuple[list[str], list[tuple[Value, ...]]]:
     assert study.design != "grid"  # noqa: S101 - narrows the type
     table = study.design.table
+    texts = _columns_of_labels(study)
     if isinstance(table, pd.DataFrame):
         names = [str(name) for name in table.columns]
-        columns = [_labels_or_values(name, table.iloc[:, position]) for position, name in enumerate(names)]
+        columns = [_plain_column(table.iloc[:, n], is_text=name in texts) for n, name in enumerate(names)]
     elif isinstance(table, dict):
-        names, columns = list(table), [_labels_or_values(name, column) for name, column in table.items()]
+        names = list(table)
+        columns = [_plain_column(column, is_text=name in texts) for name, column in table.items()]
     else:
         return _read_csv(study, study.folder / Path(table).expanduser())
     return names, list(zip(*columns, strict=True))
 
 
-def _labels_or_values(name: str, column: Iterable[Any]) -> list[Value]:
+def _columns_of_labels(study: Study) -> set[str]:
+    """Return the columns of a table that hold labels, which are texts even if they look like numbers."""
+    return {*LABELS, *(name for name, parameter in study.parameters.items() if isinstance(parameter, Options))}
+
+
+def _plain_column(column: Iterable[Any], *, is_text: bool) -> list[Value]:
     values = [_plain(value) for value in column]
-    return [value if value is None else str(value) for value in values] if name in LABELS else values
+    return [value if value is None else str(value) for value in values] if is_text else values
 
 
 def _plain(value: Any) -> Value:
@@ -208,7 +216,7 @@ def _read_csv(study: Study, path: Path) -> tuple[list[str], list[tuple[Value, ..
         raise StudyError([study.problem(f"cannot read the table {path}: {error}", "design", "table")]) from None
     if not lines:
         raise StudyError([study.problem(f"the table {path} is empty", "design", "table")])
-    names = [name.strip() for name in lines[0][1]]
+    names, texts = [name.strip() for name in lines[0][1]], _columns_of_labels(study)
     problems = [
         study.problem(f"{path}, line {line}: {len(cells)} cells, the header has {len(names)}", "design", "table")
         for line, cells in lines[1:]
@@ -217,7 +225,7 @@ def _read_csv(study: Study, path: Path) -> tuple[list[str], list[tuple[Value, ..
     if problems:
         raise StudyError(problems)
     columns = [
-        [cell.strip() or None for cell in column] if name in LABELS else _read_column(column)
+        [cell.strip() or None for cell in column] if name in texts else _read_column(column)
         for name, column in zip(names, zip(*(cells for _, cells in lines[1:]), strict=True), strict=False)
     ]
     return names, list(zip(*columns, strict=True))

@@ -393,9 +393,12 @@ def _with_one_level(edit: Any) -> Any:
     """Return an option's edit as the parameter with one level that it is."""
     if not isinstance(edit, Mapping):
         return edit
-    words = {"set": "values", "value": "values"}
+    # A schedule is not set but replaced, and a file inserted: their unknown keys are told as they were written.
+    words = () if "schedule" in edit or "insert" in edit else ("set", "value")
+    if len(given := [word for word in (*words, "values") if word in edit]) > 1:
+        raise ValueError(f"an edit of an option has one value, not {' and '.join(given)}")
     lists = ("values", "multiply", "add", "replace", "insert")
-    named = {words.get(str(key), str(key)): setting for key, setting in edit.items()}
+    named = {"values" if key in words else key: setting for key, setting in edit.items()}
     return {
         key: [setting] if key in lists and not isinstance(setting, (list, tuple)) else setting
         for key, setting in named.items()

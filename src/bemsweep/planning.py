@@ -255,7 +255,7 @@ class _Planner:
             points = design_points(study, self.labels, most=most)
         resolved: Resolved | None = None
         with _collected(self.problems):
-            resolved = resolve_edits(study, self.documents, points)
+            resolved = resolve_edits(study, self.documents, points, can_expand=self.engine.can_expand)
         state = StudyState.load(self.store, study.name)
         if state.engine not in (None, self.engine.version):
             now = f"{self.engine.version} runs all variants again"
@@ -276,8 +276,7 @@ class _Planner:
         series = tuple(one for found in probes.values() for one in found)
         ids = self._ids(points, resolved, baselines, weather, outputs)
         rows, variant_ids, is_wanted = state.merge(points, ids)
-        if kept := is_wanted.count(False):
-            self.warnings.append(f"{kept} rows of earlier amendments are kept as they are")
+        self.warnings += state.growth_warnings(variant_ids, is_wanted, outputs)
         layout = Layout(calendar=calendar, dtype=study.dtype)
         with _collected(self.problems):
             layout = layout.grow(series).grow_parameters(_columns(rows, resolved.attributes))

@@ -6,6 +6,7 @@ it, only matched by name with those that a person brings along.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,10 @@ from bemsweep.outputs import Output
 from bemsweep.periods import Calendar
 
 __all__ = ["edits_from", "job_from", "provenance_of"]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SUFFIX = re.compile(r"(\.[^./\\:\0]+)?")
+"""What `pathlib.PurePath.suffix` can be: nothing that leads to another folder."""
 
 _KINDS = {kind.__name__: kind for kind in (FieldEdit, ScheduleEdit, InsertEdit, CallEdit)}
 
@@ -91,20 +96,28 @@ def job_from(
     try:
         return Job(
             run_id=run_id,
-            baseline=local(InputRef(**provenance["baseline"])),
-            weather=local(InputRef(**provenance["weather"])),
+            baseline=local(_input(provenance["baseline"])),
+            weather=local(_input(provenance["weather"])),
             run=provenance["run"],
             outputs=tuple(Output(**output) for output in provenance["outputs"]),
             calendar=Calendar.from_dict(provenance["calendar"]),
             design_days=tuple(_design_day(**day) for day in provenance["design_days"]),
             edits=edits,
             calls=calls,
-            files={name: local(InputRef(**ref)) for name, ref in provenance["files"].items()},
+            files={name: local(_input(ref)) for name, ref in provenance["files"].items()},
             edit_files={ref.sha256: local(ref) for ref in files_of(edits)},
             keep_model_outputs=provenance["keep_model_outputs"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"the record does not tell what was simulated: {error!r}") from error
+
+
+def _input(entry: Mapping[str, Any]) -> InputRef:
+    ref = InputRef(**entry)
+    # Both become parts of paths.
+    if not _SHA256.fullmatch(ref.sha256) or not _SUFFIX.fullmatch(ref.suffix):
+        raise ValueError(f"{ref!r} is no input of a store")
+    return ref
 
 
 def _design_day(name: str, fields: Iterable[Sequence[Any]]) -> DesignDay:
@@ -114,7 +127,7 @@ def _design_day(name: str, fields: Iterable[Sequence[Any]]) -> DesignDay:
 def _edit(entry: dict[str, Any]) -> Edit:
     kind = _KINDS[entry.pop("kind")]
     if entry.get("file") is not None:
-        entry["file"] = InputRef(**entry["file"])
+        entry["file"] = _input(entry["file"])
     if "where" in entry:
         entry["where"] = tuple((field, value) for field, value in entry["where"])
     made: Edit = kind(**entry)

@@ -19,6 +19,7 @@ from bemsweep.edits import CallEdit
 from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.errors import BemsweepError, RecordError
 from bemsweep.host_client import open_engine
+from bemsweep.model import model_problems
 from bemsweep.outcome import judge
 from bemsweep.provenance import edits_from, job_from
 from bemsweep.record_file import from_bytes
@@ -32,11 +33,9 @@ WEATHER_NAME = "in.epw"
 COMMAND_NAME = "run.py"
 
 _SCRIPT = """\
-\"\"\"Run EnergyPlus on variant {variant} once more, in this folder and without bemsweep.
-
-Its record was made by {engine}.
-With an installed EnergyPlus the same is: energyplus -w {weather} -d . {model}
-\"\"\"
+# Runs EnergyPlus on variant {variant} once more, in this folder and without bemsweep.
+# Its record was made by {engine!a}.
+# With an installed EnergyPlus the same is: energyplus -w {weather} -d . {model}
 
 from pathlib import Path
 
@@ -130,7 +129,18 @@ def _write(
         calls=calls,
     )
     to.mkdir(parents=True, exist_ok=True)
-    digest = write_job_model(job, to).model_sha256
+    try:
+        written = write_job_model(job, to)
+    except BemsweepError:
+        raise
+    except (Exception, SystemExit) as error:
+        told = f"{type(error).__name__}: {error}"
+        raise BemsweepError(
+            f"a function that the variant calls raised {told}; its record says: {record.message}"
+        ) from error
+    if problems := model_problems(written.document, can_expand=True):
+        raise BemsweepError(f"no study writes a model like that of the record: {'; '.join(problems)}")
+    digest = written.model_sha256
     expected = record.provenance.get("model_sha256")
     if expected and digest != expected:
         raise BemsweepError(
@@ -161,7 +171,10 @@ def _find_record(store: Store, prefix: str) -> Record:
     data = store.get(Store.record_name(found[0]))
     if data is None:
         raise RecordError(f"the record {found[0]} has just been deleted")
-    return from_bytes(data)
+    record = from_bytes(data)
+    if record.variant_id != found[0]:
+        raise RecordError(f"the record {found[0]} is altered: it says that it is {record.variant_id!r}")
+    return record
 
 
 def _functions(

@@ -6,11 +6,12 @@ functions they need. Reads the files that parameters name; starts no engine and 
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +36,11 @@ from bemsweep.edits import (
 )
 from bemsweep.errors import ModelError, Problem, StudyError, nearest
 from bemsweep.inputs import Input
-from bemsweep.model import external_files, is_file_field
+from bemsweep.model import external_files, is_file_field, model_problems
 from bemsweep.parameters import Call, Field, Options, Parameter, Schedule
 from bemsweep.parts import Value
 from bemsweep.schedule_values import read_schedule_values
-from bemsweep.schedules import schedule_problems, schedule_units
+from bemsweep.schedules import ScheduleOperation, schedule_problems, schedule_units
 from bemsweep.snippets import read_snippet, snippet_problems
 from bemsweep.study import Study
 from bemsweep.units import udunits
@@ -65,7 +66,9 @@ class Resolved:
     spells them, and ``baseline_value``, the number that null stands for, if there is one."""
 
 
-def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], points: Points | None) -> Resolved:
+def resolve_edits(
+    study: Study, documents: Mapping[str, IDFDocument[bool]], points: Points | None, *, can_expand: bool = True
+) -> Resolved:
     """Return the edits of every value that occurs in the design, checked against each baseline.
 
     Parameters
@@ -76,6 +79,8 @@ def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], poin
         The baselines by label.
     points
         Rows of the variant table; None to check the levels alone, if the design is wrong.
+    can_expand
+        True if the engine comes with ExpandObjects.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], poin
     ------------
     Imports the modules of the functions that the study names, its own folder included.
     """
-    resolver = _Resolver(study)
+    resolver = _Resolver(study, can_expand=can_expand)
     found = {
         name: resolver.edits_of(name, parameter, _values(points, name, parameter))
         for name, parameter in study.parameters.items()
@@ -98,6 +103,7 @@ def resolve_edits(study: Study, documents: Mapping[str, IDFDocument[bool]], poin
         where = f" (baseline {label})" if len(documents) > 1 else ""
         is_sequence = isinstance(study.parameters[name], Options)
         wrong = list(resolver.problems(document, by_value, fields, is_sequence=is_sequence))
+        wrong += _calculated_twice(document, study.parameters[name])
         for message in wrong:
             resolver.tell(message + where, name)
         if not wrong:
@@ -145,7 +151,34 @@ def _values(points: Points | None, name: str, parameter: Parameter) -> list[Any]
 
 
 def _normalised(edits: Sequence[Edit], document: IDFDocument[bool]) -> tuple[Edit, ...]:
-    return tuple(normalised(edit, document.schema) if isinstance(edit, FieldEdit) else edit for edit in edits)
+    return tuple(_written_one_way(edit, document) for edit in edits)
+
+
+def _written_one_way(edit: Edit, document: IDFDocument[bool]) -> Edit:
+    if isinstance(edit, FieldEdit):
+        return normalised(edit, document.schema)
+    if isinstance(edit, ScheduleEdit):
+        value = None if edit.value is None else float(edit.value) + 0.0
+        return replace(edit, schedule=edit.schedule.casefold(), value=value)
+    return edit
+
+
+def _calculated_twice(document: IDFDocument[bool], parameter: Parameter) -> Iterator[str]:
+    """Yield which fields would be multiplied, or added to, by two targets of one parameter."""
+    parts: list[Any] = [parameter]
+    if isinstance(parameter, Options):
+        parts = [change for changes in parameter.options.values() for change in changes]
+    for part in (part for part in parts if isinstance(part, Field) and part.operation != "set"):
+        seen: set[tuple[str, int]] = set()
+        for edit in (normalised(edit, document.schema) for edit in part.edits(0, {})):
+            is_known = field_spec(document.schema, edit.object, edit.field) is not None
+            chosen = {(edit.field, id(obj)): obj.name for obj in selected(document, edit)} if is_known else {}
+            if twice := [name for place, name in chosen.items() if place in seen]:
+                yield (
+                    f"{edit.field} of {edit.object} {twice[0]!r} would be changed twice, by two targets of the same "
+                    "parameter: let `name` and `where` of each in `also` choose others."
+                )
+            seen |= chosen.keys()
 
 
 def _attributes(parameter: Parameter, documents: Collection[IDFDocument[bool]]) -> dict[str, Any]:
@@ -192,12 +225,13 @@ def _baseline_value(parameter: Field, documents: Collection[IDFDocument[bool]]) 
 class _Resolver:
     """The files, functions and problems that the parameters of one study share."""
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
+    def __init__(self, study: Study, *, can_expand: bool = True) -> None:
+        self.study, self._can_expand = study, can_expand
         self.told: list[Problem] = []
         self.files: dict[str, Input] = {}
         self.functions: dict[str, Callable[[Any, Any], object]] = {}
         self._refs: dict[str, InputRef] = {}
+        _forget_modules_of_studies()
 
     def tell(self, message: str, name: str) -> None:
         self.told.append(self.study.problem(message, "parameters", name))
@@ -227,18 +261,27 @@ class _Resolver:
     def _read(self, name: str, file: str) -> None:
         try:
             source = Input.of((self.study.folder / Path(file).expanduser()).resolve(), file)
-        except (OSError, RuntimeError) as error:  # RuntimeError: no such ~user
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # ValueError: no name of a file; RuntimeError: no such ~user
             self.tell(f"cannot read {file}: {error}", name)
             return
+        source = self.files.setdefault(source.sha256, source)  # one content is one file, also as .csv and .txt
         self._refs[file] = InputRef(source.sha256, source.suffix)
-        self.files[source.sha256] = source
 
     def _is_callable(self, name: str, call: Call) -> bool:
+        wrong = ""
         try:
             with _importing_from(self.study.folder):
                 function = call.function()
-        except Exception as error:  # noqa: BLE001 - a user's module can raise anything when it is imported
-            self.tell(f"cannot import {call.function_name}: {type(error).__name__}: {error}", name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module can raise anything, or be a script
+            wrong = f"cannot import {call.function_name}: {type(error).__name__}: {error}"
+        if other := _other_module(call, self.study.folder):
+            wrong = f"{call.function_name} would be that of {other}, not of the module beside the study: rename that"
+        if wrong:
+            self.tell(wrong, name)
             return False
         if self.functions.setdefault(call.function_name, function) is not function:
             self.tell(f"two functions are called {call.function_name}: rename one", name)
@@ -278,22 +321,25 @@ class _Resolver:
         spelled = (normalised(edit, document.schema) for edit in of_fields)
         if any(is_file_field(edit.object, edit.field) for edit in spelled):
             yield "a file cannot vary by its name: make each a baseline of its own"
+        yield from self._schedule_problems(document, [edit for edit in edits if isinstance(edit, ScheduleEdit)])
         for edit in edits:
-            if isinstance(edit, ScheduleEdit):
-                yield from self._schedule_problems(document, edit)
-            elif isinstance(edit, InsertEdit):
+            if isinstance(edit, InsertEdit):
                 yield from self._snippet_problems(document, edit)
 
-    def _schedule_problems(self, document: IDFDocument[bool], edit: ScheduleEdit) -> Iterator[str]:
-        value: Any = edit.value
-        if edit.file is not None:
-            source = self.files[edit.file.sha256]
-            try:
-                value = read_schedule_values(source.path.read_text(encoding="utf-8"))
-            except ValueError as error:  # also for bytes that are no text
-                yield f"{source.source} cannot replace schedule {edit.schedule!r}: {error}."
-                return
-        yield from schedule_problems(document, edit.schedule, operation=edit.operation, values=[value])
+    def _schedule_problems(self, document: IDFDocument[bool], edits: Sequence[ScheduleEdit]) -> Iterator[str]:
+        values: dict[tuple[str, ScheduleOperation], list[Any]] = {}
+        for edit in edits:
+            value: Any = edit.value
+            if edit.file is not None:
+                source = self.files[edit.file.sha256]
+                try:
+                    value = read_schedule_values(source.path.read_bytes().decode())  # with its line ends
+                except ValueError as error:  # also for bytes that are no text
+                    yield f"{source.source} cannot replace schedule {edit.schedule!r}: {error}."
+                    continue
+            values.setdefault((edit.schedule, edit.operation), []).append(value)
+        for (schedule, operation), listed in values.items():
+            yield from schedule_problems(document, schedule, operation=operation, values=listed)
 
     def _snippet_problems(self, document: IDFDocument[bool], edit: InsertEdit) -> Iterator[str]:
         source = self.files[edit.file.sha256]
@@ -305,6 +351,8 @@ class _Resolver:
         files = external_files(snippet)
         wrong = [f"It names the file {files[0]}, and only files of a baseline are sent to workers."] if files else []
         wrong += [f"There are {name} objects in it: {why}." for name, why in self._not_inserted(snippet)]
+        refused = model_problems(snippet, can_expand=self._can_expand)
+        wrong += [f"It {problem.removeprefix('the model ')}." for problem in refused]
         for message in (*wrong, *snippet_problems(document, snippet)):
             yield f"{source.source} cannot be inserted: {message}"
 
@@ -320,17 +368,45 @@ class _Resolver:
         return {ref.sha256: self.files[ref.sha256].path for ref in files_of([edit])}
 
 
+_STUDIES_MODULES: set[str] = set()
+"""Modules beside studies that this process has imported."""
+
+
 @contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
     """Import modules beside the study too; workers get their functions by value, as they lack the folder."""
-    before = set(sys.modules)
+    before, writes_none = set(sys.modules), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
+    # Bytecode would hide a change that comes within the same second and leaves the file as long as it was.
+    sys.dont_write_bytecode = True
+    importlib.invalidate_caches()
     try:
         yield
     finally:
+        sys.dont_write_bytecode = writes_none
         sys.path.remove(str(folder))
         for name in set(sys.modules) - before:
             module = sys.modules[name]
             path = getattr(module, "__file__", None)
             if path and Path(path).is_relative_to(folder):
                 cloudpickle.register_pickle_by_value(module)
+                _STUDIES_MODULES.add(name)
+
+
+def _forget_modules_of_studies() -> None:
+    """Let Python read modules beside studies again: one may have changed, or be another study's of that name."""
+    while _STUDIES_MODULES:
+        sys.modules.pop(_STUDIES_MODULES.pop(), None)
+
+
+def _other_module(call: Call, folder: Path) -> str | None:
+    """Return where the function's module is, if a module of that name beside the study was passed over."""
+    if not isinstance(call.call, str):
+        return None
+    name = call.call.partition(":")[0].partition(".")[0]
+    if not ((folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()):
+        return None
+    if name not in sys.modules:
+        return None
+    path = getattr(sys.modules[name], "__file__", None)
+    return None if path and Path(path).is_relative_to(folder) else path or "Python itself"

@@ -163,7 +163,7 @@ def _message(finding: Any, parts: Mapping[str, type[BaseModel]]) -> str:
         return f"unknown key {last!r}{nearest(str(last), _known_keys(finding['loc'], parts))}"
     if kind == "missing":
         return f"{last!r} is missing"
-    if kind == "union_tag_not_found":
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
         return _what_it_could_be(finding)
     if kind == "literal_error":
         expected = finding["ctx"]["expected"]
@@ -172,18 +172,22 @@ def _message(finding: Any, parts: Mapping[str, type[BaseModel]]) -> str:
     if kind in _TAKES:
         return f"this takes {_TAKES[kind]}, not {shown(given)}"
     message = str(finding["msg"]).removeprefix("Value error, ")
-    return message if kind in ("value_error", "union_tag_invalid") else f"{message}, not {shown(given)}"
+    return message if kind == "value_error" else f"{message}, not {shown(given)}"
 
 
 def _what_it_could_be(finding: Any) -> str:
-    is_parameter = finding["loc"][0] == "parameters"
-    what = "a parameter is {object: …, field: …, values: […]}, {schedule: …}, {options: …}, {insert: …} or {call: …}"
-    if not is_parameter:
-        what = "an output is {meter: NAME}, {variable: NAME}, {table: {report: …}, as: NAME} or summary"
-    given = finding["input"]
     known = ["object", "schedule", "options", "insert", "call"]
-    if not is_parameter:
+    if "options" in finding["loc"][:-1]:
+        known = ["object", "schedule", "insert", "call"]
+        what = "an edit is {object: …, field: …, set: …}, {schedule: …}, {insert: …} or {call: …, value: …}"
+    elif finding["loc"][0] == "parameters":
+        what = (
+            "a parameter is {object: …, field: …, values: […]}, {schedule: …}, {options: …}, {insert: …} or {call: …}"
+        )
+    else:
+        what = "an output is {meter: NAME}, {variable: NAME}, {table: {report: …}, as: NAME} or summary"
         known = ["meter", "variable", "table", "summary"]
+    given = finding["input"]
     words = given if isinstance(given, Mapping) else [given] if isinstance(given, str) else []
     hints = [nearest(str(word), known) for word in words]
     return f"{what}, not {shown(given)}{next(filter(None, hints), '')}"
@@ -205,7 +209,7 @@ def _path_in(data: Any, location: Sequence[str | int]) -> tuple[str | int, ...]:
 
 
 def _known_keys(location: Sequence[str | int], parts: Mapping[str, type[BaseModel]]) -> list[str]:
-    owner = next(
-        (parts[step] for step in reversed(location[:-1]) if isinstance(step, str) and step in parts), parts[""]
-    )
-    return [info.alias or name for name, info in owner.model_fields.items()]
+    owner = next((step for step in reversed(location[:-1]) if isinstance(step, str) and step in parts), "")
+    # The one value of an option's edit has a word of its own.
+    further = {"Field": ["set"], "Call": ["value"]}.get(owner, []) if "options" in location else []
+    return [*(info.alias or name for name, info in parts[owner].model_fields.items()), *further]

@@ -10,7 +10,7 @@ import datetime as dt
 import io
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -166,6 +166,31 @@ class StudyState:
             else:
                 ids[number], wanted[number] = variant, True
         return Points(names, tuple(rows)), tuple(ids), tuple(wanted)
+
+    def growth_warnings(
+        self, variant_ids: Sequence[str], is_wanted: Sequence[bool], outputs: Sequence[Output]
+    ) -> Iterator[str]:
+        """Yield what a reader of the grown table must know of the rows that are kept.
+
+        Parameters
+        ----------
+        variant_ids, is_wanted
+            What `merge` returned.
+        outputs
+            What `merged_outputs` returned.
+        """
+        if not (kept := is_wanted.count(False)):
+            return
+        yield f"{kept} rows of earlier amendments are kept as they are"
+        pairs = zip(self.variant_ids, variant_ids, strict=False)
+        renewed = sum(before != now for before, now in pairs)
+        is_asked_the_same = {Output(**output) for output in self.definition.get("outputs", ())} == set(outputs)
+        if renewed and is_asked_the_same:
+            yield (
+                f"{renewed} rows stand for other variants than before, as something has changed that no column tells: "
+                "a weather file or its design days, a file or a function that a parameter names, the parameters' "
+                "order, the engine or bemsweep. The rows that are kept are of before: ask for them too to compare them"
+            )
 
     def save(
         self,
