@@ -227,6 +227,15 @@ def test_three_commands_from_an_own_model_to_results(tmp_path: Path) -> None:
     assert "4 pending" in run.stdout
 
 
+def test_a_study_file_that_cannot_be_written_is_told_before_the_model_is_looked_at(tmp_path: Path) -> None:
+    for out, told in (
+        (tmp_path / "none" / "study.yaml", f"there is no folder {tmp_path / 'none'}"),
+        (tmp_path, f"{tmp_path} is a folder: name the study file with --out"),
+    ):
+        made = bemsweep("init", "bundled:ref/small_office", "bundled:usa_il_chicago", "--out", out)
+        assert (made.returncode, made.stderr.startswith(told)) == (2, True), made.stderr
+
+
 def test_the_version_and_no_words() -> None:
     assert bemsweep("--version").stdout == f"bemsweep {bemsweep_version}\n"
     nothing = bemsweep()
