@@ -60,17 +60,27 @@ def per_variant(ds: xr.Dataset, name: str) -> xr.DataArray:
     return whole.assign_attrs(output.attrs)
 
 
-def by_month(output: xr.DataArray) -> xr.DataArray:
-    """Return an output added up over each month; missing if any value is.
+def by_month(output: xr.DataArray, *, frequency: str = "") -> xr.DataArray:
+    """Return an output added up over each month that it has, the earliest first; missing if any value is.
+
+    Parameters
+    ----------
+    output
+        Along ``time``.
+    frequency
+        That of its group, if it is known.
 
     Raises
     ------
     BemsweepError
-        It has no dates, or one only.
+        It has no dates, or one only, which may be that of a year.
     """
-    if "time" not in output.dims or output["time"].dtype.kind != "M" or output.sizes["time"] < 2:
+    has_dates = "time" in output.dims and output["time"].dtype.kind == "M"
+    if not has_dates or (output.sizes["time"] < 2 and frequency != "monthly"):
         raise BemsweepError(f"{output.name!r} has no months; take the group 'monthly' of a study of weather runs")
-    return output.resample(time="MS").sum(skipna=False).assign_attrs(output.attrs)
+    # Not resampled: between two run periods there may be years without a value.
+    months = output["time"].astype("datetime64[M]").astype("datetime64[ns]")
+    return output.groupby(months).sum(skipna=False).assign_attrs(output.attrs)
 
 
 def as_power(output: xr.DataArray, hours: float) -> xr.DataArray:
