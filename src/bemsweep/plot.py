@@ -149,7 +149,8 @@ def main_effects(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     Raises
     ------
     BemsweepError
-        There is no such output, it has other dims or no values, no parameter has two levels, or matplotlib is not there.
+        There is no such output, it has other dims or no values, no parameter has two levels, or matplotlib is not
+        there.
 
     Units
     -----
