@@ -131,7 +131,8 @@ def init_command(
             study.write(text)
     except FileExistsError:  # since it was looked at
         _check_can_be_written(file)
-    out.print(Text(f"wrote {file}; look at it, then\n  bemsweep run {file} --limit 2\n  bemsweep run {file}"))
+    run = f"bemsweep run {shlex.quote(str(file))}"
+    out.print(Text(f"wrote {file}; look at it, then\n  {run} --limit 2\n  {run}"))
 
 
 def _check_can_be_written(file: Path) -> None:
