@@ -337,6 +337,13 @@ def test_what_means_nothing_is_told(tree, tmp_path, how, told):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["folder.csv", "notes"]
 
 
+@pytest.mark.parametrize("write", [export.to_netcdf, export.to_parquet, export.to_csv])
+def test_a_group_by_itself_is_refused(tree, tmp_path, write):
+    for given in (tree["hourly"], tree["hourly"].to_dataset()):
+        with pytest.raises(BemsweepError, match="pass the tree that open_results returns"):
+            write(given, tmp_path / "out")
+
+
 def test_netcdf_is_not_written_under_the_name_of_a_table(tree, tmp_path):
     with pytest.raises(BemsweepError, match=r"x.csv is named as .csv but would hold netCDF"):
         export.to_netcdf(tree, tmp_path / "x.csv")

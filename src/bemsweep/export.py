@@ -181,6 +181,10 @@ def to_csv(
 
 def _chosen(tree: xr.DataTree, group: str | None, variables: Sequence[str] | None) -> dict[str, xr.Dataset]:
     """Return the datasets to write by group, with just the variables asked for."""
+    if not isinstance(tree, xr.DataTree) or not tree.children:
+        raise BemsweepError(
+            "there are no groups: pass the tree that open_results returns, and name a group with `group`"
+        )
     groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
     if group is not None and group not in groups:
         told = f"no group {group!r}{nearest(group, groups)}: the study has {', '.join(groups) or 'none'}"

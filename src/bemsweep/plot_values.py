@@ -28,12 +28,14 @@ def output_of(ds: xr.Dataset, name: str, *, kept: Sequence[str] = ()) -> xr.Data
     Raises
     ------
     BemsweepError
-        There is no such output, or another dim has several labels.
+        There is no such output, it holds no numbers, or another dim has several labels.
     """
     names = [str(known) for known in ds.data_vars]
     if name not in names:
         told = ", ".join(names) or "none"
         raise BemsweepError(f"there is no output {name!r}{nearest(name, names)}; there are: {told}")
+    if ds[name].dtype.kind not in "fiu":
+        raise BemsweepError(f"{name!r} holds no numbers but {'times' if ds[name].dtype.kind in 'mM' else 'texts'}")
     others = [dim for dim in ds[name].dims if dim not in ("time", *kept)]
     if wide := [dim for dim in others if ds.sizes[dim] != 1]:
         told = ", ".join(f"{dim} ({ds.sizes[dim]})" for dim in wide)
@@ -115,8 +117,10 @@ def step_hours(ds: xr.Dataset) -> float:
     Raises
     ------
     BemsweepError
-        Intervals differ, or there is one only, so that it cannot be known.
+        There is no time, intervals differ, or there is one only, so that it cannot be known.
     """
+    if "time" not in ds.dims:
+        raise BemsweepError("there is no dim 'time'; pass a group, such as tree['hourly'].to_dataset()")
     if "time_bounds" in ds.coords:
         ends = ds["time_bounds"].values
         steps = (ends[:, 1] - ends[:, 0]) / np.timedelta64(1, "h")
