@@ -210,21 +210,29 @@ def test_three_commands_from_an_own_model_to_results(tmp_path: Path) -> None:
     """`init`, then `run --limit 2` of what it wrote, on design days; an existing file is left alone."""
     (tmp_path / "own.idf").write_bytes(find_input("bundled:ref/small_office", tmp_path).path.read_bytes())
     (tmp_path / "own.epw").write_bytes(find_input("bundled:usa_co_golden", tmp_path).path.read_bytes())
-    words = ("init", tmp_path / "own.idf", tmp_path / "own.epw", "--out", tmp_path / "own.yaml")
+    file = tmp_path / "own study.yaml"
+    words = ("init", tmp_path / "own.idf", tmp_path / "own.epw", "--out", file)
     made = bemsweep(*words, BEMSWEEP_CACHE_DIR=str(tmp_path / "cache"))
     assert made.returncode == 0, made.stderr
-    assert f"bemsweep run {tmp_path / 'own.yaml'}" in made.stdout
+    assert f"bemsweep run '{file}'\n" in made.stdout
     again = bemsweep(*words)
-    assert (again.returncode, "own.yaml is there already" in again.stderr) == (2, True)
-    text = (tmp_path / "own.yaml").read_text()
+    assert (again.returncode, again.stderr.startswith(f"{file} is there already")) == (2, True)
+    text = file.read_text()
     assert "baseline: own.idf" in text
-    (tmp_path / "own.yaml").write_text(
-        text.replace("run: annual", "run: design_day", 1).replace("- summary", "# - summary")
-    )
-    run = bemsweep("run", tmp_path / "own.yaml", "--limit", 2, "--store", tmp_path / "store")
+    file.write_text(text.replace("run: annual", "run: design_day", 1).replace("- summary", "# - summary"))
+    run = bemsweep("run", file, "--limit", 2, "--store", tmp_path / "store")
     assert run.returncode == 0, run.stderr
     assert "2 run now" in run.stdout
     assert "4 pending" in run.stdout
+
+
+def test_a_study_file_that_cannot_be_written_is_told_before_the_model_is_looked_at(tmp_path: Path) -> None:
+    for out, told in (
+        (tmp_path / "none" / "study.yaml", f"there is no folder {tmp_path / 'none'}"),
+        (tmp_path, f"{tmp_path} is a folder: name the study file with --out"),
+    ):
+        made = bemsweep("init", "bundled:ref/small_office", "bundled:usa_il_chicago", "--out", out)
+        assert (made.returncode, made.stderr.startswith(told)) == (2, True), made.stderr
 
 
 def test_the_version_and_no_words() -> None:

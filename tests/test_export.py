@@ -322,15 +322,31 @@ def test_an_export_that_breaks_leaves_nothing(tree, tmp_path, monkeypatch, write
         ),
         ({"path": "s3://bucket/x"}, r"files of this machine, not s3://bucket/x"),
         ({"path": "folder.csv", "group": "hourly"}, r"folder.csv is a folder"),
+        ({"path": "a.parquet"}, r"a.parquet is named as .parquet but would hold .csv: name a file ending in .csv"),
+        ({"path": "notes"}, r"notes is a file, so nothing can be written into it"),
+        ({"path": "notes/a.csv", "group": "hourly"}, r"notes is a file, so nothing can be written into it"),
     ],
-    ids=["group", "variable", "shape", "one file", "url", "folder"],
+    ids=["group", "variable", "shape", "one file", "url", "folder", "other suffix", "file", "in a file"],
 )
 def test_what_means_nothing_is_told(tree, tmp_path, how, told):
     (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "notes").write_text("precious")
     path = how.pop("path", "out")
     with pytest.raises(BemsweepError, match=told):
         export.to_csv(tree, path if "://" in path else tmp_path / path, **how)
-    assert [file.name for file in tmp_path.iterdir()] == ["folder.csv"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["folder.csv", "notes"]
+
+
+@pytest.mark.parametrize("write", [export.to_netcdf, export.to_parquet, export.to_csv])
+def test_a_group_by_itself_is_refused(tree, tmp_path, write):
+    for given in (tree["hourly"], tree["hourly"].to_dataset()):
+        with pytest.raises(BemsweepError, match="pass the tree that open_results returns"):
+            write(given, tmp_path / "out")
+
+
+def test_netcdf_is_not_written_under_the_name_of_a_table(tree, tmp_path):
+    with pytest.raises(BemsweepError, match=r"x.csv is named as .csv but would hold netCDF"):
+        export.to_netcdf(tree, tmp_path / "x.csv")
 
 
 def test_variables_are_chosen_in_every_group(tree, tmp_path):

@@ -125,7 +125,7 @@ def test_without_an_engine_the_file_is_read_all_the_same(tmp_path):
         ("*.idf", None, "2 files match, name one of them"),
         ("own.idf", "bundled:usa_il_chicago2", "did you mean 'usa_il_chicago'"),
         ("own.idf", "own.idf", r"own\.idf is no whole EPW"),
-        ("broken.idf", None, r"broken\.idf: broken\.idf is no IDF"),
+        ("broken.idf", None, r"^broken\.idf is no IDF"),
     ],
 )
 def test_files_that_are_none_are_told(tmp_path, model, weather, told):

@@ -78,6 +78,34 @@ def test_an_index_along_variant_is_no_parameter():
     assert [column.name for column in read_columns(group_dataset(ds))] == ["lighting"]
 
 
+def test_a_coordinate_that_became_the_index_is_itself_again():
+    ds = xr.Dataset(
+        {"gas": ("variant", [1.0, 2.0])},
+        {"lighting": ("variant", [np.nan, 2.0]), "orientation": ("variant", [0.0, 1.0])},
+    )
+    ds.gas.encoding["coordinates"] = "lighting orientation"
+    indexed = ds.set_index(variant="lighting")
+    assert [column.name for column in read_columns(group_dataset(indexed))] == ["lighting", "orientation"]
+    both = ds.set_index(variant=["lighting", "orientation"])
+    assert [column.name for column in read_columns(group_dataset(both))] == ["lighting", "orientation"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "level", "row"),
+    [
+        (["autosize", "5"], 5, 1),
+        (["autosize", "5"], 5.0, 1),
+        (["autosize", "5.0"], 5, 1),
+        (["1", "True"], True, 1),
+        (["1", "True"], 1, 0),
+        (["0.5", "x"], np.float64(0.5), 0),
+    ],
+)
+def test_a_level_among_words_is_found_as_the_study_gives_it(texts, level, row):
+    (column,) = columns(flow=texts)
+    assert np.flatnonzero(column.rows_at(level)).tolist() == [row]
+
+
 def test_the_writers_state_is_no_attribute_of_what_is_made_from_a_cube():
     ds = xr.Dataset({"gas": ("variant", [1.0], {"units": "J"})}, attrs={"bemsweep": "{}", "title": "t"})
     assert group_dataset(ds).attrs == {"title": "t"}

@@ -218,6 +218,19 @@ def test_end_uses_of_hours_are_added_up_by_month():
     np.testing.assert_allclose([bar.get_height() for bar in bars], by_hand / 3.6e6)
 
 
+def test_end_uses_of_two_run_periods_are_bars_of_the_months_that_they_have():
+    use = {"Heating": (1, {"units": "J", "long_name": "Heating:Electricity"})}
+    days = grid({"x": [1.0]}, 72, **use).isel(variant=0)
+    earlier = days.assign_coords(time=days.time - np.timedelta64(3650, "D"))
+    (bars,) = plot.end_uses_by_month(xr.concat([days, earlier], "time")).containers
+    np.testing.assert_allclose([bar.get_height() for bar in bars], [float(days.Heating.sum()) / 3.6e6] * 2)
+
+
+def test_a_month_by_itself_is_a_bar(monthly):
+    one = monthly.isel(time=[0]).assign_attrs(frequency="monthly")
+    assert [tick.get_text() for tick in plot.end_uses_by_month(one).get_xticklabels()] == ["J"]
+
+
 def test_main_effects_are_means_over_the_grid_without_the_reference(annual):
     ax = plot.main_effects(annual, "electricity")
     rest = annual.electricity.isel(time=0, variant=slice(1, None)) / 3.6e9
@@ -361,6 +374,13 @@ def test_what_cannot_be_drawn_is_told(annual, hourly, monthly):
         plot.load_duration(annual, "electricity")
     with pytest.raises(BemsweepError, match="has no value for each hour"):
         plot.heat_map(hourly.isel(variant=0).resample(time="D").sum(keep_attrs=True), "electricity")
+    periods = ("time", np.where(np.arange(hourly.sizes["time"]) < 100, "winter", "summer"))
+    with pytest.raises(BemsweepError, match=r"is of the run periods summer, winter: choose one, ds.isel"):
+        plot.heat_map(hourly.isel(variant=0).assign_coords(run_period=periods), "electricity")
+    with pytest.raises(BemsweepError, match="this variant has no values; its `status` says why"):
+        plot.end_uses_by_month(monthly.where(False))
+    with pytest.raises(BemsweepError, match="no variant has values of 'electricity'"):
+        plot.main_effects(annual.where(False), "electricity")
     with pytest.raises(BemsweepError, match="no parameter has two levels"):
         plot.main_effects(annual.isel(variant=[1]), "electricity")
     with pytest.raises(BemsweepError, match="no variant has values of 'electricity'"):

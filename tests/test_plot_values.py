@@ -55,6 +55,14 @@ def test_sums_are_added_up_and_means_averaged_but_nothing_is_filled_in():
         output_of(ds, "warmth")
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"), [(np.array(["2017-07-03T15:10"], "datetime64[ns]"), "times"), (["Core"], "texts")]
+)
+def test_what_is_no_number_is_not_drawn(values, kind):
+    with pytest.raises(BemsweepError, match=f"'peak' holds no numbers but {kind}"):
+        per_variant(xr.Dataset({"peak": ("variant", values)}), "peak")
+
+
 def test_a_month_with_a_missing_value_is_missing():
     days = array(np.ones(59), "J").assign_coords(time=pd.date_range("2017-01-01", periods=59))
     days[0] = np.nan
@@ -69,3 +77,7 @@ def test_the_length_of_intervals_is_that_of_the_bounds():
     assert step_hours(ds.assign_coords(time_bounds=(("time", "bounds"), bounds))) == 0.25
     with pytest.raises(BemsweepError, match="different or unknown length"):
         step_hours(ds.isel(time=[0]))
+    with pytest.raises(BemsweepError, match="there is no dim 'time'; pass a group"):
+        step_hours(ds.isel(time=0))
+    with pytest.raises(BemsweepError, match="there is no dim 'time'; pass a group"):
+        step_hours(xr.DataTree.from_dict({"/hourly": ds}))

@@ -42,6 +42,18 @@ def test_status_is_the_variant_table(tmp_path: Path) -> None:
         np.testing.assert_array_equal(table[column].to_numpy(), mine[column].to_numpy(), err_msg=column)
 
 
+def test_parameters_stand_in_the_order_of_the_study(tmp_path: Path) -> None:
+    parameters = {
+        "turned": bs.Field("Building", "north_axis", values=[None, 90]),
+        "dimmed": bs.Field("Lights", "watts_per_floor_area", values=[None, 6]),
+    }
+    run = run_study(small_study(parameters=parameters), tmp_path, FakeEngine(faults={2: "fail"}))
+    in_order = ["baseline", "weather", "turned", "dimmed"]
+    assert list(run.status().columns[:4]) == in_order
+    assert list(results.status(tmp_path, "small").columns[:4]) == in_order
+    assert list(results.failed(tmp_path, "small").columns) == [*in_order, "status", "message", "variant_id"]
+
+
 RAN_AWAY = 'The temperature of {} C for zone="ZN_1" ..is very far out of bounds during warmup.'
 TABLE = pd.DataFrame(
     {

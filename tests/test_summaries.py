@@ -106,6 +106,21 @@ def test_a_variant_without_results_is_missing_and_the_others_are_not():
     assert list(table["Fans, Electricity", "GJ"].isna()) == [False, True, False]
 
 
+def test_an_index_along_variant_takes_no_difference_away():
+    whole = made_up()
+    for name in SUMMARY_NAMES:
+        whole[name].encoding["coordinates"] = "variant_id status utc_offset lighting weather baseline"
+    for index in ("variant_id", "lighting"):
+        table = bs.summary(whole.set_index(variant=index))
+        assert list(table["site_energy", "difference"]) == pytest.approx([0, 10]), index
+        pd.testing.assert_frame_equal(table, bs.summary(whole))
+
+
+def test_one_variant_without_its_dim_is_told():
+    with pytest.raises(bs.BemsweepError, match=r"no dim 'variant'.*isel\(variant=\[...\]\)"):
+        bs.summary(made_up().isel(variant=0))
+
+
 def test_without_a_reference_there_are_no_differences():
     table = bs.summary(made_up().isel(variant=slice(1, None)))
     assert "difference" not in table.columns.get_level_values("unit")

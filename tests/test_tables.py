@@ -18,7 +18,10 @@ from bemsweep.tables import (
     read_cells,
     read_scalars,
     report_names,
+    request_tables,
 )
+from direct_engine import query
+from short_runs import run, short_model
 
 SUMMARY = Output("summary", "summary", "annual", "summary", "")
 SIZING, BUILDING, DEMAND = (
@@ -268,3 +271,19 @@ class TestWhatARunIsAskedFor:
         names = report_names(document)
         assert {"My Meters", SIZING, "EnvelopeSummary"} <= set(names)
         assert not any(name.startswith("All") for name in names)
+
+
+@pytest.mark.engine
+def test_the_engine_prints_the_time_of_a_peak_a_timestep_late_or_an_hour_early(tmp_path):
+    """What the documents say of `peak_demand_time`; if a newer EnergyPlus does better, they can say less."""
+    document = short_model(ref_models["small_office"], days=((1, 14), (1, 14)), outputs=())
+    for fuel, begin, end in (("Diesel", "14:30", "14:40"), ("Propane", "14:50", "15:00")):
+        hours = ["Through: 12/31", "For: AllDays", f"Until: {begin}", 0, f"Until: {end}", 1, "Until: 24:00", 0]
+        document.add("Schedule:Compact", fuel, {"data": [{"field": field} for field in hours]}, validate=False)
+        load = {"fuel_type": fuel, "schedule_name": fuel, "design_level": 100.0}
+        load |= {"zone_or_zonelist_or_space_or_spacelist_name": "Core_ZN"}
+        document.add("OtherEquipment", fuel, load, validate=False)
+    request_tables(document, [SUMMARY])
+    folder = run(document, tmp_path / "run")
+    printed = dict(query(folder, "SELECT ColumnName, Value FROM TabularDataWithStrings WHERE RowName = 'Time of Peak'"))
+    assert (printed["Diesel"], printed["Propane"]) == ("14-JAN-14:49", "14-JAN-14:09")

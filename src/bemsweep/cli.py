@@ -21,7 +21,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from bemsweep import __version__
-from bemsweep.errors import BemsweepError, InfrastructureError, Problem, StudyError
+from bemsweep.errors import BemsweepError, InfrastructureError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,19 +124,24 @@ def init_command(
     """Write a study file that runs as it stands, with suggestions found in the model."""
     from bemsweep.starter import write_study  # noqa: PLC0415 - pandas and idfkit take a second to import
 
-    _refuse_existing(file)
+    _check_can_be_written(file)
     text = write_study(model, epw, file=file, engine=engine)
     try:
         with file.open("x", encoding="utf-8") as study:
             study.write(text)
-    except FileExistsError:
-        _refuse_existing(file)
-    out.print(Text(f"wrote {file}; look at it, then\n  bemsweep run {file} --limit 2\n  bemsweep run {file}"))
+    except FileExistsError:  # since it was looked at
+        _check_can_be_written(file)
+    run = f"bemsweep run {shlex.quote(str(file))}"
+    out.print(Text(f"wrote {file}; look at it, then\n  {run} --limit 2\n  {run}"))
 
 
-def _refuse_existing(file: Path) -> None:
+def _check_can_be_written(file: Path) -> None:
+    if file.is_dir():
+        raise BemsweepError(f"{file} is a folder: name the study file with --out, such as {file / 'study.yaml'}")
     if file.exists():
-        raise StudyError([Problem(f"{file} is there already: give another name with --out, or delete it")])
+        raise BemsweepError(f"{file} is there already: give another name with --out, or delete it")
+    if not file.parent.is_dir():
+        raise BemsweepError(f"there is no folder {file.parent}: make it, or give another name with --out")
 
 
 @app.command("plan")
@@ -245,7 +250,7 @@ def export_command(
     if chosen is None:
         raise typer.BadParameter(f"{to} does not tell the format: give --format netcdf, parquet or csv")
     what: dict[str, Any] = {"group": group, "overwrite": overwrite}
-    what["variables"] = [name for names in variables for name in names.split(",")] if variables else None
+    what["variables"] = [name.strip() for names in variables for name in names.split(",")] if variables else None
     tree = results.open_results(store, _name_of(study))
     if chosen == "netcdf":
         files = export.to_netcdf(tree, to, **what)

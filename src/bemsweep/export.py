@@ -25,6 +25,8 @@ __all__ = ["Shape", "to_csv", "to_netcdf", "to_parquet"]
 Shape = Literal["wide", "long"]
 """``wide``: a column per variable and key; ``long``: a row per value."""
 
+_SUFFIXES = frozenset({".nc", ".parquet", ".csv"})
+
 _VARIANTS = "variants"
 """Name of the file with the table of variants."""
 
@@ -71,6 +73,8 @@ def to_netcdf(
         raise BemsweepError("netCDF needs h5netcdf: pip install 'bemsweep[netcdf]', or export Parquet or CSV")
     groups = _chosen(tree, group, variables)
     target = _local(path)
+    if target.suffix.lower() in _SUFFIXES - {".nc"}:
+        raise BemsweepError(f"{target} is named as {target.suffix} but would hold netCDF: name a file ending in .nc")
     _check_free([target], overwrite=overwrite)
     if group is not None:
         whole: xr.Dataset | xr.DataTree = _streamed(groups[group])
@@ -177,6 +181,10 @@ def to_csv(
 
 def _chosen(tree: xr.DataTree, group: str | None, variables: Sequence[str] | None) -> dict[str, xr.Dataset]:
     """Return the datasets to write by group, with just the variables asked for."""
+    if not isinstance(tree, xr.DataTree) or not tree.children:
+        raise BemsweepError(
+            "there are no groups: pass the tree that open_results returns, and name a group with `group`"
+        )
     groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
     if group is not None and group not in groups:
         told = f"no group {group!r}{nearest(group, groups)}: the study has {', '.join(groups) or 'none'}"
@@ -205,10 +213,15 @@ def _check_free(targets: Iterable[Path], *, overwrite: bool) -> None:
             raise BemsweepError(f"{target} is a folder: name a file")
         if target.exists() and not overwrite:
             raise BemsweepError(f"{target} exists: overwrite it (--overwrite), or write elsewhere")
+        if in_the_way := [folder for folder in target.parents if folder.is_file()]:
+            raise BemsweepError(f"{in_the_way[0]} is a file, so nothing can be written into it: name another folder")
 
 
 def _files(path: Path, names: Sequence[str], suffix: str) -> dict[str, Path]:
     """Return the file of each group: `path` itself, or files in the folder `path`."""
+    if path.suffix.lower() in _SUFFIXES - {suffix}:
+        told = f"{path} is named as {path.suffix} but would hold {suffix}: name a file ending in {suffix}, or a folder"
+        raise BemsweepError(told)
     if path.suffix.lower() != suffix:
         return {name: path / f"{name}{suffix}" for name in (*names, _VARIANTS)}
     if len(names) != 1:

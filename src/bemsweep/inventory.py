@@ -139,10 +139,7 @@ def examine(model: str, *, weather: str | None, folder: Path, engine: Engine | s
         climate = WeatherInput(epw, read_weather(epw.path))
     except (ValueError, OSError) as error:
         raise ModelError(f"{epw.source} is no whole EPW: {error}") from error
-    try:
-        document = read_model(source.path)
-    except ModelError as error:
-        raise ModelError(f"{source.source}: {error}") from error
+    document = read_model(source.path)
     try:
         opened = open_engine(engine) if engine is None or isinstance(engine, str) else engine
     except EngineNotFoundError as error:

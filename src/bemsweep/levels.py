@@ -142,7 +142,7 @@ def group_dataset(results: xr.Dataset | xr.DataTree) -> xr.Dataset:
             "Pass a group as open_results gives it, with variants chosen by isel(variant=[...])"
         )
     if "variant" in results.xindexes:
-        results = results.reset_index("variant").drop_vars("variant", errors="ignore")
+        results = _without_index(results)
     if not results.sizes["variant"]:
         raise BemsweepError("there are no variants in these results: none was chosen, or none is committed yet")
     # The writer's own state describes the whole cube, not what is made from it.
@@ -157,9 +157,8 @@ def read_columns(ds: xr.Dataset) -> list[Column]:
 
 def parameter_names(ds: xr.Dataset) -> list[str]:
     """Return the names of the labels, then of all parameters of a group, in the study's order if it is known."""
-    # CF's attribute, which xarray keeps with each array, lists them in that order; xarray sorts coordinates by name.
-    told = next((text for one in ds.data_vars.values() if (text := one.encoding.get("coordinates"))), "")
-    place = {name: number for number, name in enumerate(dict.fromkeys((*LABELS, *str(told).split())))}
+    # CF's attribute lists them in that order; xarray sorts coordinates by name.
+    place = {name: number for number, name in enumerate(dict.fromkeys((*LABELS, *_told_coordinates(ds))))}
     return sorted((str(name) for name, _ in _parameters(ds)), key=lambda name: place.get(name, len(place)))
 
 
@@ -194,8 +193,29 @@ def _has_null(column: Column, rows: npt.NDArray[np.bool_]) -> bool:
     return bool(column.is_null[rows].any() or _equals(column.values[rows], column.null_value).any())
 
 
+def _without_index(ds: xr.Dataset) -> xr.Dataset:
+    """Return a group with the coordinate that ``set_index`` made the index under its own name again."""
+    ds = ds.reset_index("variant")
+    if "variant" not in ds.coords:
+        return ds
+    missing = [name for name in _told_coordinates(ds) if name not in ds.variables]
+    return ds.rename_vars(variant=missing[0]) if len(missing) == 1 else ds.drop_vars("variant")
+
+
+def _told_coordinates(ds: xr.Dataset) -> list[str]:
+    """Return the names of the coordinates as CF's attribute lists them, which xarray keeps with each array."""
+    return next((str(text).split() for one in ds.data_vars.values() if (text := one.encoding.get("coordinates"))), [])
+
+
 def _equals(values: npt.NDArray[Any], level: float | str | None) -> npt.NDArray[np.bool_]:
-    return np.array([value == level for value in values.tolist()], dtype=bool)
+    return np.array([value in _spellings(level) for value in values.tolist()], dtype=bool)
+
+
+def _spellings(level: float | str | None) -> tuple[Any, ...]:
+    """Return `level` and, as texts have it where some levels are words, its texts."""
+    if level is None or isinstance(level, str):
+        return (level,)
+    return (level, str(level)) if isinstance(level, (bool, np.bool_)) else (level, str(float(level)), level_text(level))
 
 
 def _parameters(ds: xr.Dataset) -> list[tuple[Any, xr.DataArray]]:

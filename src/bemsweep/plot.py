@@ -92,7 +92,7 @@ def end_uses_by_month(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     BemsweepError
-        There are several variants, or no meters of end uses, or matplotlib is not there.
+        There are several variants, or no meters of end uses, or no values, or matplotlib is not there.
 
     Units
     -----
@@ -105,8 +105,10 @@ def end_uses_by_month(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
             "there are no meters of end uses, such as 'Heating:NaturalGas' or 'Cooling:Electricity', in J; "
             "add them to the study's outputs, monthly"
         )
-    monthly = [by_month(output_of(ds, name)) for name in uses]
+    monthly = [by_month(output_of(ds, name), frequency=ds.attrs.get("frequency", "")) for name in uses]
     energy = scaled(xr.concat(monthly, "use", coords="minimal", compat="override", combine_attrs="override"))
+    if energy.isnull().all():
+        raise BemsweepError("this variant has no values; its `status` says why")
     every = [(*use, values) for use, values in zip(uses.values(), np.nan_to_num(energy.values), strict=True)]
     shown = [(use, fuel, values) for use, fuel, values in every if values.any()]
     colours = dict(zip(sorted({use for use, _, _ in shown}), itertools.cycle(_COLOURS), strict=False))
@@ -114,11 +116,8 @@ def end_uses_by_month(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     months = energy["time"].dt.month.values
     above, below = np.zeros(len(months)), np.zeros(len(months))
     for use, fuel, values in shown:
-        told = (
-            _words(use)
-            if fuel == "Electricity"
-            else f"{_words(use)} ({'gas' if fuel == 'NaturalGas' else _words(fuel).lower()})"
-        )
+        named = "" if fuel == "Electricity" else f" ({'gas' if fuel == 'NaturalGas' else _words(fuel).lower()})"
+        told = f"{_words(use)}{named}"
         style: Any = {"color": colours[use], "hatch": _FUELS[fuel], "edgecolor": "white", "linewidth": 0.4}
         ax.bar(range(len(months)), values, bottom=np.where(values >= 0, above, below), label=told, **style)
         above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
@@ -151,7 +150,8 @@ def main_effects(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     Raises
     ------
     BemsweepError
-        There is no such output, it has other dims, no parameter has two levels, or matplotlib is not there.
+        There is no such output, it has other dims or no values, no parameter has two levels, or matplotlib is not
+        there.
 
     Units
     -----
@@ -164,6 +164,8 @@ def main_effects(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes
     """
     ds = group_dataset(ds)
     values = scaled(per_variant(ds, output))
+    if values.isnull().all():
+        raise BemsweepError(f"no variant has values of {output!r}; its `status` says why")
     columns = read_columns(ds)
     rows = design_rows(columns)
     coded = [(column, *coded_levels(column, rows)) for column in columns]
@@ -267,7 +269,8 @@ def heat_map(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     BemsweepError
-        There is no such output, it has other dims or is no hourly or timestep one, or matplotlib is not there.
+        There is no such output, it has other dims, is no hourly or timestep one or of several run periods, or
+        matplotlib is not there.
 
     Units
     -----
@@ -277,6 +280,9 @@ def heat_map(ds: xr.Dataset, output: str, *, ax: Axes | None = None) -> Axes:
     values = scaled(as_power(output_of(ds, output), hours))
     if hours > 1 or values["time"].dtype.kind != "M":
         raise BemsweepError(f"{output!r} has no value for each hour of a date; take the group 'hourly' of weather runs")
+    if "run_period" in values.coords and len(periods := np.unique(values["run_period"].values)) > 1:
+        told = ", ".join(map(str, periods))
+        raise BemsweepError(f"{output!r} is of the run periods {told}: choose one, ds.isel(time=ds.run_period == NAME)")
     time = pd.DatetimeIndex(values["time"].values)
     days = (time.normalize() - time[0].normalize()).days
     table = pd.Series(values.values).groupby([time.hour + time.minute / 60, days]).first().unstack()

@@ -30,12 +30,14 @@ def output_of(ds: xr.Dataset, name: str, *, kept: Sequence[str] = ()) -> xr.Data
     Raises
     ------
     BemsweepError
-        There is no such output, or another dim has several labels.
+        There is no such output, it holds no numbers, or another dim has several labels.
     """
     names = [str(known) for known in ds.data_vars]
     if name not in names:
         told = ", ".join(names) or "none"
         raise BemsweepError(f"there is no output {name!r}{nearest(name, names)}; there are: {told}")
+    if ds[name].dtype.kind not in "fiu":
+        raise BemsweepError(f"{name!r} holds no numbers but {'times' if ds[name].dtype.kind in 'mM' else 'texts'}")
     others = [dim for dim in ds[name].dims if dim not in ("time", *kept)]
     if wide := [dim for dim in others if ds.sizes[dim] != 1]:
         told = ", ".join(f"{dim} ({ds.sizes[dim]})" for dim in wide)
@@ -64,17 +66,27 @@ def per_variant(ds: xr.Dataset, name: str) -> xr.DataArray:
     return whole.assign_attrs(output.attrs)
 
 
-def by_month(output: xr.DataArray) -> xr.DataArray:
-    """Return an output added up over each month; missing if any value is.
+def by_month(output: xr.DataArray, *, frequency: str = "") -> xr.DataArray:
+    """Return an output added up over each month that it has, the earliest first; missing if any value is.
+
+    Parameters
+    ----------
+    output
+        Along ``time``.
+    frequency
+        That of its group, if it is known.
 
     Raises
     ------
     BemsweepError
-        It has no dates, or one only.
+        It has no dates, or one only, which may be that of a year.
     """
-    if "time" not in output.dims or output["time"].dtype.kind != "M" or output.sizes["time"] < 2:
+    has_dates = "time" in output.dims and output["time"].dtype.kind == "M"
+    if not has_dates or (output.sizes["time"] < 2 and frequency != "monthly"):
         raise BemsweepError(f"{output.name!r} has no months; take the group 'monthly' of a study of weather runs")
-    return output.resample(time="MS").sum(skipna=False).assign_attrs(output.attrs)
+    # Not resampled: between two run periods there may be years without a value.
+    months = output["time"].astype("datetime64[M]").astype("datetime64[ns]")
+    return output.groupby(months).sum(skipna=False).assign_attrs(output.attrs)
 
 
 def as_power(output: xr.DataArray, hours: float) -> xr.DataArray:
@@ -109,8 +121,10 @@ def step_hours(ds: xr.Dataset) -> float:
     Raises
     ------
     BemsweepError
-        Intervals differ, or there is one only, so that it cannot be known.
+        There is no time, intervals differ, or there is one only, so that it cannot be known.
     """
+    if "time" not in ds.dims:
+        raise BemsweepError("there is no dim 'time'; pass a group, such as tree['hourly'].to_dataset()")
     if "time_bounds" in ds.coords:
         ends = ds["time_bounds"].values
         steps = (ends[:, 1] - ends[:, 0]) / np.timedelta64(1, "h")

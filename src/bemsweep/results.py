@@ -16,6 +16,7 @@ import xarray as xr
 from bemsweep.errors import BemsweepError
 from bemsweep.explanations import explain
 from bemsweep.layout import TABLE_COLUMNS
+from bemsweep.levels import parameter_names
 from bemsweep.store import Store
 
 __all__ = ["errors", "failed", "failed_rows", "failures", "open_results", "status"]
@@ -91,8 +92,7 @@ def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str
         There are no results of that name.
     """
     root = open_results(store, name, storage_options=storage_options).to_dataset(inherit=False)
-    held = [str(key) for key, variable in root.variables.items() if variable.dims == ("variant",)]
-    columns = [*(name for name in held if name not in TABLE_COLUMNS), *TABLE_COLUMNS]
+    columns = [*parameter_names(root), *TABLE_COLUMNS]
     return pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
 
 

@@ -16,7 +16,7 @@ import xarray as xr
 
 from bemsweep.design import LABELS
 from bemsweep.errors import BemsweepError, nearest
-from bemsweep.levels import parameter_names, read_columns, reference_rows
+from bemsweep.levels import group_dataset, parameter_names, read_columns, reference_rows
 from bemsweep.outputs import SUMMARY_NAMES
 
 __all__ = ["summary"]
@@ -85,7 +85,7 @@ def _annual(tree: xr.DataTree | xr.Dataset) -> xr.Dataset:
         raise BemsweepError(
             f"these results hold no summary (no {missing[0]!r}): add `summary` to the study's outputs and run it again"
         )
-    return annual[list(SUMMARY_NAMES)].load()
+    return group_dataset(annual)[list(SUMMARY_NAMES)].load()
 
 
 def _references(annual: xr.Dataset) -> npt.NDArray[np.int64]:
