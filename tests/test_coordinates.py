@@ -41,7 +41,7 @@ def test_coordinates_name_what_runs_along_an_arrays_dims():
     layout = layout_of(DESIGN_DAYS)
     named = array_attributes(layout, layout.arrays[0])["coordinates"].split()
     assert named == [*row_coordinates(layout), "design_day_name", "design_day_date"]
-    assert group_attributes({}, "hourly")["coordinates"] == "time_bounds"
+    assert group_attributes(layout, {}, "hourly")["coordinates"].split() == ["time_bounds", *named[-2:]]
 
 
 def test_columns_of_the_root_that_are_no_coordinates_name_those_that_are():
@@ -60,6 +60,7 @@ def test_what_has_no_time_names_no_coordinates_along_time():
     found = by_name(layout, "annual")
     assert tuple(found["fuel"].values) == FUELS
     assert tuple(found["end_use"].values) == END_USES
+    assert group_attributes(layout, {}, "annual")["coordinates"] == "time_bounds run_period"
     attributes = {array.name: array_attributes(layout, array) for array in layout.arrays}
     assert all(one["coordinates"].split() == list(row_coordinates(layout)) for one in attributes.values())
     assert not any("cell_methods" in one for one in attributes.values())

@@ -17,8 +17,11 @@ from zarr.errors import ZarrUserWarning
 from zarr.storage import LocalStore
 
 from bemsweep import export, table_shapes
+from bemsweep.cube import Cube
 from bemsweep.errors import BemsweepError
-from cube_study import DESIGN_DAYS, TEN_DAYS, whole_cube
+from bemsweep.layout import Layout
+from bemsweep.records import Series
+from cube_study import DESIGN_DAYS, PARAMETERS, TEN_DAYS, table, whole_cube
 
 ROWS = 3
 PENDING = 2
@@ -228,6 +231,18 @@ def test_what_has_no_time_is_told_of_every_variant(scalars, tmp_path, write, suf
     assert frame[frame.variable == "electricity"].time.notna().all()
     assert frame[frame.variable == "peak_of"].text.tolist()[0] == "Core"
     assert frame[frame.variable == "end_use"].value.tolist() == list(range(12))
+
+
+def test_single_numbers_of_design_days_are_told_once(tmp_path):
+    cell = Series("load", "annual", "", "", "HVACSizingSummary", "W", "scalar", np.array([12.5]))
+    layout = Layout(DESIGN_DAYS).grow([cell]).grow_parameters(PARAMETERS)
+    cube = Cube.create(LocalStore(tmp_path / "results.zarr"), layout, attributes={})
+    cube.resize(ROWS)
+    cube.commit(table(ROWS), {})
+    tree = xr.open_datatree(tmp_path / "results.zarr", engine="zarr", chunks=None)
+    assert set(tree["annual"].data_vars) == {"load"}
+    (path,) = export.to_csv(tree, tmp_path / "annual.csv", group="annual")
+    assert len(read_table(path)) == ROWS
 
 
 def test_units_and_the_engine_are_told_in_parquet(tree, tmp_path):

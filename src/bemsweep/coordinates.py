@@ -132,14 +132,18 @@ def array_attributes(layout: Layout, array: Array) -> dict[str, Any]:
     if not array.has_time:
         units = _SINCE_1970 if array.method == "moment" else {"units": udunits(array.units)}
         return {"long_name": array.long_name, **units, "coordinates": " ".join(row_coordinates(layout))}
-    has_periods = not layout.calendar.design_days and len(layout.calendar.periods) > 1
-    coordinates = (*row_coordinates(layout), *design_day_texts(layout), *(("run_period",) if has_periods else ()))
     return {
         "long_name": array.long_name,
         "units": udunits(array.units),
         "cell_methods": f"time: {array.method}",
-        "coordinates": " ".join(coordinates),
+        "coordinates": " ".join((*row_coordinates(layout), *_time_coordinates(layout))),
     }
+
+
+def _time_coordinates(layout: Layout) -> tuple[str, ...]:
+    """Return the coordinates of what has time, but for time itself and its bounds."""
+    has_periods = not layout.calendar.design_days and len(layout.calendar.periods) > 1
+    return (*design_day_texts(layout), *(("run_period",) if has_periods else ()))
 
 
 def column_attributes(layout: Layout, name: str, *, is_root: bool) -> dict[str, Any]:
@@ -151,7 +155,9 @@ def column_attributes(layout: Layout, name: str, *, is_root: bool) -> dict[str, 
     return attributes
 
 
-def group_attributes(attributes: dict[str, Any], frequency: Frequency) -> dict[str, Any]:
+def group_attributes(layout: Layout, attributes: dict[str, Any], frequency: Frequency) -> dict[str, Any]:
     """Return the attributes of one group; they repeat the root's because a group is opened alone, too."""
-    # No array can name its time bounds as a coordinate in CF; on the group, xarray takes them for one.
-    return {"Conventions": CONVENTIONS, **attributes, "frequency": frequency, "coordinates": "time_bounds"}
+    # No array can name its time bounds as a coordinate in CF; on the group, xarray takes them for one. So it does
+    # with what runs along time or design days where no array does, beside single numbers.
+    coordinates = " ".join(("time_bounds", *_time_coordinates(layout)))
+    return {"Conventions": CONVENTIONS, **attributes, "frequency": frequency, "coordinates": coordinates}

@@ -191,7 +191,7 @@ class Cube:
             if name != _LENGTH:
                 self._require_column(root, name, kind, rows=rows)
         for frequency in self.layout.frequencies:
-            told = group_attributes(self.attributes, frequency)
+            told = group_attributes(self.layout, self.attributes, frequency)
             if frequency not in root:
                 root.create_group(frequency, attributes=told)
             group = root.require_group(frequency)
