@@ -39,7 +39,7 @@ from bemsweep.inputs import Input
 from bemsweep.model import external_files, is_file_field, model_problems
 from bemsweep.parameters import Call, Field, Options, Parameter, Schedule
 from bemsweep.parts import Value
-from bemsweep.schedule_values import read_schedule_values
+from bemsweep.schedule_values import SUFFIXES, read_schedule_values
 from bemsweep.schedules import ScheduleOperation, schedule_problems, schedule_units
 from bemsweep.snippets import read_snippet, snippet_problems
 from bemsweep.study import Study
@@ -48,7 +48,7 @@ from bemsweep.units import udunits
 if TYPE_CHECKING:
     from idfkit import IDFDocument
 
-__all__ = ["Resolved", "import_functions", "resolve_edits"]
+__all__ = ["Resolved", "import_functions", "overruling", "resolve_edits"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,52 @@ def resolve_edits(
         raise StudyError(dict.fromkeys(resolver.told))
     attributes = {name: _attributes(parameter, documents.values()) for name, parameter in study.parameters.items()}
     return Resolved(edits, resolver.files, resolver.functions, attributes)
+
+
+_Place = tuple[str, str, int]
+"""Baseline, what people call it, and the object if it is a field."""
+
+
+def overruling(resolved: Resolved, documents: Mapping[str, IDFDocument[bool]], points: Points) -> Iterator[str]:
+    """Yield which parameters set what others before them change: in rows with both, the last one stands.
+
+    Parameters
+    ----------
+    resolved
+        The edits of every value.
+    documents
+        The baselines by label.
+    points
+        Rows of the variant table.
+    """
+    changed: dict[str, dict[_Place, None]] = {}
+    fixed: dict[str, dict[_Place, None]] = {}
+    seen: set[tuple[str, str, Edit]] = set()
+    for (label, name, _), edits in resolved.edits.items():
+        for edit in edits:
+            is_setting = getattr(edit, "operation", None) in ("set", "replace")
+            alike = replace(edit, value=0) if isinstance(edit, FieldEdit | ScheduleEdit) else edit
+            if (label, name, alike) not in seen:
+                seen.add((label, name, alike))
+                places = dict.fromkeys((label, *place) for place in _places(documents[label], edit))
+                changed.setdefault(name, {}).update(places)
+                fixed.setdefault(name, {}).update(places if is_setting else {})
+    for before, after in itertools.combinations([name for name in points.names if name in changed], 2):
+        place = next((place for place in fixed[after] if place in changed[before]), None)
+        columns = [points.names.index(name) for name in (before, after)]
+        if place and any(all(row[column] is not None for column in columns) for row in points.rows):
+            yield (
+                f"{after} sets {place[1]}, which {before} changes too: where both have a value, what {before} "
+                "does to it is lost"
+            )
+
+
+def _places(document: IDFDocument[bool], edit: Edit) -> Iterator[tuple[str, int]]:
+    """Yield what an edit changes."""
+    if isinstance(edit, ScheduleEdit):
+        yield f"schedule {edit.schedule!r}", 0
+    elif isinstance(edit, FieldEdit):
+        yield from ((f"{edit.field} of {edit.object}", id(obj)) for obj in selected(document, edit))
 
 
 def import_functions(study: Study) -> dict[str, Callable[[Any, Any], object]]:
@@ -260,7 +306,8 @@ class _Resolver:
 
     def _read(self, name: str, file: str) -> None:
         try:
-            source = Input.of((self.study.folder / Path(file).expanduser()).resolve(), file)
+            # Not resolved: the suffix counts, and what a link leads to may have none.
+            source = Input.of((self.study.folder / Path(file).expanduser()).absolute(), file)
         except (
             OSError,
             ValueError,
@@ -332,6 +379,10 @@ class _Resolver:
             value: Any = edit.value
             if edit.file is not None:
                 source = self.files[edit.file.sha256]
+                if not source.suffix.lower().endswith(SUFFIXES):
+                    told = f"EnergyPlus reads schedules from files whose name ends in {' or '.join(SUFFIXES)}"
+                    yield f"{source.source} cannot replace schedule {edit.schedule!r}: {told}."
+                    continue
                 try:
                     value = read_schedule_values(source.path.read_bytes().decode())  # with its line ends
                 except ValueError as error:  # also for bytes that are no text
