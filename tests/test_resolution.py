@@ -9,6 +9,7 @@ import pytest
 
 import bemsweep as bs
 from bemsweep.design import design_points
+from bemsweep.edit_checks import StudyEdits
 from bemsweep.edits import CallEdit, FieldEdit, InsertEdit, ScheduleEdit
 from bemsweep.errors import StudyError
 from bemsweep.inputs import resolve_baselines
@@ -96,6 +97,21 @@ def test_all_levels_of_a_schedule_are_checked_at_once(office, monkeypatch):
     monkeypatch.setattr("bemsweep.resolution.schedule_problems", check)
     resolved(office, small_study(parameters={"x": bs.Schedule("CLGSETP_SCH", add=[0.5, 1, 1.5, 2])}))
     assert calls == [[0.5, 1, 1.5, 2]]
+
+
+def test_a_study_of_many_parameters_is_read_once_for_each_baseline(office, monkeypatch):
+    """And not once for each parameter or option: 30 parameters with 1,000 values each took half a minute."""
+    made = []
+
+    def gather(edits, schema):
+        made.append(len(edits))
+        return StudyEdits(edits, schema)
+
+    monkeypatch.setattr("bemsweep.resolution.StudyEdits", gather)
+    monkeypatch.setattr("bemsweep.edit_checks.StudyEdits", gather)
+    parameters = {f"p{n}": bs.Field(*LIGHTS, values=[5, 6]) for n in range(4)}
+    resolved(office, small_study(parameters={**parameters, "o": bs.Options({"a": [SET], "b": [SET, DIMMED]})}))
+    assert made == [4 * 2 + 3]
 
 
 def test_one_content_under_two_suffixes_is_one_file(office, tmp_path):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from bemsweep.design import Points
-from bemsweep.edit_checks import edit_problems
+from bemsweep.edit_checks import StudyEdits, edit_problems
 from bemsweep.editing import apply_edits
 from bemsweep.edits import (
     CallEdit,
@@ -98,11 +98,12 @@ def resolve_edits(
     }
     everything = [edit for by_value in found.values() for edits in by_value.values() for edit in edits]
     fields = [edit for edit in everything if isinstance(edit, FieldEdit)]
+    study_edits = {label: StudyEdits(fields, document.schema) for label, document in documents.items()}
     edits: dict[tuple[str, str, Value], tuple[Edit, ...]] = {}
     for (label, document), (name, by_value) in itertools.product(documents.items(), found.items()):
         where = f" (baseline {label})" if len(documents) > 1 else ""
         is_sequence = isinstance(study.parameters[name], Options)
-        wrong = list(resolver.problems(document, by_value, fields, is_sequence=is_sequence))
+        wrong = list(resolver.problems(document, by_value, study_edits[label], is_sequence=is_sequence))
         wrong += _calculated_twice(document, study.parameters[name])
         for message in wrong:
             resolver.tell(message + where, name)
@@ -340,18 +341,18 @@ class _Resolver:
         self,
         document: IDFDocument[bool],
         by_value: Mapping[Value, Sequence[Edit]],
-        fields: Sequence[FieldEdit],
+        study_edits: StudyEdits,
         *,
         is_sequence: bool,
     ) -> Iterator[str]:
         """Yield what is wrong with one parameter's edits for one baseline."""
         if not is_sequence:
-            yield from self._problems(document, [edit for edits in by_value.values() for edit in edits], fields)
+            yield from self._problems(document, [edit for edits in by_value.values() for edit in edits], study_edits)
             return
         for label, edits in by_value.items():
             edited = document.copy() if len(edits) > 1 else document
             for number, edit in enumerate(edits):
-                wrong = list(self._problems(edited, [edit], fields))
+                wrong = list(self._problems(edited, [edit], study_edits))
                 yield from (f"option {label!r}: {message}" for message in wrong)
                 # A call is not tried: what it does may take long. What comes after it is checked by the run.
                 if wrong or isinstance(edit, CallEdit):
@@ -359,12 +360,10 @@ class _Resolver:
                 if number + 1 < len(edits):
                     apply_edits(edited, [edit], {}, files=self._paths(edit))
 
-    def _problems(
-        self, document: IDFDocument[bool], edits: Sequence[Edit], fields: Sequence[FieldEdit]
-    ) -> Iterator[str]:
+    def _problems(self, document: IDFDocument[bool], edits: Sequence[Edit], study_edits: StudyEdits) -> Iterator[str]:
         """Yield what is wrong with edits that are not done one after the other."""
         of_fields = [edit for edit in edits if isinstance(edit, FieldEdit)]
-        yield from edit_problems(document, of_fields, all_edits=fields)
+        yield from edit_problems(document, of_fields, all_edits=study_edits)
         spelled = (normalised(edit, document.schema) for edit in of_fields)
         if any(is_file_field(edit.object, edit.field) for edit in spelled):
             yield "a file cannot vary by its name: make each a baseline of its own"
