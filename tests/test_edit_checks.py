@@ -7,7 +7,7 @@ import pytest
 from idfkit import new_document
 from pyenergyplus.dataset import ref_models
 
-from bemsweep.edit_checks import edit_problems
+from bemsweep.edit_checks import StudyEdits, edit_problems
 from bemsweep.editing import apply_edits
 from bemsweep.edits import FieldEdit
 from bemsweep.model import read_model
@@ -104,7 +104,7 @@ def test_a_blank_field_cannot_be_multiplied_and_its_default_is_told(office):
     assert "is blank and EnergyPlus uses its default 0.9" in problem
     filled = edit("Pump:VariableSpeed", "motor_efficiency", value=0.8)
     halved = edit("Pump:VariableSpeed", "motor_efficiency", "multiply", 0.9)
-    assert edit_problems(document, [halved], all_edits=[filled, halved]) == []
+    assert edit_problems(document, [halved], all_edits=StudyEdits([filled, halved], document.schema)) == []
 
 
 def test_a_required_field_cannot_be_left_blank(office):
@@ -120,10 +120,20 @@ def test_a_field_that_the_method_ignores_is_refused(office):
 
 def test_a_field_that_the_method_ignores_passes_if_the_method_is_set_too(office):
     ignored = edit(field="watts_per_person")
-    assert edit_problems(office, [ignored], all_edits=[edit(field=METHOD, value="watts/person")]) == []
-    assert edit_problems(office, [ignored], all_edits=[edit(field=METHOD, value="LightingLevel")]) != []
+    assert (
+        edit_problems(
+            office, [ignored], all_edits=StudyEdits([edit(field=METHOD, value="watts/person")], office.schema)
+        )
+        == []
+    )
+    assert (
+        edit_problems(
+            office, [ignored], all_edits=StudyEdits([edit(field=METHOD, value="LightingLevel")], office.schema)
+        )
+        != []
+    )
     partly = edit(field=METHOD, value="Watts/Person", name="Core*")
-    (problem,) = edit_problems(office, [ignored], all_edits=[partly])
+    (problem,) = edit_problems(office, [ignored], all_edits=StudyEdits([partly], office.schema))
     assert "and 3 more" in problem
 
 
@@ -136,7 +146,7 @@ def test_each_problem_is_told_once_however_many_values_there_are(office):
 def test_many_values_are_checked_in_little_time(office):
     edits = [edit(value=number / 1000) for number in range(20_000)]
     begin = time.perf_counter()
-    assert edit_problems(office, edits, all_edits=edits) == []
+    assert edit_problems(office, edits, all_edits=StudyEdits(edits, office.schema)) == []
     assert time.perf_counter() - begin < 5
 
 

@@ -9,11 +9,13 @@ import pytest
 
 import bemsweep as bs
 from bemsweep.design import design_points
+from bemsweep.edit_checks import StudyEdits
 from bemsweep.edits import CallEdit, FieldEdit, InsertEdit, ScheduleEdit
 from bemsweep.errors import StudyError
 from bemsweep.inputs import resolve_baselines
 from bemsweep.model_file import read_model
-from bemsweep.resolution import import_functions, resolve_edits
+from bemsweep.parameters import Insert
+from bemsweep.resolution import import_functions, overruling, resolve_edits
 from bemsweep.schedules import schedule_problems
 from small_studies import small_study
 
@@ -27,6 +29,8 @@ TIMBER_WALLS = {
 }
 
 
+LIGHTS = ("Lights", "watts_per_floor_area")
+SET = {"object": "Lights", "field": "watts_per_floor_area", "set": 8}
 DIMMED = {"object": "Lights", "field": "watts_per_floor_area", "multiply": 0.5}
 
 
@@ -95,6 +99,21 @@ def test_all_levels_of_a_schedule_are_checked_at_once(office, monkeypatch):
     assert calls == [[0.5, 1, 1.5, 2]]
 
 
+def test_a_study_of_many_parameters_is_read_once_for_each_baseline(office, monkeypatch):
+    """And not once for each parameter or option: 30 parameters with 1,000 values each took half a minute."""
+    made = []
+
+    def gather(edits, schema):
+        made.append(len(edits))
+        return StudyEdits(edits, schema)
+
+    monkeypatch.setattr("bemsweep.resolution.StudyEdits", gather)
+    monkeypatch.setattr("bemsweep.edit_checks.StudyEdits", gather)
+    parameters = {f"p{n}": bs.Field(*LIGHTS, values=[5, 6]) for n in range(4)}
+    resolved(office, small_study(parameters={**parameters, "o": bs.Options({"a": [SET], "b": [SET, DIMMED]})}))
+    assert made == [4 * 2 + 3]
+
+
 def test_one_content_under_two_suffixes_is_one_file(office, tmp_path):
     """A store has it once: a worker that asked for the other suffix would not find it."""
     for name in ("hours.csv", "hours.txt"):
@@ -159,6 +178,61 @@ def test_line_ends_that_the_engine_does_not_read(office, tmp_path):
     (tmp_path / "old.csv").write_bytes(b"0.5\r" * 8760)
     problems = told(office, parameters={"x": bs.Schedule("BLDG_OCC_SCH", replace=[str(tmp_path / "old.csv")])})
     assert "its lines end in a single carriage return" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        (
+            bs.Field(**{**DIMMED, "multiply": [None, 0.5]}),
+            bs.Field(*LIGHTS, values=[8]),
+            "watts_per_floor_area of Lights",
+        ),
+        (
+            bs.Field(*LIGHTS, values=[6]),
+            bs.Options({"a": [{**SET, "name": "Core*"}]}),
+            "watts_per_floor_area of Lights",
+        ),
+        (
+            bs.Schedule("BLDG_OCC_SCH", multiply=[0.5]),
+            bs.Schedule("Bldg_Occ_Sch", replace=[0.5]),
+            "schedule 'bldg_occ_sch'",
+        ),
+        (bs.Field(*LIGHTS, values=[6]), bs.Field(**{**DIMMED, "multiply": [0.5]}), ""),
+        (bs.Field(*LIGHTS, values=[6], name="Core*"), bs.Field(*LIGHTS, values=[6], name="Perimeter*"), ""),
+        (bs.Schedule("BLDG_OCC_SCH", replace=[0.5]), bs.Schedule("BLDG_OCC_SCH", multiply=[0.5]), ""),
+        (bs.Field(*LIGHTS, values=[None]), bs.Field(*LIGHTS, values=[6]), ""),
+    ],
+    ids=["set after multiply", "set by an option", "schedule", "multiply after set", "others", "changed", "never both"],
+)
+def test_a_parameter_that_sets_what_one_before_it_changes(office, first, second, what):
+    study = small_study(parameters={"first": first, "second": second})
+    points = design_points(study, {"baseline": ["office"], "weather": ["chicago"]}, most=None)
+    found = list(overruling(resolved(office, study), {"office": office}, points))
+    told_of = f"second sets {what}, which first changes too: where both have a value, what first does to it is lost"
+    assert found == ([told_of] if what else [])
+
+
+@pytest.mark.parametrize("name", ["hours.dat", "hours", "hours.csv.gz"])
+def test_a_schedule_from_a_file_of_another_suffix(office, tmp_path, name):
+    """The engine would stop at it, in every variant."""
+    (tmp_path / name).write_bytes(Path(OCCUPANCY).read_bytes())
+    (problem,) = told(office, parameters={"x": bs.Schedule("BLDG_OCC_SCH", replace=[str(tmp_path / name)])})
+    assert "EnergyPlus reads schedules from files whose name ends in .csv or .txt. @ parameters.x" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "parameter"),
+    [("hours.CSV", OCCUPANCY, lambda path: bs.Schedule("BLDG_OCC_SCH", replace=[path])),
+     ("wall.idf", TIMBER, lambda path: Insert([path]))],
+    ids=["schedule", "snippet"],
+)  # fmt: skip
+def test_a_link_is_known_by_its_own_name(office, tmp_path, name, content, parameter):
+    (tmp_path / "0a1b2c").write_bytes(Path(content).read_bytes())
+    (tmp_path / name).symlink_to(tmp_path / "0a1b2c")
+    found = resolved(office, small_study(parameters={"x": parameter(str(tmp_path / name))}))
+    ((edit,),) = found.edits.values()
+    assert edit.file.suffix == Path(name).suffix
 
 
 def test_all_problems_at_once(office):

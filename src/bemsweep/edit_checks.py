@@ -32,13 +32,13 @@ from bemsweep.model_file import NOT_IN_IDF
 from bemsweep.patterns import matches
 from bemsweep.references import names_listed
 
-__all__ = ["edit_problems"]
+__all__ = ["StudyEdits", "edit_problems"]
 
 _SHOWN = 3
 
 
 def edit_problems(
-    document: IDFDocument[bool], edits: Sequence[FieldEdit], *, all_edits: Sequence[FieldEdit] = ()
+    document: IDFDocument[bool], edits: Sequence[FieldEdit], *, all_edits: StudyEdits | None = None
 ) -> list[str]:
     """Return everything that is wrong with `edits` for this model, each as a full sentence, each once.
 
@@ -49,7 +49,8 @@ def edit_problems(
     edits
         The edits to check, for example those of all values of one parameter.
     all_edits
-        All edits of the study: one of them may set the method, or fill the blank, that another one needs.
+        All edits of the study, `edits` too: one of them may set the method, or fill the blank, that another one
+        needs. None if there are no others.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def edit_problems(
         Empty if the edits can be applied to the baseline.
     """
     schema: EpJSONSchema = document.schema
-    others = _Others(normalised(edit, schema) for edit in (*all_edits, *edits))
+    others = all_edits or StudyEdits(edits, schema)
     alike: dict[FieldEdit, list[Scalar]] = {}
     for edit in (normalised(edit, schema) for edit in edits):
         alike.setdefault(replace(edit, value=""), []).append(edit.value)
@@ -65,12 +66,20 @@ def edit_problems(
     return list(dict.fromkeys(told))
 
 
-class _Others:
-    """What the other edits of the study set, found by object type and field."""
+class StudyEdits:
+    """What the edits of a study set, found by object type and field.
 
-    def __init__(self, edits: Iterable[FieldEdit]) -> None:
+    Parameters
+    ----------
+    edits
+        All of them.
+    schema
+        Schema of the model's version.
+    """
+
+    def __init__(self, edits: Iterable[FieldEdit], schema: EpJSONSchema) -> None:
         self._sets: dict[tuple[str, str], dict[FieldEdit, None]] = {}
-        for edit in edits:
+        for edit in (normalised(edit, schema) for edit in edits):
             if edit.operation == "set":
                 self._sets.setdefault((edit.object, edit.field), {})[edit] = None
 
@@ -80,7 +89,7 @@ class _Others:
 
 
 def _problems(
-    document: IDFDocument[bool], edit: FieldEdit, values: Sequence[Scalar], *, others: _Others
+    document: IDFDocument[bool], edit: FieldEdit, values: Sequence[Scalar], *, others: StudyEdits
 ) -> Iterator[str]:
     """Yield what is wrong with an edit that is done with each of `values`."""
     schema: EpJSONSchema = document.schema
@@ -219,7 +228,7 @@ def _object_problems(
     spec: FieldSpec,
     edit: FieldEdit,
     values: Sequence[Scalar],
-    others: _Others,
+    others: StudyEdits,
 ) -> Iterator[str]:
     """Yield what is wrong with the edit for the objects that it selects."""
     if spec.group:
@@ -277,7 +286,7 @@ def _method_problems(
     *,
     spec: FieldSpec,
     method: Method,
-    others: _Others,
+    others: StudyEdits,
 ) -> Iterator[str]:
     choice = field_spec(document.schema, spec.object, method.field)
     if choice is None:

@@ -184,7 +184,7 @@ class Field(_Varied):
 class Schedule(_Varied):
     """A parameter that changes the numbers of one schedule, or replaces it.
 
-    Exactly one of `add`, `multiply` and `replace` lists the levels for a grid or computes them.
+    Exactly one of `add`, `multiply` and `replace` lists the levels for a grid; the first two may compute them.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ from bemsweep.outputs import Output
 from bemsweep.periods import Calendar
 from bemsweep.probe import output_problems, probe_model
 from bemsweep.records import Series
-from bemsweep.resolution import Resolved, resolve_edits
+from bemsweep.resolution import Resolved, overruling, resolve_edits
 from bemsweep.store import DEFAULT_URL, Store
 from bemsweep.study import Study
 from bemsweep.studystate import StudyState
@@ -269,6 +269,7 @@ class _Planner:
 
         inputs = {label: baseline.input.sha256 for label, baseline in baselines.items()}
         state.check_compatible(study, inputs)
+        self.warnings += overruling(resolved, self.documents, points)
         self.warnings += weather_warnings(self.documents.values(), weather, calendar)
         probes = self._probes(baselines, weather, outputs)
         self._stop_if_wrong()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from bemsweep.design import Points
-from bemsweep.edit_checks import edit_problems
+from bemsweep.edit_checks import StudyEdits, edit_problems
 from bemsweep.editing import apply_edits
 from bemsweep.edits import (
     CallEdit,
@@ -39,7 +39,7 @@ from bemsweep.inputs import Input
 from bemsweep.model import external_files, is_file_field, model_problems
 from bemsweep.parameters import Call, Field, Options, Parameter, Schedule
 from bemsweep.parts import Value
-from bemsweep.schedule_values import read_schedule_values
+from bemsweep.schedule_values import SUFFIXES, read_schedule_values
 from bemsweep.schedules import ScheduleOperation, schedule_problems, schedule_units
 from bemsweep.snippets import read_snippet, snippet_problems
 from bemsweep.study import Study
@@ -48,7 +48,7 @@ from bemsweep.units import udunits
 if TYPE_CHECKING:
     from idfkit import IDFDocument
 
-__all__ = ["Resolved", "import_functions", "resolve_edits"]
+__all__ = ["Resolved", "import_functions", "overruling", "resolve_edits"]
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,12 @@ def resolve_edits(
     }
     everything = [edit for by_value in found.values() for edits in by_value.values() for edit in edits]
     fields = [edit for edit in everything if isinstance(edit, FieldEdit)]
+    study_edits = {label: StudyEdits(fields, document.schema) for label, document in documents.items()}
     edits: dict[tuple[str, str, Value], tuple[Edit, ...]] = {}
     for (label, document), (name, by_value) in itertools.product(documents.items(), found.items()):
         where = f" (baseline {label})" if len(documents) > 1 else ""
         is_sequence = isinstance(study.parameters[name], Options)
-        wrong = list(resolver.problems(document, by_value, fields, is_sequence=is_sequence))
+        wrong = list(resolver.problems(document, by_value, study_edits[label], is_sequence=is_sequence))
         wrong += _calculated_twice(document, study.parameters[name])
         for message in wrong:
             resolver.tell(message + where, name)
@@ -112,6 +113,52 @@ def resolve_edits(
         raise StudyError(dict.fromkeys(resolver.told))
     attributes = {name: _attributes(parameter, documents.values()) for name, parameter in study.parameters.items()}
     return Resolved(edits, resolver.files, resolver.functions, attributes)
+
+
+_Place = tuple[str, str, int]
+"""Baseline, what people call it, and the object if it is a field."""
+
+
+def overruling(resolved: Resolved, documents: Mapping[str, IDFDocument[bool]], points: Points) -> Iterator[str]:
+    """Yield which parameters set what others before them change: in rows with both, the last one stands.
+
+    Parameters
+    ----------
+    resolved
+        The edits of every value.
+    documents
+        The baselines by label.
+    points
+        Rows of the variant table.
+    """
+    changed: dict[str, dict[_Place, None]] = {}
+    fixed: dict[str, dict[_Place, None]] = {}
+    seen: set[tuple[str, str, Edit]] = set()
+    for (label, name, _), edits in resolved.edits.items():
+        for edit in edits:
+            is_setting = getattr(edit, "operation", None) in ("set", "replace")
+            alike = replace(edit, value=0) if isinstance(edit, FieldEdit | ScheduleEdit) else edit
+            if (label, name, alike) not in seen:
+                seen.add((label, name, alike))
+                places = dict.fromkeys((label, *place) for place in _places(documents[label], edit))
+                changed.setdefault(name, {}).update(places)
+                fixed.setdefault(name, {}).update(places if is_setting else {})
+    for before, after in itertools.combinations([name for name in points.names if name in changed], 2):
+        place = next((place for place in fixed[after] if place in changed[before]), None)
+        columns = [points.names.index(name) for name in (before, after)]
+        if place and any(all(row[column] is not None for column in columns) for row in points.rows):
+            yield (
+                f"{after} sets {place[1]}, which {before} changes too: where both have a value, what {before} "
+                "does to it is lost"
+            )
+
+
+def _places(document: IDFDocument[bool], edit: Edit) -> Iterator[tuple[str, int]]:
+    """Yield what an edit changes."""
+    if isinstance(edit, ScheduleEdit):
+        yield f"schedule {edit.schedule!r}", 0
+    elif isinstance(edit, FieldEdit):
+        yield from ((f"{edit.field} of {edit.object}", id(obj)) for obj in selected(document, edit))
 
 
 def import_functions(study: Study) -> dict[str, Callable[[Any, Any], object]]:
@@ -260,7 +307,8 @@ class _Resolver:
 
     def _read(self, name: str, file: str) -> None:
         try:
-            source = Input.of((self.study.folder / Path(file).expanduser()).resolve(), file)
+            # Not resolved: the suffix counts, and what a link leads to may have none.
+            source = Input.of((self.study.folder / Path(file).expanduser()).absolute(), file)
         except (
             OSError,
             ValueError,
@@ -293,18 +341,18 @@ class _Resolver:
         self,
         document: IDFDocument[bool],
         by_value: Mapping[Value, Sequence[Edit]],
-        fields: Sequence[FieldEdit],
+        study_edits: StudyEdits,
         *,
         is_sequence: bool,
     ) -> Iterator[str]:
         """Yield what is wrong with one parameter's edits for one baseline."""
         if not is_sequence:
-            yield from self._problems(document, [edit for edits in by_value.values() for edit in edits], fields)
+            yield from self._problems(document, [edit for edits in by_value.values() for edit in edits], study_edits)
             return
         for label, edits in by_value.items():
             edited = document.copy() if len(edits) > 1 else document
             for number, edit in enumerate(edits):
-                wrong = list(self._problems(edited, [edit], fields))
+                wrong = list(self._problems(edited, [edit], study_edits))
                 yield from (f"option {label!r}: {message}" for message in wrong)
                 # A call is not tried: what it does may take long. What comes after it is checked by the run.
                 if wrong or isinstance(edit, CallEdit):
@@ -312,12 +360,10 @@ class _Resolver:
                 if number + 1 < len(edits):
                     apply_edits(edited, [edit], {}, files=self._paths(edit))
 
-    def _problems(
-        self, document: IDFDocument[bool], edits: Sequence[Edit], fields: Sequence[FieldEdit]
-    ) -> Iterator[str]:
+    def _problems(self, document: IDFDocument[bool], edits: Sequence[Edit], study_edits: StudyEdits) -> Iterator[str]:
         """Yield what is wrong with edits that are not done one after the other."""
         of_fields = [edit for edit in edits if isinstance(edit, FieldEdit)]
-        yield from edit_problems(document, of_fields, all_edits=fields)
+        yield from edit_problems(document, of_fields, all_edits=study_edits)
         spelled = (normalised(edit, document.schema) for edit in of_fields)
         if any(is_file_field(edit.object, edit.field) for edit in spelled):
             yield "a file cannot vary by its name: make each a baseline of its own"
@@ -332,6 +378,10 @@ class _Resolver:
             value: Any = edit.value
             if edit.file is not None:
                 source = self.files[edit.file.sha256]
+                if not source.suffix.lower().endswith(SUFFIXES):
+                    told = f"EnergyPlus reads schedules from files whose name ends in {' or '.join(SUFFIXES)}"
+                    yield f"{source.source} cannot replace schedule {edit.schedule!r}: {told}."
+                    continue
                 try:
                     value = read_schedule_values(source.path.read_bytes().decode())  # with its line ends
                 except ValueError as error:  # also for bytes that are no text

@@ -11,13 +11,16 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
-__all__ = ["WANTED_ROWS", "ScheduleValues", "hours_and_minutes", "read_schedule_values"]
+__all__ = ["SUFFIXES", "WANTED_ROWS", "ScheduleValues", "hours_and_minutes", "read_schedule_values"]
 
 WANTED_ROWS = (
     "give one for each hour of a year, 8760, or 8784 with 29 February, "
     "or as many times that as there are equal parts of an hour, up to 60"
 )
 """What to do if the number of values is wrong."""
+
+SUFFIXES = (".csv", ".txt")
+"""Of files that EnergyPlus reads schedules from; case does not matter."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 

@@ -17,7 +17,7 @@ from idfkit import IDFDocument, IDFObject
 
 from bemsweep.errors import ModelError, nearest
 from bemsweep.references import Reference, references_of
-from bemsweep.schedule_values import WANTED_ROWS, ScheduleValues, hours_and_minutes
+from bemsweep.schedule_values import SUFFIXES, WANTED_ROWS, ScheduleValues, hours_and_minutes
 
 __all__ = [
     "Arithmetic",
@@ -42,7 +42,6 @@ _GROUPED_NUMBER = {"Schedule:Day:Interval": "value_until_time", "Schedule:Day:Li
 _HOURS = tuple(f"hour_{number}" for number in range(1, 25))
 
 _COMPACT_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
-_SUFFIXES = (".csv", ".txt")
 
 _SENSOR_KEY = "output_variable_or_output_meter_index_key_name"
 
@@ -190,7 +189,7 @@ def replace_schedule_by_file(
     shape = hours_and_minutes(rows)
     if shape is None:
         raise ModelError(f"{file_name} has {rows} values: {WANTED_ROWS}")
-    if not file_name.lower().endswith(_SUFFIXES):
+    if not file_name.lower().endswith(SUFFIXES):
         raise ModelError(f"EnergyPlus does not read schedules from {file_name!r}: it must end in .csv or .txt")
     hours, minutes = shape
     fields = {
