@@ -96,8 +96,8 @@ def test_a_study_without_parameters_is_its_references():
     assert len(points(study(reference=False), LABELS).rows) == 4
 
 
-def test_false_and_zero_and_blank_are_levels():
-    assert rows(study({"a": [0], "b": [""], "c": [False]}, reference=False)) == [(0, "", False)]
+def test_false_and_zero_are_levels():
+    assert rows(study({"a": [0], "c": [False]}, reference=False)) == [(0, False)]
 
 
 @given(
@@ -401,3 +401,12 @@ def test_options_need_no_levels_in_a_table():
     found = rows(study(parameters=options, design={"table": {"glass": ["triple", None]}}, reference=False))
     assert found == [("triple",), (None,)]
     assert rows(study(parameters=options, reference=False)) == [("double",), ("triple",)]
+
+
+@pytest.mark.parametrize("design", ["grid", "table"])
+def test_an_empty_text_is_no_level(design):
+    """The cube holds texts, and null is the empty one."""
+    one = study({"a": ["x", ""]}) if design == "grid" else study({"a": None}, design={"table": {"a": ["x", ""]}})
+    (problem,) = problems_of(one)
+    assert problem.startswith("'' cannot be told from null")
+    assert problem.endswith("@ parameters.a")

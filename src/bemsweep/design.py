@@ -81,6 +81,9 @@ def design_points(study: Study, labels: Mapping[str, Sequence[str]], *, most: in
     if not rows:
         left = "no point is left by `exclude`" if count else "it has no point"
         raise StudyError([study.problem(f"the design is empty: {left}", "design")])
+    told = "'' cannot be told from null in the results: give null, or an option whose edit sets a field to ''"
+    if nameless := [name for position, name in enumerate(names) if any(row[position] == "" for row in rows)]:
+        raise StudyError([study.problem(told, "parameters", name) for name in nameless])
     if study.reference:
         blank = (None,) * len(study.parameters)
         rows = dict.fromkeys([*((*pair, *blank) for pair in itertools.product(*(labels[n] for n in LABELS))), *rows])
