@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from bemsweep.description import describe
     from bemsweep.errors import BemsweepError
     from bemsweep.gridding import to_grid
-    from bemsweep.parameters import Call, Field, Options, Schedule
+    from bemsweep.options import Options
+    from bemsweep.parameters import Call, Field, Schedule
     from bemsweep.planning import Plan, plan
     from bemsweep.results import open_results
     from bemsweep.runner import Run, run
@@ -50,7 +51,7 @@ _HOME = {
     "Call": "parameters",
     "Field": "parameters",
     "Meter": "wanted",
-    "Options": "parameters",
+    "Options": "options",
     "Plan": "planning",
     "Run": "runner",
     "Schedule": "parameters",

@@ -18,7 +18,7 @@ import pandas as pd
 
 from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.expressions import compile_condition, compile_value
-from bemsweep.parameters import Options
+from bemsweep.options import Options
 from bemsweep.parts import Value, read_level
 from bemsweep.study import Study
 

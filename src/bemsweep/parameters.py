@@ -1,7 +1,7 @@
-"""Parameters: the things of a study that vary.
+"""Parameters that change one thing: a field, a schedule, inserted objects, what a function does.
 
-Defines `Field`, `Schedule`, `Options`, `Insert` and `Call`, and which edits each of their values stands for.
-Never opens a model or any other file.
+Defines `Field`, `Schedule`, `Insert` and `Call`, and which edits each of their values stands for. Never
+opens a model or any other file.
 """
 
 from __future__ import annotations
@@ -9,25 +9,17 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Discriminator,
-    StrictStr,
-    Tag,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import StrictStr, field_serializer, field_validator, model_validator
 
-from bemsweep.edits import CallEdit, Edit, FieldEdit, InputRef, InsertEdit, Operation, Scalar, ScheduleEdit
+from bemsweep.edits import CallEdit, FieldEdit, InputRef, InsertEdit, Operation, Scalar, ScheduleEdit
 from bemsweep.parts import Files, Levels, Numbers, NumbersOrFiles, Part, Value, Wanted, called_by_people
 
-__all__ = ["Call", "Change", "Field", "Insert", "Options", "Parameter", "Schedule", "Target"]
+__all__ = ["Call", "Field", "Insert", "Schedule", "Target", "Varied"]
 
 
-class _Varied(Part):
+class Varied(Part):
     """What all kinds of parameters share."""
 
     @property
@@ -89,7 +81,7 @@ class Target(Part):
     """Further fields and their values (or patterns) that an object must have."""
 
 
-class Field(_Varied):
+class Field(Varied):
     """A parameter that edits one field of some objects, or several fields alike.
 
     Exactly one of `values`, `multiply` and `add` lists the levels for a grid, or computes them from other
@@ -181,7 +173,7 @@ class Field(_Varied):
         return {**found, **({"also": also} if also else {})}
 
 
-class Schedule(_Varied):
+class Schedule(Varied):
     """A parameter that changes the numbers of one schedule, or replaces it.
 
     Exactly one of `add`, `multiply` and `replace` lists the levels for a grid; the first two may compute them.
@@ -242,7 +234,7 @@ class Schedule(_Varied):
         return {"schedule": self.schedule.casefold(), "operation": self.operation}
 
 
-class Insert(_Varied):
+class Insert(Varied):
     """A parameter that adds the objects of a file to the model.
 
     Parameters
@@ -281,7 +273,7 @@ class Insert(_Varied):
         return {"insert": True}
 
 
-class Call(_Varied):
+class Call(Varied):
     """A parameter that calls a Python function with the model.
 
     Parameters
@@ -378,136 +370,3 @@ class Call(_Varied):
 def _folded(field: str) -> str:
     """Return one spelling for "Watts per Floor Area" and ``watts_per_floor_area``."""
     return re.sub(r"\W+", "_", field).casefold()
-
-
-def _kind_of_parameter(data: Any) -> str | None:
-    if isinstance(data, _Varied):
-        return type(data).__name__
-    if isinstance(data, dict):
-        keys = {"call": "Call", "schedule": "Schedule", "options": "Options", "insert": "Insert", "object": "Field"}
-        return next((kind for key, kind in keys.items() if key in data), "Field" if "field" in data else None)
-    return None
-
-
-def _with_one_level(edit: Any) -> Any:
-    """Return an option's edit as the parameter with one level that it is."""
-    if not isinstance(edit, Mapping):
-        return edit
-    # A schedule is not set but replaced, and a file inserted: their unknown keys are told as they were written.
-    words = () if "schedule" in edit or "insert" in edit else ("set", "value")
-    if len(given := [word for word in (*words, "values") if word in edit]) > 1:
-        raise ValueError(f"an edit of an option has one value, not {' and '.join(given)}")
-    lists = ("values", "multiply", "add", "replace", "insert")
-    named = {"values" if key in words else key: setting for key, setting in edit.items()}
-    return {
-        key: [setting] if key in lists and not isinstance(setting, (list, tuple)) else setting
-        for key, setting in named.items()
-    }
-
-
-def _check_one_level(change: Change) -> Change:
-    if change.levels is None or len(change.levels) != 1 or change.levels[0] is None:
-        raise ValueError("an edit of an option has one value: `set`, `multiply`, `add`, `replace`, `insert` or `value`")
-    return change
-
-
-def _only_level(change: Change) -> Scalar:
-    (level,) = change.levels or ()
-    return level  # type: ignore[return-value]  # checked: not None
-
-
-# The tags are capitalised, so that none is also a key of a study file: error paths drop them.
-Change = Field | Schedule | Insert | Call
-"""What one edit of an option is: a parameter with a single level."""
-
-_Change = Annotated[
-    Annotated[Field, Tag("Field")]
-    | Annotated[Schedule, Tag("Schedule")]
-    | Annotated[Insert, Tag("Insert")]
-    | Annotated[Call, Tag("Call")],
-    Discriminator(_kind_of_parameter),
-]
-
-
-class Options(_Varied):
-    """A parameter whose values are labels, each of which stands for several edits.
-
-    Parameters
-    ----------
-    options
-        Label -> list of edits in order: mappings as in a study file, such as ``{"object": "Lights", "field":
-        "watts_per_floor_area", "set": 6}``, ``{"schedule": NAME, "multiply": 0.5}``, ``{"insert": FILE}`` and
-        ``{"call": FUNCTION, "value": 3}``, or parameters with one level.
-
-    Examples
-    --------
-    >>> lights = {"object": "Lights", "field": "watts_per_floor_area", "set": 4}
-    >>> Options({"as built": [], "led": [lights]}).levels
-    ('as built', 'led')
-    """
-
-    options: dict[str, list[Annotated[_Change, AfterValidator(_check_one_level)]]]
-    """Label -> edits, in order."""
-
-    @called_by_people
-    def __init__(self, options: Mapping[str, Any] | None = None, /, **settings: Any) -> None:
-        super().__init__(**({} if options is None else {"options": options}), **settings)
-
-    @field_validator("options", mode="before")
-    @classmethod
-    def _read_options(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or not given:
-            raise ValueError("options are a mapping of labels to lists of edits")
-        labels = {str(label) if type(label) is int else label: edits for label, edits in given.items()}
-        if wrong := [label for label in labels if not isinstance(label, str) or not label.strip()]:
-            raise ValueError(f"{wrong[0]!r} is no label: give it as a text")
-        return {
-            label: [_with_one_level(edit) for edit in edits] if isinstance(edits, (list, tuple)) else edits
-            for label, edits in labels.items()
-        }
-
-    @property
-    def title(self) -> str:
-        """What it varies, for people."""
-        return "options"
-
-    @property
-    def given(self) -> tuple[Value, ...] | str | None:
-        """The labels."""
-        return tuple(self.options)
-
-    def changes(self, value: Scalar) -> tuple[Change, ...]:
-        """Return the parts, each with one level, that the label `value` stands for."""
-        return tuple(self.options[str(value)])
-
-    def file_names(self, value: Scalar) -> tuple[str, ...]:
-        """Return the files that `value` names, as the study spells them."""
-        return tuple(name for change in self.changes(value) for name in change.file_names(_only_level(change)))
-
-    def edited_types(self) -> tuple[str, ...]:
-        """Return the object types of which it edits fields."""
-        return tuple(name for changes in self.options.values() for change in changes for name in change.edited_types())
-
-    def edits(self, value: Scalar, files: Mapping[str, InputRef]) -> tuple[Edit, ...]:
-        """Return the edits that `value` stands for, in order."""
-        return tuple(edit for change in self.changes(value) for edit in change.edits(_only_level(change), files))
-
-    def definition(self) -> dict[str, Any]:
-        """Return what makes two parameters of one name the same: the edits of each label."""
-        return {
-            "options": {
-                label: [{**change.definition(), "value": _only_level(change)} for change in changes]
-                for label, changes in self.options.items()
-            }
-        }
-
-
-Parameter = Annotated[
-    Annotated[Field, Tag("Field")]
-    | Annotated[Schedule, Tag("Schedule")]
-    | Annotated[Options, Tag("Options")]
-    | Annotated[Insert, Tag("Insert")]
-    | Annotated[Call, Tag("Call")],
-    Discriminator(_kind_of_parameter),
-]
-"""What a study varies."""

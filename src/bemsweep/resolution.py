@@ -37,7 +37,8 @@ from bemsweep.edits import (
 from bemsweep.errors import ModelError, Problem, StudyError, nearest
 from bemsweep.inputs import Input
 from bemsweep.model import external_files, is_file_field, model_problems
-from bemsweep.parameters import Call, Field, Options, Parameter, Schedule
+from bemsweep.options import Options, Parameter
+from bemsweep.parameters import Call, Field, Schedule
 from bemsweep.parts import Value
 from bemsweep.schedule_values import SUFFIXES, read_schedule_values
 from bemsweep.schedules import ScheduleOperation, schedule_problems, schedule_units

@@ -32,8 +32,9 @@ from pydantic import Field as Setting
 from bemsweep.design_days import COOLING_PERCENTS, HEATING_PERCENTS
 from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.markup import text_table
+from bemsweep.options import Options, Parameter
 from bemsweep.outputs import Output, RunKind
-from bemsweep.parameters import Call, Field, Insert, Options, Parameter, Schedule, Target
+from bemsweep.parameters import Call, Field, Insert, Schedule, Target
 from bemsweep.parts import Part, Value, read_level
 from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
 from bemsweep.wanted import (
