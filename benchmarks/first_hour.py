@@ -47,7 +47,8 @@ import bemsweep as bs
 from bemsweep import plot
 
 tree = bs.open_results("bemsweep-store", "own")
-print(bs.summary(tree, units="kWh/m2")[["lighting", "infiltration", "site_energy"]].round(3).to_string())
+table = bs.summary(tree, units="kWh/m2")[["lighting", "infiltration", "site_energy"]]
+print(table.to_string(float_format="{:.4g}".format))
 plot.main_effects(tree["annual"].to_dataset(), "site_energy").figure.savefig("answer.png")
 """
 
