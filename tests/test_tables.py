@@ -1,4 +1,6 @@
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +49,13 @@ def cell(**asked: str) -> Output:
     return Output(**{"kind": "table", "frequency": "annual", "array": "x", "key": "", "name": SIZING, **given})
 
 
-def database(cells: tuple[Cell, ...]) -> sqlite3.Connection:
-    made = sqlite3.connect(":memory:")
-    columns = "ReportName, ReportForString, TableName, RowName, ColumnName, Units, Value"
-    made.execute(f"CREATE TABLE TabularDataWithStrings (TabularDataIndex INTEGER PRIMARY KEY, {columns})")
-    made.executemany(f"INSERT INTO TabularDataWithStrings ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", cells)
-    return made
+@contextmanager
+def database(cells: tuple[Cell, ...]) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:")) as made:
+        columns = "ReportName, ReportForString, TableName, RowName, ColumnName, Units, Value"
+        made.execute(f"CREATE TABLE TabularDataWithStrings (TabularDataIndex INTEGER PRIMARY KEY, {columns})")
+        made.executemany(f"INSERT INTO TabularDataWithStrings ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", cells)
+        yield made
 
 
 def abups(**changed: str) -> tuple[Cell, ...]:
@@ -160,7 +163,8 @@ def test_cells_are_read_of_the_wanted_reports_only():
         assert read_cells(made, [cell()]) == CELLS[:4]
         assert read_cells(made, [cell(report="Heat Emissions Summary")]) == CELLS[-1:]
         assert read_cells(made, [Output("meter", SIZING, "annual", "x", "")]) == ()
-    assert read_cells(sqlite3.connect(":memory:"), [cell()]) == ()
+    with closing(sqlite3.connect(":memory:")) as nothing:
+        assert read_cells(nothing, [cell()]) == ()
 
 
 def test_a_cell_becomes_a_number_with_its_unit_and_names():
