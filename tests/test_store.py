@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bemsweep import store as module
+from bemsweep.cache import cache_folder
 from bemsweep.errors import StoreError
-from bemsweep.store import Store, cache_folder, replace_file
+from bemsweep.store import Store, replace_file
 
 IDS = [f"{prefix}{n:062d}" for prefix in ("0a", "0b", "ff") for n in range(3)]
 
@@ -374,7 +375,7 @@ def test_an_altered_input_is_told_and_never_used(store, cache):
     for one in (store, Store(store.url)):
         with pytest.raises(StoreError, match="is altered"):
             one.local_copy(digest, ".idf")
-    assert not cache.exists()
+    assert not [*cache.glob("inputs/*/*")]
 
 
 def test_a_damaged_copy_is_fetched_again(cache):

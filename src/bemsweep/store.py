@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,19 +21,14 @@ from fsspec.utils import infer_storage_options
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import FsspecStore, LocalStore
 
+from bemsweep.cache import cache_folder, cached, touch
 from bemsweep.errors import StoreError
 
-__all__ = ["DEFAULT_URL", "Store", "cache_folder", "replace_file"]
+__all__ = ["DEFAULT_URL", "Store", "replace_file"]
 
 DEFAULT_URL = "bemsweep-store"
 RECORD_SUFFIX = "parquet"
 TEMPORARY_SUFFIX = ".tmp"
-
-
-def cache_folder() -> Path:
-    """Return the folder for local copies of inputs: ``$BEMSWEEP_CACHE_DIR`` or the user's cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("BEMSWEEP_CACHE_DIR") or Path(home) / "bemsweep")
 
 
 class Store:
@@ -215,20 +210,27 @@ class Store:
         """
         name = self.input_name(sha256, suffix)
         path = Path(self.path(name)) if self.is_local else cache_folder() / name
-        if path in self._checked and path.exists():
+        if path in self._checked and (path.exists() if self.is_local else touch(path)):
             return path
         with self._told(f"cannot keep {path}, a copy of {name}"):
-            data = path.read_bytes() if path.exists() else None
-            if not self.is_local and not _is_content(data, sha256):
-                data = self.get(name)
-                if data is not None and _is_content(data, sha256):
-                    replace_file(path, data)
-        if data is None:
-            raise StoreError(f"the store {self.url} has lost {name}: run the study again from its files")
-        if not _is_content(data, sha256):
-            raise StoreError(f"{self.url_of(name)} is altered: delete it and run the study again from its files")
+            if self.is_local:
+                self._check_input(path, name, sha256)
+            else:
+                cached(name, partial(self._fetch_input, name, sha256), partial(_is_content, sha256))
         self._checked.add(path)
         return path
+
+    def _fetch_input(self, name: str, sha256: str, path: Path) -> None:
+        data = self.get(name)
+        if data is not None:
+            path.write_bytes(data)
+        self._check_input(path, name, sha256)
+
+    def _check_input(self, path: Path, name: str, sha256: str) -> None:
+        if not path.exists():
+            raise StoreError(f"the store {self.url} has lost {name}: run the study again from its files")
+        if not _is_content(sha256, path):
+            raise StoreError(f"{self.url_of(name)} is altered: delete it and run the study again from its files")
 
     def zarr(self, study: str) -> ZarrStore:
         """Return the study's cube as a Zarr store."""
@@ -265,8 +267,9 @@ class Store:
             raise StoreError(f"{what} in the store {self.url}{hint}: {type(error).__name__}: {error}") from error
 
 
-def _is_content(data: bytes | None, sha256: str) -> bool:
-    return data is not None and hashlib.sha256(data).hexdigest() == sha256
+def _is_content(sha256: str, path: Path) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def _without_tilde(text: str) -> Path:
