@@ -144,9 +144,12 @@ def test_a_copy_evicted_while_it_is_looked_at_is_fetched_again():
     assert len(asked) == 2
 
 
-def test_threads_share_one_download():
+def test_threads_share_one_download(monkeypatch):
+    """Nobody has found the file when the download ends."""
     started, go_on = threading.Semaphore(0), threading.Event()
     asked = []
+    real = module._alone
+    monkeypatch.setattr(module, "_alone", lambda name: (started.release(), real(name))[1])
 
     def fetch(path):
         asked.append(path)
@@ -154,7 +157,6 @@ def test_threads_share_one_download():
         path.write_bytes(b"data")
 
     def ask():
-        started.release()
         assert is_data(cached(name_of(1), fetch, is_data))
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
@@ -186,20 +188,20 @@ class _Slow(BaseHTTPRequestHandler):
 
 
 def test_processes_share_one_download(tmp_path):
-    digest = hashlib.sha256(b"Version,25.2;").hexdigest()
     _Slow.asked.clear()
     _Slow.everybody = staticmethod(lambda: len([*tmp_path.glob("*.asks")]) == 3)
     script = (
-        "import sys, pathlib; from bemsweep.store import Store\n"
-        "store = Store(sys.argv[1]); store.fs; pathlib.Path(sys.argv[2]).touch()\n"
-        "print(store.local_copy(sys.argv[3], '.idf').read_text())"
+        "import pathlib, sys, urllib.request; from bemsweep import cache\n"
+        "real = cache._alone; cache._alone = lambda name: (pathlib.Path(sys.argv[2]).touch(), real(name))[1]\n"
+        "fetch = lambda path: path.write_bytes(urllib.request.urlopen(sys.argv[1]).read())\n"
+        "print(cache.cached(sys.argv[3], fetch, bool).read_text())"
     )
     with ThreadingHTTPServer(("127.0.0.1", 0), _Slow) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/store"
+        url = f"http://127.0.0.1:{server.server_port}/some.epw"
         processes = [
             subprocess.Popen(
-                [sys.executable, "-c", script, url, str(tmp_path / f"{number}.asks"), digest],
+                [sys.executable, "-c", script, url, str(tmp_path / f"{number}.asks"), name_of(1)],
                 stdout=subprocess.PIPE, text=True,
             )
             for number in range(3)

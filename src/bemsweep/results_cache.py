@@ -20,7 +20,7 @@ from zarr.abc.store import ByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
-from bemsweep import cache
+from bemsweep.cache import keep, kept
 from bemsweep.errors import StoreError
 
 __all__ = ["ROOT", "CommittedStore"]
@@ -73,7 +73,13 @@ class CommittedStore(WrapperStore[Store]):
     __hash__ = None  # type: ignore[assignment]  # as every Zarr store
 
     def with_read_only(self, read_only: bool = False) -> CommittedStore:
-        """Return this store, which is never written to."""
+        """Return this store, which is never written to.
+
+        Raises
+        ------
+        ValueError
+            Another is asked for.
+        """
         if not read_only:
             raise ValueError("results are read only: the study's driver writes them")
         return self
@@ -111,7 +117,7 @@ class CommittedStore(WrapperStore[Store]):
         name = self._name(key, byte_range)
         if not name:
             return await self._store.get(key, prototype, byte_range)
-        data = await asyncio.to_thread(cache.kept, name)
+        data = await asyncio.to_thread(kept, name)
         if data is not None:
             self._note(key, byte_range, data, is_from_disk=True)
             return prototype.buffer.from_bytes(data)
@@ -146,7 +152,7 @@ class CommittedStore(WrapperStore[Store]):
     async def _keep(self, key: str, byte_range: ByteRequest | None, data: bytes) -> None:
         self._note(key, byte_range, data, is_from_disk=False)
         try:
-            await asyncio.to_thread(partial(cache.keep, self._name(key, byte_range), data))
+            await asyncio.to_thread(partial(keep, self._name(key, byte_range), data))
         except OSError as error:
             _log.info("not kept in the local cache: %s", error)
 
