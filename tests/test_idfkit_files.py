@@ -22,7 +22,7 @@ import bemsweep as bs
 from bemsweep import idfkit_files
 from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.store import Store
-from direct_engine import CHICAGO, install_energyplus
+from direct_engine import CHICAGO, install_energyplus, query, run_energyplus
 
 METHODS = [name for name, _ in inspect.getmembers(FileSystem, inspect.isfunction) if not name.startswith("_")]
 
@@ -96,7 +96,7 @@ def test_folders_exist_and_are_no_files(fs):
     assert fs.exists("made/deep")
     with pytest.raises(FileExistsError):
         fs.makedirs("made/deep")
-    for act in (lambda: fs.read_bytes(""), lambda: fs.write_bytes("/", b"")):
+    for act in (lambda: fs.read_bytes(""), lambda: fs.write_bytes(".", b"")):
         with pytest.raises(IsADirectoryError):
             act()
 
@@ -118,7 +118,7 @@ def test_glob_finds_what_is_in_the_folder(fs):
     assert fs.glob(Path("run[1]"), "*out.???") == ["run[1]/eplusout.err", "run[1]/eplusout.sql"]
     assert fs.glob("run[1]", "**/*.sql") == ["run[1]/below/b.sql", "run[1]/eplusout.sql"]
     assert fs.glob("run[1]", "*/*.sql") == ["run[1]/below/b.sql"]
-    assert fs.glob("", "*.sql") == fs.glob("/", "*.sql") == ["top.sql"]
+    assert fs.glob("", "*.sql") == fs.glob(".", "*.sql") == ["top.sql"]
     assert fs.glob("", "*/b*.sql") == []
     assert [fs.read_bytes(name) for name in fs.glob("run1", "*")] == [b"x"]
 
@@ -225,7 +225,7 @@ def test_streams_hold_a_few_megabytes_only(s3):
     finally:
         tracemalloc.stop()
     assert read == count * 2**20
-    assert peak < 40e6, "100 MiB went through"
+    assert peak < 64 * 2**20, "100 MiB went through, up in three parts of 8 MiB at a time"
 
 
 def test_a_large_result_is_written_as_a_stream(s3, monkeypatch):
@@ -318,8 +318,11 @@ def at_home(office, energyplus, tmp_path_factory):
         yield result
 
 
+VALUES = "SELECT ReportDataDictionaryIndex, TimeIndex, Value FROM ReportData"
+
+
 def values(result):
-    return result.sql.query("SELECT ReportDataDictionaryIndex, TimeIndex, Value FROM ReportData")
+    return result.sql.query(VALUES)
 
 
 @pytest.mark.engine
@@ -332,7 +335,6 @@ def test_simulate_puts_its_results_there(fs, office, energyplus, at_home):
         assert again.errors.simulation_complete
         assert again.errors.severe == at_home.errors.severe
         assert again.html_path == Path("run-001/eplusTable.htm") == result.html_path, "found by glob"
-        assert again.csv is None
 
 
 @pytest.mark.engine
@@ -363,12 +365,13 @@ def test_a_batch_tells_what_it_may_not_write(s3, office, energyplus):
 
 
 @pytest.mark.engine
-def test_raw_files_of_a_store_are_opened_one_by_one(s3, at_home, monkeypatch):
+def test_raw_files_of_a_store_are_opened_one_by_one(s3, tmp_path, monkeypatch):
     """Only the file that is asked for is downloaded, when it is asked for."""
+    run_energyplus(Path(ref_models["small_office"]), tmp_path, "-D")
     store = Store(f"{s3.new_bucket()}/store", s3.options)
     variant = "ab" * 32
-    for path in at_home.run_dir.iterdir():
-        store.put(store.raw_name(variant, path.name), path.read_bytes())
+    for path in tmp_path.glob("eplusout.*"):
+        store.upload(path, store.raw_name(variant, path.name))
     read = []
     get = Store.get
     monkeypatch.setattr(Store, "get", lambda self, name: read.append(name) or get(self, name))
@@ -379,6 +382,6 @@ def test_raw_files_of_a_store_are_opened_one_by_one(s3, at_home, monkeypatch):
         assert read == []
         assert result.errors.simulation_complete
         assert read == [f"raw/{variant}/eplusout.err"]
-        assert values(result) == values(at_home)
+        assert values(result) == query(tmp_path, VALUES)
         assert result.sql is result.sql
         assert read == [f"raw/{variant}/eplusout.err", f"raw/{variant}/eplusout.sql"]

@@ -100,7 +100,7 @@ class FsspecFileSystem:
             with self.open(path, "wb") as file:
                 file.write(data)
             return
-        with self._told(name):
+        with self._writing_told(name):
             self._store.put(name, data)
 
     def read_text(self, path: str | Path, encoding: str = "utf-8") -> str:
@@ -273,6 +273,15 @@ class FsspecFileSystem:
             raise (PermissionError(EACCES, said) if fault in _DENIED else StoreError(said, fault=fault)) from None
 
     @contextmanager
+    def _writing_told(self, name: str) -> Iterator[None]:
+        try:
+            with self._told(name):
+                yield
+        except PermissionError:
+            self.exists(name)  # some servers say so of a bucket that does not exist: looking tells
+            raise
+
+    @contextmanager
     def _reading(self, name: str) -> Iterator[BinaryIO]:
         path = self._store.path(name)
         with self._told(name):
@@ -287,7 +296,7 @@ class FsspecFileSystem:
             path = Path(folder) / PurePosixPath(name).name
             with path.open("wb") as file:
                 yield file
-            with self._told(name):
+            with self._writing_told(name):
                 self._store.upload(path, name)
 
 
