@@ -66,7 +66,6 @@ def test_download_prints_the_line_for_a_study_file(tmp_path, cache):
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
-        (["search", "Chicgo"], 2, "did you mean 'Chicago'?"),
         (["search", "chicago", "--limti", "3"], 2, "no option --limti"),
         (["download", "725301"], 2, "725300 (Chicago OHare Intl AP, IL, USA)"),
     ],

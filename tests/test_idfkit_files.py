@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import pickle
@@ -13,6 +14,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from idfkit import load_idf
 from idfkit.simulation import EnergyPlusConfig, SimulationJob, SimulationResult, simulate, simulate_batch
 from idfkit.simulation.fs import FileSystem, LocalFileSystem
@@ -72,7 +74,7 @@ def test_bytes_and_texts_come_back(fs):
     assert fs.read_bytes("empty") == b""
 
 
-def test_what_is_missing_is_a_file_not_found(fs):
+def test_what_is_missing_is_a_file_not_found(fs, place):
     fs.write_bytes("other/x", b"x")
     for act in (
         lambda: fs.read_bytes("run/a"),
@@ -81,8 +83,9 @@ def test_what_is_missing_is_a_file_not_found(fs):
         lambda: fs.remove("run/a"),
         lambda: fs.open("run/a").__enter__(),
     ):
-        with pytest.raises(FileNotFoundError, match="run/a"):
+        with pytest.raises(FileNotFoundError) as raised:
             act()
+        assert (raised.value.errno, raised.value.filename) == (errno.ENOENT, f"{place[0]}/run/a")
     assert not fs.exists("run/a")
     assert not fs.exists("run/b")
     assert fs.glob("run", "*") == []
@@ -121,6 +124,13 @@ def test_glob_finds_what_is_in_the_folder(fs):
     assert fs.glob("", "*.sql") == fs.glob(".", "*.sql") == ["top.sql"]
     assert fs.glob("", "*/b*.sql") == []
     assert [fs.read_bytes(name) for name in fs.glob("run1", "*")] == [b"x"]
+
+
+def test_glob_passes_over_what_a_killed_process_left(tmp_path):
+    fs = bs.FsspecFileSystem(tmp_path)
+    (tmp_path / ".eplusout.sql-17-0a1b.tmp").write_bytes(b"half")
+    fs.write_bytes("own.tmp", b"x")
+    assert fs.glob("", "*") == ["own.tmp"]
 
 
 def test_glob_agrees_with_idfkits_own(tmp_path):
@@ -294,6 +304,29 @@ def test_a_server_that_is_not_there_is_a_fault(s3, monkeypatch):
         for act in everything_asked(bs.FsspecFileSystem("s3://bucket/x", **options)):
             with pytest.raises(StoreError, match="no answer from the server"):
                 act()
+
+
+def test_what_passes_is_tried_again(monkeypatch):
+    """An upload that fails would lose a whole simulation."""
+    fs = bs.FsspecFileSystem(f"memory://{uuid.uuid4()}")
+    failed = []
+
+    def flaky(method):
+        def call(self, *words, **options):
+            if method.__name__ not in failed:
+                failed.append(method.__name__)
+                raise ConnectionResetError("for a moment")
+            return method(self, *words, **options)
+
+        return call
+
+    for name in ("pipe_file", "cp_file", "open"):
+        monkeypatch.setattr(MemoryFileSystem, name, flaky(getattr(MemoryFileSystem, name)))
+    fs.write_bytes("x", b"x")
+    fs.copy("x", "y")
+    with fs.open("y") as file:
+        assert file.read() == b"x"
+    assert sorted(failed) == ["cp_file", "open", "pipe_file"]
 
 
 # idfkit

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 
 from bemsweep.errors import BemsweepError, InfrastructureError, StoreError
-from bemsweep.inputs import read_weather
 from bemsweep.store import Store
 from bemsweep.weather_stations import download, find_file, load_index, search
 from direct_engine import CHICAGO
@@ -222,19 +221,19 @@ def test_a_bad_download_is_told_and_leaves_nothing(index, site, store, *, change
     assert type(raised.value) is error
     assert told in str(raised.value)
     assert store.names("weather") == []
-    site.status, site.length, site.body = 200, None, WHOLE
+
+
+def test_a_bad_archive_is_not_kept_for_the_next_time(index, site, store):
+    """As idfkit's own cache would."""
+    site.body = WHOLE[:-999]
+    with pytest.raises(InfrastructureError):
+        download(site.station(index), store)
+    site.body = WHOLE
     download(site.station(index), store)
-    assert store.names("weather"), "what came before is forgotten"
+    assert len(store.names("weather")) == 3
 
 
 def test_a_site_that_is_not_there_is_the_networks_fault(index, site, store):
     station = replace(site.station(index), url=f"http://127.0.0.1:1/{OHARE}.zip")
     with pytest.raises(InfrastructureError, match=r"no weather from http://127.0.0.1:1/.*Connection refused"):
         download(station, store)
-
-
-def test_what_is_stored_can_be_read(index, site, tmp_path):
-    store = Store(tmp_path)
-    stored = download(site.station(index), store)
-    assert read_weather(tmp_path / "weather" / f"{OHARE}.epw").city == "Chicago Ohare Intl Ap"
-    assert stored.epw == str(tmp_path / "weather" / f"{OHARE}.epw")
