@@ -164,6 +164,11 @@ class Store:
         return f"raw/{variant_id}/{file}"
 
     @staticmethod
+    def weather_name(file: str) -> str:
+        """Return the name of a file of a weather station."""
+        return f"weather/{file}"
+
+    @staticmethod
     def study_name(study: str, *parts: str) -> str:
         """Return the name of one of a study's own objects."""
         return "/".join(("studies", study, *parts))
