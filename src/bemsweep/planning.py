@@ -98,6 +98,8 @@ class Plan:
     """What the values of the parameters do to each baseline."""
     warnings: tuple[str, ...] = ()
     """What is allowed but deserves a look."""
+    probes: tuple[str, ...] = ()
+    """Names of the objects that tell what the baselines report."""
 
     @cached_property
     def wanted_variants(self) -> tuple[str, ...]:
@@ -243,6 +245,7 @@ class _Planner:
         self.study, self.store, self.engine, self.engine_choice = study, store, engine, engine_choice
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.probes: list[str] = []
         self.documents: dict[str, IDFDocument[bool]] = {}
         self.labels: dict[str, list[str]] = {"baseline": list(study.baseline), "weather": list(study.weather)}
 
@@ -299,6 +302,7 @@ class _Planner:
             state=state,
             resolved=resolved,
             warnings=tuple(self.warnings),
+            probes=tuple(self.probes),
         )
 
     def _stop_if_wrong(self) -> None:
@@ -423,6 +427,7 @@ class _Planner:
             except ModelError as error:
                 self._tell(f"{baseline.input.source} does not run as it stands: {error}", "baseline", label)
                 continue
+            self.probes.append(probe.name)
             found[label] = tuple(series for output in outputs for series in probe.series_of(output))
             known = {output: number for number, output in enumerate(wanted.output() for wanted in self.study.outputs)}
             where = f" (baseline {label})" if len(baselines) > 1 else ""
