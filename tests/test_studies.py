@@ -17,7 +17,6 @@ from bemsweep.studystate import StudyState
 from bemsweep.testing import FakeEngine
 from small_studies import read, run_study, small_study
 
-
 STEP = 5
 """Writes between two kills: what a study consists of is many chunks that are all the same to it."""
 
@@ -71,7 +70,7 @@ def kill_after(monkeypatch, writes):
 def test_studies_are_listed_with_what_they_share(store):
     failing = FakeEngine(faults=lambda job, attempt: "fail" if len(job.edits) == 2 else None)
     run_study(small_study(), store, failing)
-    wider = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8]), **{}}
+    wider = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8]), }
     run_study(small_study(name="other", parameters=wider), store, failing)
     small, other = sorted(list_studies(store), key=lambda one: one.name != "small")
     assert (small.name, small.variants, other.variants) == ("small", 6, 2)
@@ -150,7 +149,7 @@ def test_records_go_if_told_but_not_those_of_others(store):
 def test_an_unreadable_neighbour_keeps_its_records(store, counter):
     run_study(small_study(), store, counter)
     store.put("studies/other/study.json", b"{")
-    with pytest.raises(StoreError, match="studies/other/study.json cannot be read"):
+    with pytest.raises(StoreError, match=r"studies/other/study.json cannot be read"):
         find_deletion(store, "small", records=True)
     assert find_deletion(store, "small").own
 

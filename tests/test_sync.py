@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import bemsweep as bs
+from bemsweep import host_client
 from bemsweep.errors import BemsweepError, ConflictError, StoreError
 from bemsweep.object_names import kind_of, study_of
 from bemsweep.store import Store
@@ -100,6 +101,19 @@ def test_a_study_goes_there_and_back_and_runs_nothing_again(made, tmp_path, requ
     run_study(small_study(), back, engine)
     assert engine.starts == 0
     xr.testing.assert_identical(tree(back), before)
+
+
+@pytest.mark.engine
+def test_results_of_the_real_engine_go_to_s3_and_are_not_run_again(s3, tmp_path, monkeypatch):
+    meter = bs.Meter("Electricity:Facility", frequency="annual", as_="electricity")
+    study = small_study(run="design_day", parameters=FEW, outputs=[meter])
+    here, away = Store(tmp_path / "here"), Store(f"{s3.new_bucket()}/store", s3.options)
+    bs.run(bs.plan(study, store=here))
+    sync(here, away, study="small")
+    for engine in (host_client.HostEngine, host_client.FreshEngine):
+        monkeypatch.setattr(engine, "run", None)
+    bs.run(bs.plan(study, store=away))
+    xr.testing.assert_identical(tree(away), tree(here))
 
 
 def test_one_study_brings_all_that_is_its_own_and_nothing_else(made):

@@ -143,7 +143,7 @@ def test_a_study_that_cannot_be_read_stops_everything(tmp_path, name, data):
         store.delete(f"studies/small/{name}")
     else:
         store.put(f"studies/small/{name}", data)
-    with pytest.raises(StoreError, match="cannot be read|lost a part"):
+    with pytest.raises(StoreError, match=r"cannot be read|lost a part"):
         find_unused(store, now=TOMORROW)
 
 

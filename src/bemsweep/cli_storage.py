@@ -210,13 +210,17 @@ def delete_command(
     found = find_deletion(home, name, records=records)
     out.print(Text(_told(found, home.url, has_records=records)))
     if not yes:
-        if not sys.stdin.isatty():
+        if not _is_asked():
             raise BemsweepError("nothing was deleted: nobody can be asked here, so say --yes")
         if not typer.confirm("delete it?"):
             err.print("nothing was deleted")
             return
     delete_study(home, found)
     out.print("deleted")
+
+
+def _is_asked() -> bool:
+    return sys.stdin.isatty()
 
 
 def _told(found: Deletion, url: str, *, has_records: bool) -> str:

@@ -129,9 +129,7 @@ def list_studies(store: Store) -> list[StudySummary]:
             summaries.append(told(problem=str(state)))
             continue
         if state.is_new:
-            summaries.append(
-                told(problem="it has no study.json: its first run, or its copying, was cut short")
-            )
+            summaries.append(told(problem="it has no study.json: its first run, or its copying, was cut short"))
             continue
         variants = set(state.variant_ids)
         sizes = {kind: Size.of(one for variant in variants for one in kept[kind].get(variant, ())) for kind in kept}

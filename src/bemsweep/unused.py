@@ -113,9 +113,7 @@ def find_unused(store: Store, *, older_than_h: float = YOUNGEST_H, now: dt.datet
     notes = []
     if silent:
         told = ", ".join(silent)
-        notes.append(
-            f"all inputs and probes are kept, because the definitions of these studies name none: {told}"
-        )
+        notes.append(f"all inputs and probes are kept, because the definitions of these studies name none: {told}")
     return Unused(tuple(kinds), older_than_h, len(suspects) - len(old), tuple(notes))
 
 
