@@ -14,20 +14,21 @@ from typer.testing import CliRunner
 import bemsweep as bs
 from bemsweep.cli import app
 from bemsweep.store import Store
-from bemsweep.testing import FakeEngine
 from s3_servers import free_ports
-from small_studies import run_study, small_study
+from small_studies import filled, two_studies
 
-FEW = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8])}
 DAY_S = 25 * 3600
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return two_studies(Store(tmp_path_factory.mktemp("made")))
+
+
 @pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "store")
-    run_study(small_study(), store, FakeEngine(faults=lambda job, attempt: "fail" if len(job.edits) == 2 else None))
-    run_study(small_study(name="few", parameters=FEW), store, FakeEngine())
-    return store
+def store(made, tmp_path):
+    """A store with the studies small and few."""
+    return filled(Store(tmp_path / "store"), made)
 
 
 def call(*words, **how):

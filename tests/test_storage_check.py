@@ -73,8 +73,10 @@ def test_after_a_fault_that_none_escapes_the_rest_is_not_tried(s3):
     ):
         found = check_storage(url, storage_options={**s3.options, **changes})
         assert answers(found) == dict.fromkeys(ALL, False)
-        assert {attempt.fault for attempt in found.attempts} == {fault}
-        assert len({attempt.message for attempt in found.attempts}) == 1
+        faults = [attempt.fault for attempt in found.attempts]
+        assert faults[1:] == [fault] * 4
+        assert faults[0] in (fault, "forbidden"), "some servers say so of writing to a bucket that is not there"
+        assert len({attempt.message for attempt in found.attempts[1:]}) == 1
 
 
 def test_no_secret_is_told(s3, monkeypatch):
@@ -98,8 +100,8 @@ def test_the_endpoint_of_the_environment_is_told(monkeypatch, s3):
 
 @pytest.mark.parametrize("method", ["put", "get", "names", "delete"])
 @pytest.mark.parametrize("calls", range(4))
-def test_an_interrupted_check_leaves_nothing(place, monkeypatch, method, calls, tmp_path):
-    url, options = place
+def test_an_interrupted_check_leaves_nothing(monkeypatch, method, calls, tmp_path):
+    url, options = tmp_path / "a" / "store", {}
     real, left = getattr(Store, method), [calls]
 
     def act(self, *given):
@@ -159,5 +161,5 @@ def test_what_cannot_be_deleted_is_named(monkeypatch):
 
 
 def test_a_url_of_no_filesystem_is_refused():
-    with pytest.raises(StoreError, match="no filesystem for nosuch://x"):
+    with pytest.raises(StoreError, match=r"no store at nosuch://x: Protocol not known: nosuch"):
         check_storage("nosuch://x")

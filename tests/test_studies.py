@@ -15,9 +15,9 @@ from bemsweep.store import Store
 from bemsweep.studies import delete_study, find_deletion, list_studies, rename_study
 from bemsweep.studystate import StudyState
 from bemsweep.testing import FakeEngine
-from small_studies import read, run_study, small_study
+from small_studies import contents, filled, read, run_study, small_study, two_studies
 
-STEP = 5
+STEP = 9
 """Writes between two kills: what a study consists of is many chunks that are all the same to it."""
 
 
@@ -25,9 +25,15 @@ class Killed(BaseException):
     """Stands for a SIGKILL: nothing cleans up after it."""
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return two_studies(Store(tmp_path_factory.mktemp("made")))
+
+
 @pytest.fixture(params=["local", "memory"])
-def store(request, tmp_path):
-    return Store(tmp_path / "store" if request.param == "local" else f"memory://{uuid.uuid4()}")
+def store(request, made, tmp_path):
+    """A store with the studies small and few."""
+    return filled(Store(tmp_path / "store" if request.param == "local" else f"memory://{uuid.uuid4()}"), made)
 
 
 @pytest.fixture
@@ -37,10 +43,6 @@ def counter(tmp_path):
 
 def tree(store, name):
     return bs.open_results(store, name).load()
-
-
-def contents(store):
-    return {one.name: store.get(one.name) for one in store.objects()}
 
 
 def variants(store, name):
@@ -68,17 +70,13 @@ def kill_after(monkeypatch, writes):
 
 
 def test_studies_are_listed_with_what_they_share(store):
-    failing = FakeEngine(faults=lambda job, attempt: "fail" if len(job.edits) == 2 else None)
-    run_study(small_study(), store, failing)
-    wider = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8]), }
-    run_study(small_study(name="other", parameters=wider), store, failing)
-    small, other = sorted(list_studies(store), key=lambda one: one.name != "small")
-    assert (small.name, small.variants, other.variants) == ("small", 6, 2)
+    few, small = list_studies(store)
+    assert (small.name, small.variants, few.variants) == ("small", 6, 2)
     assert dict(small.statuses) == {"succeeded": 4, "failed": 2}
     assert small.records.objects == 6
-    assert other.shared == other.records
-    assert small.shared.objects == other.records.objects == 2
-    assert (small.raw.objects, other.raw.objects) == (2, 0)
+    assert few.shared == few.records
+    assert small.shared.objects == few.records.objects == 2
+    assert (small.raw.objects, few.raw.objects) == (2, 0)
     everything = contents(store)
     cube = [data for name, data in everything.items() if name.startswith("studies/small/results.zarr/")]
     assert (small.cube.objects, small.cube.size_bytes) == (len(cube), sum(map(len, cube)))
@@ -89,28 +87,26 @@ def test_studies_are_listed_with_what_they_share(store):
 
 
 def test_listing_asks_for_no_variant(store, monkeypatch, counter):
-    run_study(small_study(), store, counter)
     asked = []
     real = Store.get
     monkeypatch.setattr(Store, "get", lambda self, name: (asked.append(name), real(self, name))[1])
     list_studies(store)
-    assert asked == ["studies/small/study.json", "studies/small/variants/000000.parquet"]
+    names = ("study.json", "variants/000000.parquet")
+    assert asked == [f"studies/{study}/{name}" for study in ("few", "small") for name in names]
 
 
 def test_a_study_that_cannot_be_read_is_listed_with_why(store, counter):
-    run_study(small_study(), store, counter)
     store.put("studies/cut/variants/000000.parquet", b"x")
     store.put("studies/bad/study.json", b"{}")
-    bad, cut, small = list_studies(store)
+    bad, cut, _, small = list_studies(store)
     assert "studies/bad/study.json cannot be read" in bad.problem
     assert "no study.json" in cut.problem
     assert (small.variants, small.problem) == (6, "")
 
 
 def test_a_study_without_a_cube_has_no_statuses(store, counter):
-    run_study(small_study(), store, counter)
     store.delete_folder("studies/small/results.zarr")
-    assert dict(list_studies(store)[0].statuses) == {}
+    assert [dict(one.statuses) for one in list_studies(store)] == [{"succeeded": 2}, {}]
     assert list_studies(Store(f"memory://{uuid.uuid4()}")) == []
 
 
@@ -118,48 +114,41 @@ def test_a_study_without_a_cube_has_no_statuses(store, counter):
 
 
 def test_records_stay_and_the_study_again_starts_no_engine(store, counter):
-    run_study(small_study(), store, counter)
-    before, starts = tree(store, "small"), counter.starts
+    before = tree(store, "small")
     deletion = find_deletion(store, "small")
     assert not deletion.records
     delete_study(store, deletion)
-    assert store.names("studies") == []
+    assert store.names("studies") == ["few"]
     with pytest.raises(BemsweepError, match="no results of a study 'small'"):
         bs.open_results(store, "small")
     run_study(small_study(), store, counter)
-    assert counter.starts == starts
+    assert counter.starts == 0
     xr.testing.assert_identical(tree(store, "small"), before)
 
 
 def test_records_go_if_told_but_not_those_of_others(store):
-    failing = FakeEngine(faults=lambda job, attempt: "fail" if len(job.edits) == 2 else None)
-    run_study(small_study(), store, failing)
-    fewer = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8])}
-    run_study(small_study(name="other", parameters=fewer), store, failing)
-    kept = tree(store, "other")
+    kept = tree(store, "few")
     deletion = find_deletion(store, "small", records=True)
     size = sum(one.size_bytes for one in store.objects())
     delete_study(store, deletion)
     assert size - sum(one.size_bytes for one in store.objects()) == deletion.size_bytes
-    assert store.stored(variants(store, "other")) == variants(store, "other")
+    assert store.stored(variants(store, "few")) == variants(store, "few")
     assert sum(one.name.startswith(("records/", "raw/")) for one in store.objects()) == 2
-    xr.testing.assert_identical(tree(store, "other"), kept)
+    xr.testing.assert_identical(tree(store, "few"), kept)
 
 
 def test_an_unreadable_neighbour_keeps_its_records(store, counter):
-    run_study(small_study(), store, counter)
-    store.put("studies/other/study.json", b"{")
-    with pytest.raises(StoreError, match=r"studies/other/study.json cannot be read"):
+    store.put("studies/few/study.json", b"{")
+    with pytest.raises(StoreError, match=r"studies/few/study.json cannot be read"):
         find_deletion(store, "small", records=True)
     assert find_deletion(store, "small").own
 
 
 def test_an_unknown_study_is_told_with_the_nearest_name(store, counter):
-    run_study(small_study(), store, counter)
     for name in ("smal", "../records", ""):
         with pytest.raises(BemsweepError, match="no study"):
             find_deletion(store, name)
-    with pytest.raises(BemsweepError, match=r"did you mean 'small'\?\); studies there: small"):
+    with pytest.raises(BemsweepError, match=r"did you mean 'small'\?\); studies there: few, small"):
         find_deletion(store, "smal")
 
 
@@ -194,18 +183,17 @@ def test_a_deletion_killed_anywhere_reads_right_and_is_carried_on(monkeypatch, c
         assert not [one.name for one in store.objects() if study_of(one.name) == "small"]
     else:
         pytest.fail("it never ended")
-    assert writes > 20
+    assert writes > 15
 
 
 # Renaming
 
 
 def test_a_renamed_study_reads_the_same_and_runs_nothing_again(store, counter):
-    run_study(small_study(), store, counter)
-    before, starts = tree(store, "small"), counter.starts
+    before = tree(store, "small")
     others = {name for name in contents(store) if study_of(name) is None}
     rename_study(store, "small", "new.name")
-    assert store.names("studies") == ["new.name"]
+    assert store.names("studies") == ["few", "new.name"]
     assert {name for name in contents(store) if study_of(name) is None} == others
     after = tree(store, "new.name")
     for node in after.subtree:
@@ -223,17 +211,17 @@ def test_a_renamed_study_reads_the_same_and_runs_nothing_again(store, counter):
     assert b'small"' not in store.get("studies/new.name/results.zarr/monthly/zarr.json")
     assert json.loads(store.get("studies/new.name/study.json"))["name"] == "new.name"
     run_study(small_study(name="new.name"), store, counter)
-    assert counter.starts == starts
+    assert counter.starts == 0
     again = tree(store, "new.name")
     assert again.attrs["study"] == again["monthly"].attrs["study"] == "new.name"
     xr.testing.assert_equal(again["monthly"].to_dataset(), before["monthly"].to_dataset())
-    assert list(read(store, "new.name").status.values) == ["succeeded"] * 6
+    xr.testing.assert_equal(read(store, "new.name"), before["monthly"].to_dataset())
 
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("small", "other", "has a study 'other'"),
+        ("small", "few", "has a study 'few'"),
         ("small", "a/b", "'a/b' is no study name"),
         ("small", "", "'' is no study name"),
         ("small", "small", "is called 'small' already"),
@@ -241,12 +229,10 @@ def test_a_renamed_study_reads_the_same_and_runs_nothing_again(store, counter):
     ],
 )
 def test_what_cannot_be_renamed_is_told_and_left_alone(store, counter, old, new, told):
-    run_study(small_study(), store, counter)
-    run_study(small_study(name="other"), store, counter)
     before = contents(store)
     with pytest.raises(BemsweepError, match=told) as error:
         rename_study(store, old, new)
-    assert isinstance(error.value, ConflictError) == (new == "other")
+    assert isinstance(error.value, ConflictError) == (new == "few")
     assert contents(store) == before
 
 
@@ -284,4 +270,4 @@ def test_a_renaming_killed_anywhere_is_carried_on(monkeypatch, counter):
         assert contents(store) == expected
     else:
         pytest.fail("it never ended")
-    assert writes > 20
+    assert writes > 15

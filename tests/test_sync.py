@@ -17,18 +17,13 @@ from bemsweep.object_names import kind_of, study_of
 from bemsweep.store import Store
 from bemsweep.sync import sync
 from bemsweep.testing import FakeEngine
-from small_studies import run_study, small_study
+from small_studies import FEW, contents, filled, run_study, small_study, two_studies
 
 GROWN = {**small_study().parameters, "lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8, 6, 4])}
-FEW = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8])}
 
 
 def memory():
     return Store(f"memory://{uuid.uuid4()}")
-
-
-def contents(store):
-    return {one.name: store.get(one.name) for one in store.objects()}
 
 
 def tree(store, name="small"):
@@ -39,18 +34,13 @@ def tree(store, name="small"):
 def made(tmp_path_factory):
     """A store with two studies that share variants, one of which failed; never written to by a test."""
     store = Store(tmp_path_factory.mktemp("made"))
-    failing = FakeEngine(faults=lambda job, attempt: "fail" if len(job.edits) == 2 else None)
-    run_study(small_study(), store, failing)
-    run_study(small_study(name="few", parameters=FEW), store, failing)
+    two_studies(store)
     return store
 
 
 def copy_of(store):
     """Return a store of one's own with the same objects."""
-    own = memory()
-    for name, data in contents(store).items():
-        own.put(name, data)
-    return own
+    return filled(memory(), contents(store))
 
 
 def writes(monkeypatch):

@@ -17,10 +17,9 @@ from bemsweep.store import Store
 from bemsweep.studies import delete_study, find_deletion
 from bemsweep.testing import FakeEngine
 from bemsweep.unused import delete_unused, find_unused
-from small_studies import run_study, small_study
+from small_studies import FEW, contents, filled, run_study, small_study
 
 TOMORROW = dt.datetime.now(dt.UTC) + dt.timedelta(hours=30)
-FEW = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8])}
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
@@ -29,6 +28,14 @@ def store(request, tmp_path):
         s3 = request.getfixturevalue("s3")
         return Store(f"{s3.new_bucket()}/store", s3.options)
     return Store(tmp_path / "store" if request.param == "local" else f"memory://{uuid.uuid4()}")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The objects of a store with one study."""
+    store = Store(tmp_path_factory.mktemp("made"))
+    run_study(small_study(parameters=FEW), store, FakeEngine())
+    return contents(store)
 
 
 def names(store):
@@ -40,10 +47,12 @@ def found(store, **how):
 
 
 def test_what_a_deleted_study_left_goes_and_the_rest_stays(store, tmp_path):
-    failing = FakeEngine(faults=lambda job, attempt: "fail" if len(job.edits) == 2 else None)
-    run_study(small_study(name="few", parameters=FEW), store, failing)
-    kept = names(store)
-    run_study(small_study(weather={"denver": "bundled:usa_co_golden"}), store, failing)
+    home = Store(tmp_path / "home")
+    failing = FakeEngine(faults=lambda job, _: "fail" if len(job.edits) == 2 else None)
+    run_study(small_study(name="few", parameters=FEW), home, failing)
+    kept = names(home)
+    run_study(small_study(weather={"denver": "bundled:usa_co_golden"}), home, failing)
+    filled(store, contents(home))
     store.put("notes.txt", b"mine")
     assert found(store) == {}
     delete_study(store, find_deletion(store, "small"))
@@ -134,9 +143,8 @@ def test_a_study_that_tells_no_inputs_keeps_them_all(tmp_path):
 
 @pytest.mark.parametrize("name", ["study.json", "variants/000000.parquet"])
 @pytest.mark.parametrize("data", [b"{", b"{}", b"[]", None])
-def test_a_study_that_cannot_be_read_stops_everything(tmp_path, name, data):
-    store = Store(tmp_path / "store")
-    run_study(small_study(parameters=FEW), store, FakeEngine())
+def test_a_study_that_cannot_be_read_stops_everything(made, name, data):
+    store = filled(Store(f"memory://{uuid.uuid4()}"), made)
     if data is None and name == "study.json":
         return  # a study that is not there
     if data is None:
