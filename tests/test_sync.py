@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 import xarray as xr
+from fsspec.implementations.memory import MemoryFileSystem
 
 import bemsweep as bs
 from bemsweep import host_client
@@ -247,6 +248,25 @@ def test_a_sync_that_was_killed_is_carried_on(made, monkeypatch, stop):
     done = sync(made, target, study="small")
     assert done.skipped >= stop - 1
     xr.testing.assert_identical(tree(target), tree(made))
+
+
+def test_a_store_that_is_away_for_a_while_is_waited_for(made, monkeypatch):
+    target, real, failing = memory(), MemoryFileSystem.put_file, [3]
+
+    def put_file(self, *given, **how):
+        failing[0] -= 1
+        if failing[0] >= 0:
+            raise ConnectionError("scripted")
+        return real(self, *given, **how)
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
+    monkeypatch.setenv("BEMSWEEP_PATIENCE", "0")
+    with pytest.raises(StoreError, match="no answer from the server"):
+        sync(made, target)
+    failing[0] = 3
+    monkeypatch.setenv("BEMSWEEP_PATIENCE", "30")
+    done = sync(made, target)
+    assert done.copied + done.skipped == done.total
 
 
 # What is refused

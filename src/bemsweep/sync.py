@@ -24,7 +24,7 @@ from bemsweep.cube_metadata import has_same_chunks
 from bemsweep.errors import BemsweepError, ConflictError, StoreError, nearest
 from bemsweep.object_names import kind_of, study_of, variant_of
 from bemsweep.scratch import open_scratch
-from bemsweep.store import Store
+from bemsweep.store import Store, patience_s
 from bemsweep.studystate import StudyState
 
 __all__ = ["Copied", "copy_object", "in_threads", "sync"]
@@ -105,6 +105,7 @@ def sync(
 
     Side effects
     ------------
+    Once both stores have answered, what passes is tried again for ``$BEMSWEEP_PATIENCE`` seconds.
     Writes to the target; deletes there what a copied study no longer has.
     """
     _check_apart(source, target)
@@ -119,6 +120,8 @@ def sync(
         and kind_of(one.name) != "leftover"
     }
     there = {one.name: one.size_bytes for one in target.objects()}
+    # Both have answered: from now on a fault that passes is waited for.
+    source, target = (store.patient(patience_s()) for store in (source, target))
     work = _Sync(source, target, found, there, tell or (lambda _: None))
     for kind in _ORDER:
         work.copy(name for name in found if kind_of(name) == kind)
