@@ -5,12 +5,12 @@ Turns words into calls of `bemsweep.weather_stations` and answers into lines or 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
+
+from bemsweep.console import DEFAULT_STORE, JsonOption, StoreOption, out, print_json
 
 if TYPE_CHECKING:
     from bemsweep.weather_stations import Station
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["weather_app"]
 
 weather_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Weather files of the world's stations.")
-out = Console(highlight=False, soft_wrap=True)
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 
 
 # A position south of the equator begins like an option.
@@ -40,7 +37,7 @@ def search_command(
         raise typer.BadParameter(f"no option {unknown[0]}: --limit, --json")
     found = search(" ".join(text), limit=limit)
     if as_json:
-        out.print_json(json.dumps([station.to_dict() for station in found]))
+        print_json([station.to_dict() for station in found])
         return
     for station in found:
         out.print(Text(_described(station)))
@@ -50,9 +47,7 @@ def search_command(
 @weather_app.command("download")
 def download_command(
     name: Annotated[str, typer.Argument(metavar="WMO_OR_ID", help="As `bemsweep weather search` tells them.")],
-    store: Annotated[
-        str, typer.Option("--store", envvar="BEMSWEEP_STORE", help="URL or path of the store.", show_default=True)
-    ] = "bemsweep-store",
+    store: StoreOption = DEFAULT_STORE,
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,7 +57,7 @@ def download_command(
 
     stored = download(find_file(name), Store(store))
     if as_json:
-        out.print_json(json.dumps({"label": stored.label, "epw": stored.epw, "ddy": stored.ddy, "stat": stored.stat}))
+        print_json({"label": stored.label, "epw": stored.epw, "ddy": stored.ddy, "stat": stored.stat})
     else:
         out.print(Text(stored.line))
 

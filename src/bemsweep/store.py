@@ -208,8 +208,8 @@ class Store:
 
         Raises
         ------
-        OSError
-            The file cannot be read.
+        FileNotFoundError
+            There is no such file.
         StoreError
             It cannot be written.
         """
