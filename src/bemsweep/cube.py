@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +71,9 @@ class Cube:
     """Global attributes, such as title, study and source."""
     blocks: dict[int, str] = field(default_factory=dict)
     """Digest of each block's content at the last commit, by number of the block."""
+    _table_sha256: str = ""
+    """Of the table at the last commit, with its statuses and timings: variants that are run again leave the same
+    blocks, and no two commits may look alike to who keeps chunks."""
     _rows: int | None = field(default=None, repr=False)
     """Length of `variant` as this writer left it; None before it has looked."""
     _written: dict[tuple[str, int], bytes] = field(default_factory=dict, repr=False)
@@ -95,7 +97,7 @@ class Cube:
         Deletes everything in `store`.
         """
         cube = cls(store, layout, dict(attributes or {}))
-        zarr.create_group(store, overwrite=True)
+        zarr.create_group(store, overwrite=True, zarr_format=3)
         cube._write_structure(rows=0)
         cube._consolidate()
         cube._write_state()
@@ -108,7 +110,8 @@ class Cube:
         if state is None:
             return None
         blocks = {int(number): digest for number, digest in state["blocks"].items()}
-        return cls(store, Layout.from_dict(state["layout"]), state["attributes"], blocks)
+        layout = Layout.from_dict(state["layout"])
+        return cls(store, layout, state["attributes"], blocks, _table_sha256=state.get("table", ""))
 
     @property
     def rows(self) -> int:
@@ -185,6 +188,7 @@ class Cube:
                 root, [name, *(f"{group}/{name}" for group in groups)], _column_values(table[name], kind)
             )
         self.blocks = dict(blocks)
+        self._table_sha256 = hashlib.sha256(b"".join(digest for _, digest in sorted(self._written.items()))).hexdigest()
         self._write_state()
         self._consolidate()
 
@@ -200,10 +204,10 @@ class Cube:
                 self._require_column(root, name, kind, rows=rows)
         for frequency in self.layout.frequencies:
             told = group_attributes(self.layout, self.attributes, frequency)
-            if frequency not in root:
-                root.create_group(frequency, attributes=told)
-            group = root.require_group(frequency)
-            if dict(group.attrs) != told:
+            group = root.get(frequency)
+            if not isinstance(group, zarr.Group):
+                group = root.create_group(frequency, attributes=told)
+            elif dict(group.attrs) != told:
                 group.attrs.put(told)
             for name in (*GROUP_COLUMNS, *(parameter.name for parameter in self.layout.parameters)):
                 self._require_column(group, name, columns[name], rows=rows)
@@ -276,19 +280,18 @@ class Cube:
             "layout": self.layout.to_dict(),
             "attributes": self.attributes,
             "blocks": {str(number): digest for number, digest in sorted(self.blocks.items())},
-            # Variants that are run again leave the same digests: no two commits may look alike to who keeps chunks.
-            "commit": uuid.uuid4().hex,
+            "table": self._table_sha256,
         }
         # One text, not nested JSON: an attribute of that kind cannot be written to netCDF.
         text = json.dumps(state, separators=(",", ":"))
-        root = zarr.open_group(self.store, mode="r+", use_consolidated=True)
+        root = zarr.open_group(self.store, mode="r+", zarr_format=3, use_consolidated=True)
         root.attrs.put({"Conventions": CONVENTIONS, **self.attributes, STATE: text})
 
     def _consolidate(self) -> None:
         with warnings.catch_warnings():
             # Consolidated metadata is an extension of Zarr v3 that zarr-python and xarray share.
             warnings.simplefilter("ignore", ZarrUserWarning)
-            zarr.consolidate_metadata(self.store)
+            zarr.consolidate_metadata(self.store, zarr_format=3)
 
 
 def read_layout(store: Store) -> Layout:
@@ -315,7 +318,8 @@ def _read_state(store: Store) -> dict[str, Any] | None:
 
 
 def _open_live(store: Store, *, mode: Any = "r+") -> zarr.Group:
-    return zarr.open_group(store, mode=mode, use_consolidated=False)
+    # The format is told, or zarr would look for those of other versions too.
+    return zarr.open_group(store, mode=mode, zarr_format=3, use_consolidated=False)
 
 
 def open_array(group: zarr.Group, path: str) -> zarr.Array[Any]:
@@ -342,9 +346,9 @@ def _require(
     **creation: Any,
 ) -> zarr.Array[Any]:
     """Return the array, created if need be, at least as long as `shape` and with just these attributes."""
-    if name not in group:
+    array = group.get(name)
+    if not isinstance(array, zarr.Array):
         return group.create_array(name, shape=shape, dimension_names=dims, attributes=dict(attributes), **creation)
-    array = open_array(group, name)
     longer = tuple(max(new, old) for new, old in zip(shape, array.shape, strict=True))
     if longer != array.shape:
         array.resize(longer)

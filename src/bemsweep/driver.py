@@ -390,9 +390,8 @@ class Driver:
                 yield from RecordFile(io.BytesIO(data)).header().series
 
     def _pack(self, block: int, flight: Flight) -> None:
-        rows = min((block + 1) * BLOCK_ROWS, len(self._table))
-        if self._cube.rows < rows:
-            self._cube.resize(rows)
+        if self._cube.rows < len(self._table):
+            self._cube.resize(len(self._table))  # once for all blocks: it touches every array
         self._dirty.discard(block)
         flight.pack(block)
 

@@ -40,7 +40,7 @@ def protocol_of(url: str) -> str:
 
 
 def open_filesystem(
-    url: str, storage_options: Mapping[str, Any] | None = None, *, is_patient: bool = False, is_async: bool = False
+    url: str, storage_options: Mapping[str, Any] | None = None, *, is_patient: bool = False
 ) -> tuple[Any, str]:
     """Return the filesystem of a URL, and the URL's path in it.
 
@@ -52,8 +52,6 @@ def open_filesystem(
         Passed to the filesystem, over what suits us.
     is_patient
         True if a server that is slow to answer is worth waiting for.
-    is_async
-        True for use within an event loop.
 
     Raises
     ------
@@ -61,8 +59,6 @@ def open_filesystem(
         No filesystem knows the URL, its package is not installed (says how to), or the options are wrong.
     """
     protocol, options = protocol_of(url), dict(storage_options or {})
-    if is_async:
-        options["asynchronous"] = True
     try:
         if protocol == "s3" and "::" not in url:
             from bemsweep.s3 import S3, s3_options  # noqa: PLC0415 - s3fs is an extra

@@ -135,7 +135,7 @@ def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]
     layout = read_layout(store)
     sources, unknown, unreadable = _read_headers(layout, open_records)
     if not unknown:
-        group = zarr.open_group(store, mode="r+", use_consolidated=False)
+        group = zarr.open_group(store, mode="r+", zarr_format=3, use_consolidated=False)
         _write_design_days(group, layout, rows, sources)
         targets = {array: _open_target(group, layout, array, rows.stop) for array in layout.arrays}
         for tiles in _passes(_tiles(layout, targets), row_bytes=len(open_records) * np.dtype(layout.dtype).itemsize):

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store as ZarrStore
-from zarr.storage import FsspecStore, LocalStore
+from zarr.storage import LocalStore
 
 from bemsweep.cache import cache_folder, cached, touch
 from bemsweep.errors import StoreError
@@ -367,14 +367,13 @@ class Store:
         path = self.path(name)
         if self.is_local:
             return LocalStore(path)
-        is_patient = self.patience.limit_s > 0
-        if getattr(self.fs, "async_impl", False):
-            fs, _ = open_filesystem(self.url, self.storage_options, is_patient=is_patient, is_async=True)
-        else:
+        fs = self.fs
+        if not fs.async_impl:
             from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415 - not for local stores
 
-            fs = AsyncFileSystemWrapper(self.fs, asynchronous=True)
-        return PatientStore(FsspecStore(fs, path=path), self.url_of(name), self.storage_options, self.patience)
+            fs = AsyncFileSystemWrapper(fs, asynchronous=True)
+        url, options = self.url_of(name), self.storage_options
+        return PatientStore.of(fs, path, url, storage_options=options, patience=self.patience)
 
     def check_writable(self) -> None:
         """Write and delete a probe.

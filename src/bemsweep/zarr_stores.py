@@ -1,6 +1,7 @@
-"""Zarr stores around fsspec's: tried again while a fault passes, and with errors that say what to do.
+"""Zarr stores on a store's own filesystem: tried again while a fault passes, with errors that say what to do.
 
-Decides nothing about what is read or written; a key that is not there stays "not there".
+Decides nothing about what is read or written; a key that is not there stays "not there". Zarr has an event
+loop of its own, but requests run on the filesystem's: so both share its connections, which end with it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from zarr.abc.store import Store
 from zarr.storage import FsspecStore, WrapperStore
 
 from bemsweep.errors import StoreError
@@ -24,18 +26,34 @@ __all__ = ["PatientStore"]
 _T = TypeVar("_T")
 
 
+class _Store(FsspecStore):
+    """zarr's own, but for its warning of a filesystem that has a loop of its own."""
+
+    def __init__(self, fs: Any, read_only: bool = False, path: str = "", **_: Any) -> None:
+        Store.__init__(self, read_only=read_only)
+        self.fs, self.path = fs, path
+        self.allowed_exceptions = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
+
 class PatientStore(WrapperStore[FsspecStore]):
     """A Zarr store that tries again what passes.
 
     Parameters
     ----------
     store
-        The store itself.
+        The store itself; see `of`.
     url, storage_options
         Where it is, for messages, and what must not be in them.
     patience
         How long what passes is tried again.
     """
+
+    @classmethod
+    def of(
+        cls, fs: Any, path: str, url: str, *, storage_options: Mapping[str, Any], patience: Patience
+    ) -> PatientStore:
+        """Return the store of a path of a filesystem, which has coroutines."""
+        return cls(_Store(fs, path=path), url, storage_options, patience)
 
     def __init__(self, store: FsspecStore, url: str, storage_options: Mapping[str, Any], patience: Patience) -> None:
         super().__init__(store)
@@ -71,6 +89,10 @@ class PatientStore(WrapperStore[FsspecStore]):
     ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
         for key, prototype, byte_range in requests:
             yield key, await self.get(key, prototype, byte_range)
+
+    async def is_empty(self, prefix: str) -> bool:
+        """Return True if there is no key that begins so."""
+        return await Store.is_empty(self, prefix)
 
     async def exists(self, key: str) -> bool:
         """Return True if there is a value of that key."""
@@ -115,8 +137,15 @@ class PatientStore(WrapperStore[FsspecStore]):
             yield key
 
     async def _do(self, key: str, action: Callable[[], Awaitable[_T]]) -> _T:
+        loop = self._store.fs.loop
+
+        async def attempt() -> _T:
+            if loop is None:
+                return await action()
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_awaited(action), loop))
+
         try:
-            return await self._patience.acall(action)
+            return await self._patience.acall(attempt)
         except Exception as error:
             fault = fault_of(error)
             if fault is None:
@@ -127,3 +156,7 @@ class PatientStore(WrapperStore[FsspecStore]):
 
 async def _listed(keys: AsyncIterator[str]) -> list[str]:
     return [key async for key in keys]
+
+
+async def _awaited(action: Callable[[], Awaitable[_T]]) -> _T:
+    return await action()
