@@ -29,7 +29,8 @@ from bemsweep.places import (
     [
         ("s3://b/x", "s3"), ("s3a://b/x", "s3"), ("S3://b/x", "s3"), ("gcs://b", "gs"), ("gs://b", "gs"),
         ("abfs://c@a.dfs.core.windows.net/x", "az"), ("abfss://c", "az"), ("adl://c", "az"), ("az://c", "az"),
-        ("https://h/x", "https"), ("http://h/x", "http"), ("memory://x", "memory"), ("zip://a.epw::s3://b/x.zip", "zip"),
+        ("https://h/x", "https"), ("http://h/x", "http"), ("memory://x", "memory"),
+        ("zip://a.epw::s3://b/x.zip", "zip"),
         ("file:///x", ""), ("local:///x", ""), ("models/a.idf", ""), ("/a b/c.idf", ""), ("bundled:ref/x", ""),
         ("a folder://x", ""), ("C:\\models\\a.idf", ""),
     ],
@@ -151,7 +152,7 @@ def test_the_exact_one_of_two_aliases_wins():
      {"client_kwargs": {"x": "hunter2"}}, {"s3://k:hunter2@b": {}}],
 )  # fmt: skip
 def test_options_of_another_form_are_refused_without_a_value(given):
-    with pytest.raises(ValueError, match="storage_options|password") as caught:
+    with pytest.raises(ValueError, match=r"storage_options|password") as caught:
         read_storage_options(given)
     assert "hunter2" not in str(caught.value)
 
@@ -199,8 +200,11 @@ def test_urls_without_a_secret(url):
 
 @pytest.mark.parametrize(
     "name",
-    ["key", "secret", "token", "password", "account_key", "sas_token", "connection_string", "client_secret", "credential",
-     "credentials", "session_token", "aws_secret_access_key", "aws_access_key_id", "Authorization", "x-api-key", "SSECustomerKey"],
+    [
+        "key", "secret", "token", "password", "account_key", "sas_token", "connection_string", "client_secret",
+        "credential", "credentials", "session_token", "aws_secret_access_key", "aws_access_key_id", "Authorization",
+        "x-api-key", "SSECustomerKey",
+    ],
 )  # fmt: skip
 def test_names_of_secrets_are_refused_at_any_depth(name):
     given = {"s3": {"client_kwargs": {"headers": [{name: "hunter2"}]}}}
@@ -213,8 +217,8 @@ def test_names_of_secrets_are_refused_at_any_depth(name):
 def test_what_is_no_secret_may_stand_in_a_study_file():
     given = {
         "s3": {
-            "profile": "lab", "anon": False, "endpoint_url": "http://127.0.0.1:9000", "requester_pays": True, "key": None,
-            "config_kwargs": {"signature_version": "s3v4"}, "client_kwargs": {"region_name": "eu-central-1"},
+            "profile": "lab", "anon": False, "endpoint_url": "http://127.0.0.1:9000", "requester_pays": True,
+            "key": None, "config_kwargs": {"signature_version": "s3v4"}, "client_kwargs": {"region_name": "eu-central-1"},
         },
         "gs": {"token": "anon", "project": "p"}, "az": {"account_name": "a"}, "s3://my-token-bucket": {"anon": True},
     }  # fmt: skip

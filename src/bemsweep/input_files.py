@@ -317,7 +317,7 @@ class InputFiles:
         try:
             return open_filesystem(url, options)
         except StoreError as error:
-            raise InputError(f"{url}: {error}") from error
+            raise InputError(f"{url}: {str(error).removeprefix(f'no store at {url}: ')}") from error
 
     def _options_of(self, url: str) -> dict[str, Any]:
         return options_for(url, self._options, store=self._store)

@@ -27,8 +27,8 @@ from bemsweep.inventory import Examined, Inventory, examine
 from bemsweep.model import model_calendar
 from bemsweep.model_file import texts_of
 from bemsweep.outputs import RunKind
-from bemsweep.places import label_of
 from bemsweep.parameters import Field, Schedule
+from bemsweep.places import label_of
 from bemsweep.schedules import schedule_problems
 from bemsweep.weather_checks import has_foreign_days
 

@@ -86,7 +86,7 @@ def unpack_gz(packed: Path, to: Path) -> None:
         _copy(opened, to)
 
 
-def _copy(packed: IO[bytes], to: Path) -> None:
+def _copy(packed: IO[bytes] | gzip.GzipFile, to: Path) -> None:
     size = 0
     with to.open("wb") as file:
         while piece := packed.read(_PIECE_BYTES):
