@@ -218,7 +218,8 @@ def test_what_is_no_secret_may_stand_in_a_study_file():
     given = {
         "s3": {
             "profile": "lab", "anon": False, "endpoint_url": "http://127.0.0.1:9000", "requester_pays": True,
-            "key": None, "config_kwargs": {"signature_version": "s3v4"}, "client_kwargs": {"region_name": "eu-central-1"},
+            "key": None, "config_kwargs": {"signature_version": "s3v4"},
+            "client_kwargs": {"region_name": "eu-central-1"},
         },
         "gs": {"token": "anon", "project": "p"}, "az": {"account_name": "a"}, "s3://my-token-bucket": {"anon": True},
     }  # fmt: skip

@@ -347,7 +347,7 @@ def _told_of(spec: str) -> Iterator[None]:
         yield
     except InputError as error:
         told = str(error)
-        raise InputError(told if is_url(spec) and spec in told else f"{spec}: {told}") from error.__cause__
+        raise InputError(told if told.startswith(f"{spec}: ") else f"{spec}: {told}") from error.__cause__
     # ValueError: no name of a file; RuntimeError: no such ~user.
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{spec}: {error}") from error

@@ -1,0 +1,51 @@
+"""A real HTTP server on this machine, in a thread, with the faults that the web has."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+
+@contextmanager
+def web_server(files, *, cut=(), statuses=None):
+    """Give the URL of a server of `files`, path -> content, on loopback.
+
+    Parameters
+    ----------
+    files
+        What it serves; anything else is not found.
+    cut
+        Paths of which half arrives, before the connection ends.
+    statuses
+        Path -> status that is answered instead.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = unquote(urlsplit(self.path).path)
+            content = files.get(path)
+            status = (statuses or {}).get(path, 200 if content is not None else 404)
+            self.send_response(status)
+            body = content if status == 200 else b"an error page"
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body[: len(body) // 2] if path in cut else body)
+
+        do_HEAD = do_GET  # noqa: N815 - the library's name
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
