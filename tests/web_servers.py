@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 
 @contextmanager
-def web_server(files, *, cut=(), statuses=None):
+def web_server(files, *, cut=(), statuses=None, password=""):
     """Give the URL of a server of `files`, path -> content, on loopback.
 
     Parameters
@@ -20,6 +20,8 @@ def web_server(files, *, cut=(), statuses=None):
         Paths of which half arrives, before the connection ends.
     statuses
         Path -> status that is answered instead.
+    password
+        What must stand in the header Authorization.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -27,6 +29,8 @@ def web_server(files, *, cut=(), statuses=None):
             path = unquote(urlsplit(self.path).path)
             content = files.get(path)
             status = (statuses or {}).get(path, 200 if content is not None else 404)
+            if password and self.headers.get("Authorization") != password:
+                status = 403
             self.send_response(status)
             body = content if status == 200 else b"an error page"
             self.send_header("Content-Length", str(len(body)))
