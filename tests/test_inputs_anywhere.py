@@ -132,7 +132,7 @@ def test_all_that_cannot_be_had_is_told_at_once_with_its_place(everywhere, s3, t
     study = study_of(
         everywhere["elsewhere"],
         storage_options={"s3": {**s3.options, "secret": "wrong"}, "htp": {}},
-        parameters={"panels": Insert([None, "memory://nowhere/x.idf"])},
+        parameters={"panels": bs.Options({"one": [{"insert": "memory://nowhere/x.idf"}]})},
         design={"table": "memory://nowhere/points.csv"},
     )
     with pytest.raises(StudyError) as caught:

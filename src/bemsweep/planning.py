@@ -23,6 +23,7 @@ import pandas as pd
 from bemsweep.design import Points, design_points
 from bemsweep.engine import Engine
 from bemsweep.errors import EngineNotFoundError, InputError, ModelError, Problem, StoreError, StudyError
+from bemsweep.faults import PASSING
 from bemsweep.host_client import open_engine
 from bemsweep.input_files import CSV, Input, InputFiles
 from bemsweep.inputs import WeatherInput, read_all_weather, resolve_baselines, resolve_weather
@@ -36,7 +37,7 @@ from bemsweep.places import options_for
 from bemsweep.probe import output_problems, probe_model
 from bemsweep.records import Series
 from bemsweep.resolution import Resolved, overruling, resolve_edits
-from bemsweep.store import DEFAULT_URL, Store
+from bemsweep.store import Store, default_url
 from bemsweep.study import Study
 from bemsweep.studystate import StudyState
 from bemsweep.variant_id import variant_id
@@ -165,7 +166,7 @@ class Plan:
 def plan(
     study: Study,
     *,
-    store: str | Path | Store = DEFAULT_URL,
+    store: str | Path | Store | None = None,
     storage_options: Mapping[str, Any] | None = None,
     engine: Engine | str | None = None,
     yes: bool = False,
@@ -177,7 +178,7 @@ def plan(
     study
         What is wanted.
     store
-        URL or path of the store.
+        URL or path of the store; None for ``$BEMSWEEP_STORE``, else ``./bemsweep-store``.
     storage_options
         Passed to the store's filesystem; None for those of the study that fit its URL, else the environment's.
     engine
@@ -214,6 +215,8 @@ def plan(
     try:
         home.check_writable()
     except StoreError as error:
+        if error.fault in PASSING:
+            raise
         raise StudyError([Problem(str(error), "store")]) from error
     choice = study.engine_path if engine is None else engine
     try:
@@ -229,7 +232,7 @@ def plan(
         raise StudyError([study.problem(str(error), "engine")]) from error
 
 
-def store_of(study: Study, url: str | Path, storage_options: Mapping[str, Any] | None = None) -> Store:
+def store_of(study: Study, url: str | Path | None, storage_options: Mapping[str, Any] | None = None) -> Store:
     """Return a store for a study, opened with the options given, else with the study's own for that URL.
 
     Parameters
@@ -237,11 +240,12 @@ def store_of(study: Study, url: str | Path, storage_options: Mapping[str, Any] |
     study
         Whose `storage_options` may fit.
     url
-        URL or path of the store.
+        URL or path of the store; None for the default.
     storage_options
         What counts before them; None for nothing.
     """
-    return Store(url, options_for(str(url), study.storage_options) if storage_options is None else storage_options)
+    place = str(url or default_url())
+    return Store(place, options_for(place, study.storage_options) if storage_options is None else storage_options)
 
 
 @contextmanager
