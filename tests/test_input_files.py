@@ -18,7 +18,7 @@ from bemsweep.errors import InputError
 from bemsweep.input_files import CSV, EDITS, EPW, MODEL, Input, InputFiles
 from bemsweep.store import Store
 from s3_servers import free_ports
-from web_servers import web_server
+from web_servers import ftp_server, web_server
 
 NAME = "USA_IL_Chicago-OHare [2009].TMYx"
 
@@ -231,6 +231,19 @@ def test_a_server_that_is_not_there_is_told(files):
 
 def test_http_has_no_patterns(files):
     assert "no listing of files" in told(files, "https://h.invalid/*.epw")
+
+
+def test_files_over_ftp(files, folder):
+    (folder / "w").mkdir()
+    (folder / "w" / "c 1.epw").write_bytes(b"weather")
+    (folder / "w" / "c 1.ddy").write_bytes(b"days")
+    with ftp_server(folder) as url:
+        epw = files.find_one(f"{url}/w/c 1.epw")
+        assert epw.path.read_bytes() == b"weather"
+        assert files.find_ddy(epw).path.read_bytes() == b"days"
+        assert [(label, one.place) for label, one in files.find(f"{url}/w/*.epw")] == [("c 1", f"{url}/w/c 1.epw")]
+        assert "550" in told(files, f"{url}/w/c 2.epw")
+    assert told(InputFiles(folder), f"{url}/w/c 1.epw").startswith(f"{url}/w/c 1.epw: no answer from the server")
 
 
 # S3

@@ -1,11 +1,17 @@
-"""A real HTTP server on this machine, in a thread, with the faults that the web has."""
+"""A real HTTP server with the faults that the web has, and a real FTP server; both on this machine only."""
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
+
+from s3_servers import free_ports
 
 
 @contextmanager
@@ -53,3 +59,25 @@ def web_server(files, *, cut=(), statuses=None, password=""):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def ftp_server(folder):
+    """Give the URL of an FTP server of a folder, for everybody to read."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-W", "ignore", "-m", "pyftpdlib", "-i", "127.0.0.1", "-p", str(port), "-d", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        yield f"ftp://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()

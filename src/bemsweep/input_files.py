@@ -293,7 +293,11 @@ class InputFiles:
         filesystem, path = self._open(url)
         try:
             with self._told(url):
-                filesystem.get_file(path, str(to))
+                if protocol_of(url) == "ftp":  # which leaves a file that it opens itself open
+                    with to.open("wb") as file:
+                        filesystem.get_file(path, file)
+                else:
+                    filesystem.get_file(path, str(to))
         except _MissingError as error:
             raise InputError(f"{error}{self._nearest(filesystem, url, path)}") from error
         if not to.is_file():  # some filesystems make a folder of a folder
@@ -314,10 +318,8 @@ class InputFiles:
         options = self._options_of(url)
         if protocol_of(url) in _WEB:
             options = _with_time_outs(options)
-        try:
+        with self._told(url):
             return open_filesystem(url, options)
-        except StoreError as error:
-            raise InputError(f"{url}: {str(error).removeprefix(f'no store at {url}: ')}") from error
 
     def _options_of(self, url: str) -> dict[str, Any]:
         return options_for(url, self._options, store=self._store)
@@ -327,6 +329,8 @@ class InputFiles:
         """Turn what a filesystem raises into `InputError`, and what is not there into its own kind."""
         try:
             yield
+        except StoreError as error:  # of opening it
+            raise InputError(f"{url}: {str(error).removeprefix(f'no store at {url}: ')}") from error
         except Exception as error:
             fault = fault_of(error)
             if fault is Fault.MISSING:
