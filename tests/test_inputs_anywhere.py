@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import uuid
 import zipfile
 from pathlib import Path
@@ -13,8 +14,10 @@ import cloudpickle
 import fsspec
 import pytest
 from pyenergyplus.dataset import ref_models, weather_files
+from ruamel.yaml import YAML
 
 import bemsweep as bs
+from bemsweep.cli import _store_of
 from bemsweep.driver import context_of
 from bemsweep.errors import StudyError
 from bemsweep.parameters import Insert
@@ -155,3 +158,39 @@ def test_a_model_must_not_name_a_url_with_a_secret(tmp_path):
     with pytest.raises(StudyError, match=r"names the file https://h\.invalid/x\.csv\?… carries a secret") as caught:
         bs.plan(study, store=tmp_path / "store", engine=FakeEngine())
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["local", "aws", "minio", "gcs"])
+def test_the_examples_are_studies_without_secrets(name):
+    study = bs.Study.from_yaml(EXAMPLES / "storage" / f"{name}.yaml")
+    assert study.name == f"storage-{name}"
+    assert bool(study.storage_options) == (name != "local")
+
+
+def test_the_local_example_can_be_planned(tmp_path):
+    study = bs.Study.from_yaml(EXAMPLES / "storage" / "local.yaml")
+    assert bs.plan(study, store=tmp_path / "store", engine=FakeEngine()).counts()["to_run"] == 2
+
+
+def test_the_example_of_minio_can_be_planned_with_credentials_of_the_environment(s3_env, tmp_path, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    text = (EXAMPLES / "storage" / "minio.yaml").read_text()
+    (tmp_path / "study.yaml").write_text(text.replace("http://127.0.0.1:9000", s3_env.endpoint_url))
+    url = s3_env.new_bucket()
+    plan = bs.plan(bs.Study.from_yaml(tmp_path / "study.yaml"), store=url, engine=FakeEngine())
+    assert plan.counts()["to_run"] == 2
+    assert plan.store.storage_options == {"endpoint_url": s3_env.endpoint_url}
+    assert _store_of(str(tmp_path / "study.yaml"), url).storage_options == plan.store.storage_options
+    assert _store_of("storage-minio", url).storage_options == {}
+
+
+def test_the_servers_example_is_what_the_studies_example_says():
+    yaml = YAML(typ="safe", pure=True)
+    services = yaml.load(EXAMPLES / "storage" / "docker-compose.yml")["services"]
+    study = (EXAMPLES / "storage" / "minio.yaml").read_text()
+    assert "127.0.0.1:9000:9000" in services["minio"]["ports"]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        (default,) = re.findall(rf"\${{{name}:-(.*?)}}", " ".join(services["minio"]["environment"].values()))
+        assert f"{name}={default}" in study
+    assert "mc mb --ignore-existing minio/bemsweep" in services["bucket"]["command"][0]
+    assert "--store s3://bemsweep/" in study
