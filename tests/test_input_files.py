@@ -14,10 +14,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from bemsweep import input_files
 from bemsweep.errors import InputError
 from bemsweep.input_files import CSV, EDITS, EPW, MODEL, Input, InputFiles
 from bemsweep.store import Store
-from s3_servers import free_ports
+from s3_servers import free_ports, silent_port
 from web_servers import ftp_server, web_server
 
 NAME = "USA_IL_Chicago-OHare [2009].TMYx"
@@ -227,6 +228,12 @@ def test_a_server_that_is_not_there_is_told(files):
     (port,) = free_ports(1)
     message = told(files, f"http://127.0.0.1:{port}/x.epw")
     assert message.startswith(f"http://127.0.0.1:{port}/x.epw: no whole answer from the server: check the address")
+
+
+def test_a_silent_server_is_told(files, monkeypatch):
+    monkeypatch.setattr(input_files, "_SILENCE_S", 0.3)
+    with silent_port() as port:
+        assert "no whole answer from the server" in told(files, f"http://127.0.0.1:{port}/x.epw")
 
 
 def test_http_has_no_patterns(files):
