@@ -400,6 +400,7 @@ def test_an_archive_never_writes_outside_of_the_cache(files, folder, cache, tmp_
         before = set(tmp_path.rglob("*"))
         found = files.find_one(f"{number}.zip", suffixes=("", *EDITS))
         assert cache in found.path.resolve().parents
+        assert not set(found.path.name) & set("/\\:\n\u2028")
         assert found.path.read_bytes() == name.encode()
         assert all(cache in new.parents or new == cache for new in set(tmp_path.rglob("*")) - before)
 

@@ -21,6 +21,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from bemsweep import __version__
+from bemsweep.cli_weather import weather_app
 from bemsweep.errors import BemsweepError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 engine_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="EnergyPlus builds of this machine.")
 app.add_typer(engine_app, name="engine")
+app.add_typer(weather_app, name="weather")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -277,6 +278,8 @@ class Cube:
             "layout": self.layout.to_dict(),
             "attributes": self.attributes,
             "blocks": {str(number): digest for number, digest in sorted(self.blocks.items())},
+            # Variants that are run again leave the same digests: no two commits may look alike to who keeps chunks.
+            "commit": uuid.uuid4().hex,
         }
         # One text, not nested JSON: an attribute of that kind cannot be written to netCDF.
         text = json.dumps(state, separators=(",", ":"))

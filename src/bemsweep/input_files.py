@@ -19,6 +19,7 @@ from typing import Any
 
 import fsspec
 
+from bemsweep.cache import cache_folder
 from bemsweep.errors import InputError, StoreError, nearest
 from bemsweep.faults import Fault, fault_of, told
 from bemsweep.filesystems import open_filesystem
@@ -35,7 +36,7 @@ from bemsweep.places import (
     unknown_protocols,
     zip_url,
 )
-from bemsweep.store import Store, cache_folder
+from bemsweep.store import Store
 from bemsweep.unpacking import members, unpack_gz, unpack_member
 
 __all__ = ["CSV", "DDY", "EDITS", "EPW", "MODEL", "Input", "InputFiles"]

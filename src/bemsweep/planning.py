@@ -239,10 +239,8 @@ def store_of(study: Study, url: str | Path | None, storage_options: Mapping[str,
     ----------
     study
         Whose `storage_options` may fit.
-    url
-        URL or path of the store; None for the default.
-    storage_options
-        What counts before them; None for nothing.
+    url, storage_options
+        As for `plan`.
     """
     place = str(url or default_url())
     return Store(place, options_for(place, study.storage_options) if storage_options is None else storage_options)
@@ -276,7 +274,9 @@ class _Planner:
         weather = self._weather()
         points: Points | None = None
         with _collected(self.problems):
-            points = design_points(study, self.labels, most=most, local=self._table)
+            points = design_points(
+                study, self.labels, most=most, local=lambda table: self.files.find_one(table, suffixes=CSV).path
+            )
         resolved: Resolved | None = None
         with _collected(self.problems):
             resolved = resolve_edits(study, self.documents, points, can_expand=self.engine.can_expand, files=self.files)
@@ -361,9 +361,6 @@ class _Planner:
             except InputError as error:
                 self._tell(f"{source.source} names the file {error}", "baseline", label)
         return files
-
-    def _table(self, spec: str) -> Path:
-        return self.files.find_one(spec, suffixes=CSV).path
 
     def _weather(self) -> dict[str, WeatherInput]:
         with _collected(self.problems):
