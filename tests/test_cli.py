@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from bemsweep import __version__ as bemsweep_version
 from bemsweep.cli import app
-from bemsweep.inputs import find_input
+from bemsweep.input_files import InputFiles
 from bemsweep.store import Store
 
 STUDY = """\
@@ -208,8 +208,8 @@ def test_describe_tells_what_a_study_file_can_name(tmp_path: Path) -> None:
 @pytest.mark.engine
 def test_three_commands_from_an_own_model_to_results(tmp_path: Path) -> None:
     """`init`, then `run --limit 2` of what it wrote, on design days; an existing file is left alone."""
-    (tmp_path / "own.idf").write_bytes(find_input("bundled:ref/small_office", tmp_path).path.read_bytes())
-    (tmp_path / "own.epw").write_bytes(find_input("bundled:usa_co_golden", tmp_path).path.read_bytes())
+    (tmp_path / "own.idf").write_bytes(InputFiles(tmp_path).find_one("bundled:ref/small_office").path.read_bytes())
+    (tmp_path / "own.epw").write_bytes(InputFiles(tmp_path).find_one("bundled:usa_co_golden").path.read_bytes())
     file = tmp_path / "own study.yaml"
     words = ("init", tmp_path / "own.idf", tmp_path / "own.epw", "--out", file)
     made = bemsweep(*words, BEMSWEEP_CACHE_DIR=str(tmp_path / "cache"))

@@ -11,7 +11,7 @@ import pytest
 import bemsweep as bs
 from bemsweep.description import describe, in_a_line
 from bemsweep.edits import FieldEdit, selected
-from bemsweep.inputs import find_input
+from bemsweep.input_files import InputFiles
 from bemsweep.model_file import read_model
 from bemsweep.studyfile import parse_yaml
 from bemsweep.testing import FakeEngine
@@ -42,7 +42,9 @@ def test_objects_are_counted_and_named(office):
     lights = row(office.objects, object="Lights")
     assert (lights["count"], lights["group"]) == (5, "Internal Gains")
     assert lights["names"].split(", ")[0] == "Core_ZN_Lights"
-    assert office.objects["count"].sum() == len(list(read_model(find_input(OFFICE, Path.cwd()).path).all_objects))
+    assert office.objects["count"].sum() == len(
+        list(read_model(InputFiles(Path.cwd()).find_one(OFFICE).path).all_objects)
+    )
 
 
 def test_fields_tell_value_unit_limits_and_how_many_share_it(office):
@@ -127,7 +129,7 @@ def test_what_is_found_fits_a_screen_too(office, words):
 
 
 def test_every_field_that_is_printed_selects_what_it_says(office):
-    document = read_model(find_input(OFFICE, Path.cwd()).path)
+    document = read_model(InputFiles(Path.cwd()).find_one(OFFICE).path)
     lines = re.findall(r"^  (\{object: .*\})  +# (.*)$", str(office.find("infiltration")), re.MULTILINE)
     assert any("where" in edit for edit, _ in lines)
     assert any("name" in edit for edit, _ in lines)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bemsweep.errors import InfrastructureError, ModelError
-from bemsweep.inputs import find_input
+from bemsweep.errors import InfrastructureError, InputError, ModelError
+from bemsweep.input_files import InputFiles
 from bemsweep.inventory import Inventory, MeterUnits, VariableKey, examine
 from bemsweep.testing import FakeEngine
 
@@ -32,7 +32,7 @@ def fake(**changes):
 
 def own_model(folder: Path, *, added: str = "") -> str:
     """Write a copy of the small office with something added, and return its name."""
-    text = find_input(OFFICE, folder).path.read_text(encoding="latin-1")
+    text = InputFiles(folder).find_one(OFFICE).path.read_text(encoding="latin-1")
     (folder / "own.idf").write_text(text + added, encoding="latin-1")
     return "own.idf"
 
@@ -96,7 +96,7 @@ def test_a_machines_fault_is_raised():
         ("Version, 25.2; Zone, z; HVACTemplate:Thermostat, all, , 20, , 24;", "this engine cannot expand templates"),
         (
             "Version, 25.2; Zone, z; Schedule:File, f, , loads.csv, 1, 0;",
-            "it names the file loads.csv, which is not",
+            "names the file loads.csv: no such file",
         ),
     ],
     ids=["version", "template", "file"],
@@ -106,7 +106,7 @@ def test_what_stands_against_running_is_told_as_by_a_plan(tmp_path, text, told):
     (tmp_path / "own.idf").write_text(text)
     found = look(engine, model="own.idf", folder=tmp_path)
     (problem,) = found.problems
-    assert problem.message.startswith("own.idf: ")
+    assert problem.message.startswith("own.idf")
     assert told in problem.message
     assert len(found.document["Zone"]) == 1
     assert engine.starts == 0
@@ -131,7 +131,7 @@ def test_without_an_engine_the_file_is_read_all_the_same(tmp_path):
 def test_files_that_are_none_are_told(tmp_path, model, weather, told):
     own_model(tmp_path)
     (tmp_path / "broken.idf").write_text("<xml/>")
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises((InputError, ModelError), match=told):
         look(fake(), model=model, weather=weather, folder=tmp_path)
 
 

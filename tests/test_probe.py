@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bemsweep.errors import InfrastructureError, ModelError
-from bemsweep.inputs import Input, WeatherFacts, WeatherInput
+from bemsweep.input_files import Input
+from bemsweep.inputs import WeatherFacts, WeatherInput
 from bemsweep.outputs import SUMMARY_NAMES, Output
 from bemsweep.probe import Probe, output_problems, probe_model
 from bemsweep.store import Store

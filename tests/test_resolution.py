@@ -12,6 +12,7 @@ from bemsweep.design import design_points
 from bemsweep.edit_checks import StudyEdits
 from bemsweep.edits import CallEdit, FieldEdit, InsertEdit, ScheduleEdit
 from bemsweep.errors import StudyError
+from bemsweep.input_files import InputFiles
 from bemsweep.inputs import resolve_baselines
 from bemsweep.model_file import read_model
 from bemsweep.parameters import Insert
@@ -36,12 +37,12 @@ DIMMED = {"object": "Lights", "field": "watts_per_floor_area", "multiply": 0.5}
 
 @pytest.fixture(scope="module")
 def office():
-    return read_model(resolve_baselines(small_study())["small_office"].path)
+    return read_model(resolve_baselines(small_study(), InputFiles(Path.cwd()))["small_office"].path)
 
 
 def resolved(office, study, labels=("office",)):
     points = design_points(study, {"baseline": list(labels), "weather": ["chicago"]}, most=None)
-    return resolve_edits(study, dict.fromkeys(labels, office), points, can_expand=False)
+    return resolve_edits(study, dict.fromkeys(labels, office), points, can_expand=False, files=InputFiles(study.folder))
 
 
 def told(office, **changes):
@@ -145,7 +146,7 @@ def test_every_baseline_has_edits_of_its_own(office):
         (bs.Schedule("BLDG_OCC_SCH", replace=[TIMBER]), "timber_wall.idf cannot replace schedule 'BLDG_OCC_SCH': "),
         (bs.Schedule("BLDG_OCC_SCH", multiply=[3]), "BLDG_OCC_SCH"),
         ({"insert": [None, "nowhere.idf"]}, "cannot read nowhere.idf"),
-        ({"insert": ["no\0where.idf"]}, "cannot read no\0where.idf: embedded null byte"),
+        ({"insert": ["no\0where.idf"]}, "cannot read no\0where.idf: no such file"),
         ({"insert": [OCCUPANCY]}, "hybrid_occupancy.csv cannot be inserted: "),
         (bs.Field("Lights", "watts_per_floor_area", values=[6], also=[{"object": "Ligths"}]), "type 'Ligths'"),
         (bs.Options({"a": [TIMBER_WALLS]}), "option 'a': construction_name of BuildingSurface:Detailed cannot be"),
@@ -213,7 +214,7 @@ def test_a_parameter_that_sets_what_one_before_it_changes(office, first, second,
     assert found == ([told_of] if what else [])
 
 
-@pytest.mark.parametrize("name", ["hours.dat", "hours", "hours.csv.gz"])
+@pytest.mark.parametrize("name", ["hours.dat", "hours"])
 def test_a_schedule_from_a_file_of_another_suffix(office, tmp_path, name):
     """The engine would stop at it, in every variant."""
     (tmp_path / name).write_bytes(Path(OCCUPANCY).read_bytes())

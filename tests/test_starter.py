@@ -10,8 +10,8 @@ import pytest
 from pyenergyplus import dataset
 
 import bemsweep as bs
-from bemsweep.errors import ModelError, StudyError
-from bemsweep.inputs import find_input
+from bemsweep.errors import InputError, StudyError
+from bemsweep.input_files import InputFiles
 from bemsweep.starter import write_study
 from bemsweep.testing import FakeEngine
 
@@ -122,8 +122,8 @@ def test_a_zone_with_a_thermostat_comes_first():
 def test_paths_start_from_where_the_file_will_stand(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "studies").mkdir()
-    shutil.copy(find_input("bundled:ref/small_office", tmp_path).path, tmp_path / "models" / "my office.idf")
-    shutil.copy(find_input(CHICAGO, tmp_path).path, tmp_path / "models" / "w.epw")
+    shutil.copy(InputFiles(tmp_path).find_one("bundled:ref/small_office").path, tmp_path / "models" / "my office.idf")
+    shutil.copy(InputFiles(tmp_path).find_one(CHICAGO).path, tmp_path / "models" / "w.epw")
     monkeypatch.chdir(tmp_path / "models")
     text = written("my office.idf", "w.epw", file=Path("../studies/s.yaml"))
     study = study_of(text, tmp_path / "studies")
@@ -159,7 +159,7 @@ def test_a_poor_model_gets_what_there_is(tmp_path, monkeypatch, added, parameter
 
 def test_a_part_of_a_year_is_run_as_the_model_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    lines = find_input(CHICAGO, tmp_path).path.read_text(encoding="latin-1").splitlines(keepends=True)
+    lines = InputFiles(tmp_path).find_one(CHICAGO).path.read_text(encoding="latin-1").splitlines(keepends=True)
     january = [line.replace("12/31", "1/31") if line.startswith("DATA PERIODS") else line for line in lines[:8]]
     Path("january.epw").write_text("".join([*january, *lines[8 : 8 + 744]]), encoding="latin-1")
     with pytest.raises(StudyError, match="no whole year, and the model has nothing else to run"):
@@ -174,7 +174,7 @@ def test_a_part_of_a_year_is_run_as_the_model_says(tmp_path, monkeypatch):
     [
         ("Version, 22.1; Zone, z;", "own.idf: the model is of EnergyPlus 22.1"),
         (f"{BARE} HVACTemplate:Thermostat, all, , 20, , 24;", "run ExpandObjects on the model first"),
-        (f"{BARE} Schedule:File, f, , loads.csv, 1, 0;", "own.idf: it names the file loads.csv"),
+        (f"{BARE} Schedule:File, f, , loads.csv, 1, 0;", "own.idf names the file loads.csv"),
     ],
     ids=["version", "template", "file"],
 )
@@ -192,7 +192,7 @@ def test_a_model_without_anything_to_look_at(tmp_path, monkeypatch):
 
 
 def test_files_that_are_not_there():
-    with pytest.raises(ModelError, match="did you mean 'ref/small_office'"):
+    with pytest.raises(InputError, match="did you mean 'ref/small_office'"):
         written("bundled:ref/small_ofice")
-    with pytest.raises(ModelError, match="did you mean 'usa_il_chicago'"):
+    with pytest.raises(InputError, match="did you mean 'usa_il_chicago'"):
         written("bundled:ref/small_office", "bundled:usa_il_chigaco")

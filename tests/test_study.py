@@ -543,3 +543,71 @@ def test_a_problem_found_later_has_its_line(from_text):
     assert str(one.problem("wrong", "parameters", "lighting", "name")) == "wrong @ parameters.lighting.name, line 6"
     assert str(one.problem("wrong", "timeout_s")) == "wrong @ timeout_s"
     assert str(study().problem("wrong", "name")) == "wrong @ name"
+
+
+# Storage options
+
+WITH_SECRETS = """\
+name: s
+baseline: s3://AKIA:hunter2@b/x.idf
+weather: ["https://h/x.epw?X-Amz-Signature=hunter2"]
+storage_options:
+  s3: {key: hunter2, client_kwargs: {aws_secret_access_key: hunter2}}
+  gs: {token: anon}
+parameters:
+  x: {insert: ["https://h/x.idf?sig=hunter2"]}
+  y: {schedule: S, replace: ["ftp://me:hunter2@h/x.csv"]}
+  z: {options: {a: [{insert: "https://h/x.idf?sig=hunter2"}]}}
+outputs: [{meter: m}]
+"""
+
+
+def test_a_study_file_holds_no_secrets_and_all_are_told_with_their_lines(tmp_path):
+    (tmp_path / "study.yaml").write_text(WITH_SECRETS)
+    with pytest.raises(StudyError) as caught:
+        bs.Study.from_yaml(tmp_path / "study.yaml")
+    assert [(problem.path, problem.line) for problem in caught.value.problems] == [
+        ("baseline", 2),
+        ("weather", 3),
+        ("storage_options.s3.key", 5),
+        ("storage_options.s3.client_kwargs.aws_secret_access_key", 5),
+        ("parameters.x.insert.0", 8),
+        ("parameters.y.replace.0", 9),
+        ("parameters.z.options.a.0.insert", 10),
+    ]
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"baseline": {"a": "https://h/x.idf?sig=hunter2"}},
+        {"weather": {"a": {"epw": "a.epw", "design_days": {"ddy": "https://h/x.ddy?sig=hunter2"}}}},
+        {"design": {"table": "https://h/x.csv?sig=hunter2"}},
+    ],
+    ids=["baseline", "ddy", "table"],
+)
+def test_urls_with_secrets_are_refused_in_code_too(part):
+    settings = {"name": "s", "baseline": "a.idf", "weather": "a.epw", "outputs": [bs.Meter("m")], **part}
+    with pytest.raises(StudyError, match="carries a secret") as caught:
+        bs.Study(**settings)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_options_given_in_code_may_be_secret_and_are_never_shown_or_stored():
+    options = {"s3": {"key": "AKIA", "secret": "hunter2"}}
+    study = bs.Study(name="s", baseline="a.idf", weather="b.epw", outputs=[bs.Meter("m")], storage_options=options)
+    assert study.storage_options == options
+    shown = [repr(study), str(study), str(study.to_dict()), study.model_dump_json(), study._repr_html_()]
+    assert not any("hunter2" in text or "storage_options" in text for text in shown)
+
+
+def test_inputs_of_urls_and_archives_are_labelled_by_their_names():
+    study = bs.Study(
+        name="s",
+        baseline=["s3://b/m/office.idf", "zip://a/school.idf::m.zip", "gs://b/*.idf"],
+        weather=["https://h/USA%20IL.epw.gz?raw=1", "w/denver.zip"],
+        outputs=[bs.Meter("m")],
+    )
+    assert list(study.baseline) == ["office", "school", "gs://b/*.idf"]
+    assert list(study.weather) == ["USA IL", "denver"]

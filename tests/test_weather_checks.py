@@ -10,7 +10,8 @@ from pyenergyplus.dataset import ashrae_models, ref_models, weather_files
 
 import bemsweep as bs
 from bemsweep.design_days import DesignDay
-from bemsweep.inputs import Input, WeatherInput, read_weather
+from bemsweep.input_files import Input
+from bemsweep.inputs import WeatherInput, read_weather
 from bemsweep.model_file import read_model
 from bemsweep.periods import Calendar, Period
 from bemsweep.testing import FakeEngine

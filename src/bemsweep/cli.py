@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from bemsweep.planning import Plan
     from bemsweep.runner import Run
+    from bemsweep.store import Store
     from bemsweep.study import Study
 
 __all__ = ["app", "main"]
@@ -194,7 +195,7 @@ def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
     """Say how many variants of a study are in which state."""
     from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
 
-    table = results.status(store, _name_of(study))
+    table = results.status(_store_of(study, store), _name_of(study))
     counts = table["status"].value_counts().to_dict()
     if as_json:
         print_json({"study": _name_of(study), "variants": len(table), "statuses": counts})
@@ -209,7 +210,7 @@ def errors_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
     """Group a study's failures by their first severe message, and say what they mean and where to look."""
     from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
 
-    groups = results.errors(store, _name_of(study))
+    groups = results.errors(_store_of(study, store), _name_of(study))
     if as_json:
         print_json(groups.to_dict(orient="records"))
     elif groups.empty:
@@ -247,7 +248,7 @@ def export_command(
         raise typer.BadParameter(f"{to} does not tell the format: give --format netcdf, parquet or csv")
     what: dict[str, Any] = {"group": group, "overwrite": overwrite}
     what["variables"] = [name.strip() for names in variables for name in names.split(",")] if variables else None
-    tree = results.open_results(store, _name_of(study))
+    tree = results.open_results(_store_of(study, store), _name_of(study))
     if chosen == "netcdf":
         files = export.to_netcdf(tree, to, **what)
     else:
@@ -272,10 +273,9 @@ def reproduce_command(
 ) -> None:
     """Write the exact model, weather and command of one variant, to look into it."""
     from bemsweep.reproduction import reproduce  # noqa: PLC0415 - idfkit takes a second to import
-    from bemsweep.store import Store  # noqa: PLC0415 - fsspec
 
     functions = {} if study is None else _functions_of(study)
-    done = reproduce(Store(store), variant, to=to, functions=functions, engine=engine, run=run)
+    done = reproduce(_store_of(str(study or ""), store), variant, to=to, functions=functions, engine=engine, run=run)
     out.print(Text(f"{done.record.variant_id}: {done.record.status} {done.record.message}".rstrip()))
     out.print(Text(f"model, weather and run.py are in {to}; the model's sha256 is the record's: {done.model_sha256}"))
     if done.differences:
@@ -319,6 +319,16 @@ def _name_of(study: str) -> str:
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
     return Study.from_yaml(study).name
+
+
+def _store_of(study: str, url: str) -> Store:
+    """Return the store, opened as the study says if that is given as a file."""
+    from bemsweep.places import options_for  # noqa: PLC0415 - with what follows
+    from bemsweep.store import Store  # noqa: PLC0415 - fsspec and zarr take a second to import
+    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
+
+    is_file = study.endswith((".yaml", ".yml"))
+    return Store(url, options_for(url, Study.from_yaml(study).storage_options) if is_file else None)
 
 
 class _Rate(ProgressColumn):

@@ -159,8 +159,10 @@ def describe(
 
     Raises
     ------
+    InputError
+        A file is not there, or cannot be had.
     ModelError
-        A file is not there, or cannot be read.
+        A file is no model or no EPW.
     InfrastructureError
         The machine's fault.
 

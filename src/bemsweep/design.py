@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from bemsweep.errors import Problem, StudyError, nearest
+from bemsweep.errors import InputError, Problem, StudyError, nearest
 from bemsweep.expressions import compile_condition, compile_value
 from bemsweep.options import Options
 from bemsweep.parts import Value, read_level
@@ -41,7 +41,13 @@ class Points:
     """One value per column; baseline and weather are labels, None is "as in the baseline"."""
 
 
-def design_points(study: Study, labels: Mapping[str, Sequence[str]], *, most: int | None) -> Points:
+def design_points(
+    study: Study,
+    labels: Mapping[str, Sequence[str]],
+    *,
+    most: int | None,
+    local: Callable[[str], Path] | None = None,
+) -> Points:
     """Return the points that `study` asks for, references first, without repetitions.
 
     Parameters
@@ -52,6 +58,8 @@ def design_points(study: Study, labels: Mapping[str, Sequence[str]], *, most: in
         Labels of the baselines and of the weather files.
     most
         Largest number of points that is all right; None for any.
+    local
+        Finds the local file of a table that the study names; None where that is a path.
 
     Raises
     ------
@@ -63,7 +71,7 @@ def design_points(study: Study, labels: Mapping[str, Sequence[str]], *, most: in
     conditions = [*_conditions(study, names, problems)]
     computed = dict(_computed(study, problems))
     try:
-        columns, count, points = _grid(study, labels) if study.design == "grid" else _table(study, labels)
+        columns, count, points = _grid(study, labels) if study.design == "grid" else _table(study, labels, local)
     except StudyError as error:
         raise StudyError([*error.problems, *problems]) from None
     if most is not None and count > most:
@@ -101,6 +109,7 @@ def _conditions(
 
 
 _Compute = Callable[[Mapping[str, Any]], Any]
+_Local = Callable[[str], Path]
 
 
 def _computed(study: Study, problems: list[Problem]) -> Iterator[tuple[str, _Compute]]:
@@ -138,9 +147,9 @@ def _grid(study: Study, labels: Mapping[str, Sequence[str]]) -> _Columns:
     return (*LABELS, *free), math.prod(map(len, levels)), itertools.product(*levels)
 
 
-def _table(study: Study, labels: Mapping[str, Sequence[str]]) -> _Columns:
+def _table(study: Study, labels: Mapping[str, Sequence[str]], local: _Local | None) -> _Columns:
     """Return the listed points, each for every baseline and weather that the table does not choose itself."""
-    names, rows = _read_table(study)
+    names, rows = _read_table(study, local)
     known = (*LABELS, *(name for name, parameter in study.parameters.items() if parameter.expression is None))
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     problems = [study.problem(f"column {name!r} is no parameter{nearest(name, known)}", "design") for name in unknown]
@@ -177,7 +186,7 @@ def _column_problems(name: str, values: Sequence[Value]) -> Iterator[str]:
             return
 
 
-def _read_table(study: Study) -> tuple[list[str], list[tuple[Value, ...]]]:
+def _read_table(study: Study, local: _Local | None) -> tuple[list[str], list[tuple[Value, ...]]]:
     assert study.design != "grid"  # noqa: S101 - narrows the type
     table = study.design.table
     texts = _columns_of_labels(study)
@@ -188,7 +197,7 @@ def _read_table(study: Study) -> tuple[list[str], list[tuple[Value, ...]]]:
         names = list(table)
         columns = [_plain_column(column, is_text=name in texts) for name, column in table.items()]
     else:
-        return _read_csv(study, study.folder / Path(table).expanduser())
+        return _read_csv(study, str(table), local or (lambda path: study.folder / Path(path).expanduser()))
     return names, list(zip(*columns, strict=True))
 
 
@@ -210,18 +219,20 @@ def _plain(value: Any) -> Value:
     return plain if isinstance(plain, (bool, int, float, str)) else str(plain)
 
 
-def _read_csv(study: Study, path: Path) -> tuple[list[str], list[tuple[Value, ...]]]:
+def _read_csv(study: Study, table: str, local: _Local) -> tuple[list[str], list[tuple[Value, ...]]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with local(table).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except InputError as error:
+        raise StudyError([study.problem(f"cannot read the table {error}", "design", "table")]) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StudyError([study.problem(f"cannot read the table {path}: {error}", "design", "table")]) from None
+        raise StudyError([study.problem(f"cannot read the table {table}: {error}", "design", "table")]) from None
     if not lines:
-        raise StudyError([study.problem(f"the table {path} is empty", "design", "table")])
+        raise StudyError([study.problem(f"the table {table} is empty", "design", "table")])
     names, texts = [name.strip() for name in lines[0][1]], _columns_of_labels(study)
     problems = [
-        study.problem(f"{path}, line {line}: {len(cells)} cells, the header has {len(names)}", "design", "table")
+        study.problem(f"{table}, line {line}: {len(cells)} cells, the header has {len(names)}", "design", "table")
         for line, cells in lines[1:]
         if len(cells) != len(names)
     ]

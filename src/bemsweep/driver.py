@@ -25,7 +25,7 @@ from bemsweep.cube import Cube
 from bemsweep.cube_metadata import titles
 from bemsweep.edits import InputRef
 from bemsweep.errors import ConflictError, InfrastructureError, Problem, StoreError, StudyError
-from bemsweep.inputs import Input
+from bemsweep.input_files import Input
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Layout
 from bemsweep.planning import Plan
 from bemsweep.record_file import RecordFile

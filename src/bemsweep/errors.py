@@ -5,6 +5,7 @@
     BemsweepError
     ├── StudyError            the study cannot run as written; carries every problem found
     ├── ConflictError         a study of that name exists and its definition conflicts
+    ├── InputError            a file that a study names cannot be had: missing, forbidden, unreachable or broken
     ├── ModelError            a baseline or a variant's model: the model's fault
     ├── EngineNotFoundError   no EnergyPlus build at hand, or not the one asked for
     ├── InfrastructureError   the machine's fault, worth a retry: disk, network, a killed process
@@ -29,6 +30,7 @@ __all__ = [
     "ConflictError",
     "EngineNotFoundError",
     "InfrastructureError",
+    "InputError",
     "ModelError",
     "Problem",
     "RecordError",
@@ -82,6 +84,10 @@ class StudyError(BemsweepError):
 
 class ConflictError(BemsweepError):
     """A study of that name exists in the store and its definition conflicts with this one."""
+
+
+class InputError(BemsweepError):
+    """A file that a study names cannot be had: it is missing, forbidden, unreachable or broken."""
 
 
 class ModelError(BemsweepError):

@@ -8,13 +8,13 @@ never touches a filesystem. A fault that cannot be told from "not there" is neve
 from __future__ import annotations
 
 import errno
-import os
-import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["PASSING", "Fault", "fault_of", "is_passing", "is_secret", "redacted", "told"]
+from bemsweep.redaction import redacted
+
+__all__ = ["PASSING", "Fault", "fault_of", "is_passing", "told"]
 
 
 class Fault(StrEnum):
@@ -153,50 +153,6 @@ def told(error: BaseException, storage_options: Mapping[str, Any] | None = None)
     advice = _ADVICE[fault_of(error) or Fault.OTHER]
     said = redacted(f"{type(error).__name__}: {error}", storage_options)
     return f"{advice} ({said})" if advice else said
-
-
-_SECRET_NAMES = re.compile(
-    r"secret|password|passwd|token|credential|connection_string|account_key|sas|private|^key$|^username$|access_key_id",
-    re.IGNORECASE,
-)
-_SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY")
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+@")
-_SIGNED_QUERY = re.compile(
-    r"(?i)(?<=[?&])((?:x-amz-[a-z-]*|x-goog-[a-z-]*|sig|signature|token|access_token|awsaccesskeyid|password)=)[^&\s'\")]+"
-)
-
-
-def is_secret(option: str) -> bool:
-    """Return True if a storage option of that name holds a secret, or is half of one.
-
-    Examples
-    --------
-    >>> [name for name in ("key", "secret", "endpoint_url", "aws_session_token", "anon") if is_secret(name)]
-    ['key', 'secret', 'aws_session_token']
-    """
-    return _SECRET_NAMES.search(option) is not None
-
-
-def redacted(text: str, storage_options: Mapping[str, Any] | None = None) -> str:
-    """Return a text without the secrets of the options, of the environment, and of URLs in it.
-
-    Examples
-    --------
-    >>> redacted("ftp://me:hunter2@host/x?sig=abc", {})
-    'ftp://***@host/x?sig=***'
-    """
-    secrets = {*_secrets(storage_options or {}), *(os.environ.get(name, "") for name in _SECRET_VARIABLES)}
-    for secret in sorted((one for one in secrets if len(one) > 3), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return _SIGNED_QUERY.sub(r"\1***", _USER_INFO.sub("***@", text))
-
-
-def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in options.items():
-        if isinstance(value, Mapping):
-            yield from _secrets(value)
-        elif isinstance(value, str) and is_secret(name):
-            yield value
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

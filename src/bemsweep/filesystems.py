@@ -9,34 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import fsspec
-from fsspec.utils import infer_storage_options
 
 from bemsweep.errors import StoreError
-from bemsweep.faults import redacted
+from bemsweep.places import protocol_of
+from bemsweep.redaction import redacted
 
-__all__ = ["open_filesystem", "protocol_of"]
+__all__ = ["open_filesystem"]
 
-_FAMILIES = {
-    "s3": ("s3", "s3a"),
-    "gs": ("gs", "gcs"),
-    "az": ("az", "abfs", "abfss", "adl"),
-    "file": ("file", "local"),
-    "http": ("http", "https"),
-}
-_FAMILY_OF = {protocol: family for family, protocols in _FAMILIES.items() for protocol in protocols}
 _EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}
-
-
-def protocol_of(url: str) -> str:
-    """Return the protocol of a URL, the same for all of its aliases.
-
-    Examples
-    --------
-    >>> [protocol_of(url) for url in ("s3a://bucket/x", "gcs://bucket", "abfs://box/x", "models/a.idf")]
-    ['s3', 'gs', 'az', 'file']
-    """
-    protocol = str(infer_storage_options(url)["protocol"])
-    return _FAMILY_OF.get(protocol, protocol)
 
 
 def open_filesystem(

@@ -21,8 +21,9 @@ from typing import Any, BinaryIO, Literal, cast
 from fsspec.utils import glob_translate
 
 from bemsweep.errors import BemsweepError, StoreError
-from bemsweep.faults import Fault, fault_of, redacted, told
+from bemsweep.faults import Fault, fault_of, told
 from bemsweep.patience import Patience
+from bemsweep.redaction import redacted
 from bemsweep.store import TEMPORARY_SUFFIX, Store
 
 __all__ = ["FsspecFileSystem"]

@@ -1,68 +1,34 @@
-"""Inputs: the models and weather files that a study names, found, hashed and checked.
+"""Inputs: the models and weather files that a study names, labelled and checked.
 
-Turns what a person wrote - a path, a glob, a URL, ``bundled:…`` - into local files. Never edits a model.
+Decides what their labels are and whether weather can be used; `bemsweep.input_files` finds the files. Never
+edits a model.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import glob
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from pathlib import Path
 
-import fsspec
 import numpy as np
 from idfkit.weather.epw import WeatherFile, parse_epw
 
-from bemsweep.cache import cache_folder
-from bemsweep.design_days import DesignDay, days_of_ddy, days_of_header
-from bemsweep.errors import ModelError, Problem, StudyError, nearest
+from bemsweep.design_days import COOLING_PERCENTS, HEATING_PERCENTS, DesignDay, days_of_ddy, days_of_header
+from bemsweep.errors import InputError, ModelError, Problem, StudyError
+from bemsweep.input_files import DDY, EPW, MODEL, Input, InputFiles
 from bemsweep.model_file import read_ddy
-from bemsweep.store import replace_file
 from bemsweep.study import DdyDays, Study
 
 __all__ = [
-    "Input",
     "WeatherFacts",
     "WeatherInput",
-    "find_input",
     "read_all_weather",
     "read_design_days",
     "read_weather",
     "resolve_baselines",
     "resolve_weather",
 ]
-
-
-@dataclass(frozen=True)
-class Input:
-    """One file of a study, on this machine."""
-
-    path: Path
-    """Where it can be read now."""
-    sha256: str
-    """Of its content."""
-    source: str
-    """As the study names it."""
-
-    @property
-    def suffix(self) -> str:
-        """Its file name's suffix, which tells its format."""
-        return self.path.suffix
-
-    @classmethod
-    def of(cls, path: Path, source: str) -> Input:
-        """Return the input for a file, hashed.
-
-        Raises
-        ------
-        OSError
-            The file cannot be read.
-        """
-        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest(), source)
 
 
 @dataclass(frozen=True)
@@ -101,50 +67,40 @@ class WeatherInput:
     """What a model is sized by under this weather; empty for the model's own design days."""
 
 
-def resolve_baselines(study: Study) -> dict[str, Input]:
+def resolve_baselines(study: Study, files: InputFiles) -> dict[str, Input]:
     """Return the baselines by label, globs expanded.
-
-    Raises
-    ------
-    StudyError
-        Files that do not exist or cannot be read; all are told.
-    """
-    return _resolve(study, "baseline", study.baseline)
-
-
-def resolve_weather(study: Study) -> dict[str, Input]:
-    """Return the weather files by label, globs expanded.
-
-    Raises
-    ------
-    StudyError
-        Files that do not exist or cannot be read; all are told.
-    """
-    return _resolve(study, "weather", {label: weather.epw for label, weather in study.weather.items()})
-
-
-def find_input(spec: str, folder: Path) -> Input:
-    """Return the one file that `spec` names, outside of any study.
 
     Parameters
     ----------
-    spec
-        A path, a URL or ``bundled:…``.
-    folder
-        Where relative paths start from.
+    study
+        What is wanted.
+    files
+        Finds its files.
 
     Raises
     ------
-    ModelError
-        There is no such file, or there are several.
+    StudyError
+        Files that do not exist or cannot be read; all are told.
     """
-    try:
-        found = [Input.of(path, spec) for _, path in _find(folder, "", spec)]
-    except (OSError, ValueError, ImportError, RuntimeError) as error:  # RuntimeError: no such ~user
-        raise ModelError(f"{spec}: {error}") from error
-    if len(found) > 1:
-        raise ModelError(f"{spec}: {len(found)} files match, name one of them")
-    return found[0]
+    return _resolve(study, files, "baseline", study.baseline, MODEL)
+
+
+def resolve_weather(study: Study, files: InputFiles) -> dict[str, Input]:
+    """Return the weather files by label, globs expanded.
+
+    Parameters
+    ----------
+    study
+        What is wanted.
+    files
+        Finds its files.
+
+    Raises
+    ------
+    StudyError
+        Files that do not exist or cannot be read; all are told.
+    """
+    return _resolve(study, files, "weather", {label: weather.epw for label, weather in study.weather.items()}, EPW)
 
 
 def read_weather(path: Path) -> WeatherFacts:
@@ -214,7 +170,9 @@ def _actual_year(file: WeatherFile) -> int | None:
     return year if file.data_period.start_day_of_week.strip().capitalize() == weekday else None
 
 
-def read_all_weather(study: Study, found: Mapping[str, Input]) -> tuple[dict[str, WeatherInput], list[Problem]]:
+def read_all_weather(
+    study: Study, found: Mapping[str, Input], *, files: InputFiles
+) -> tuple[dict[str, WeatherInput], list[Problem]]:
     """Read the weather files that `resolve_weather` found; also return what is wrong with those left out, or with all.
 
     Parameters
@@ -223,6 +181,8 @@ def read_all_weather(study: Study, found: Mapping[str, Input]) -> tuple[dict[str
         What is wanted.
     found
         The files by label.
+    files
+        Finds the .ddy files.
     """
     weather: dict[str, WeatherInput] = {}
     problems: list[Problem] = []
@@ -236,7 +196,7 @@ def read_all_weather(study: Study, found: Mapping[str, Input]) -> tuple[dict[str
             told = f"{source.source} does not hold a whole year, which `run: annual` needs"
             problems.append(study.problem(told, "weather", label))
         try:
-            weather[label] = WeatherInput(source, facts, read_design_days(study, label, source, facts))
+            weather[label] = WeatherInput(source, facts, read_design_days(study, label, source, facts, files=files))
         except ValueError as error:
             problems.append(study.problem(f"{source.source}: {error}", "weather", label))
     leap = [label for label, entry in weather.items() if entry.facts.is_leap]
@@ -249,7 +209,9 @@ def read_all_weather(study: Study, found: Mapping[str, Input]) -> tuple[dict[str
     return weather, problems
 
 
-def read_design_days(study: Study, label: str, source: Input, facts: WeatherFacts) -> tuple[DesignDay, ...]:
+def read_design_days(
+    study: Study, label: str, source: Input, facts: WeatherFacts, *, files: InputFiles
+) -> tuple[DesignDay, ...]:
     """Return the design days that a study wants with one of its weather files; empty for the model's own.
 
     Parameters
@@ -262,6 +224,8 @@ def read_design_days(study: Study, label: str, source: Input, facts: WeatherFact
         The EPW.
     facts
         What it says of itself.
+    files
+        Finds the .ddy.
 
     Raises
     ------
@@ -274,20 +238,17 @@ def read_design_days(study: Study, label: str, source: Input, facts: WeatherFact
         return ()
     if wanted == "epw":
         return days_of_header(facts.design_conditions, facts.city, facts.elevation_m)
-    if not isinstance(wanted, DdyDays):
-        is_url = "://" in source.source
-        beside = source.path.with_suffix(".ddy")
-        wanted = DdyDays(ddy=_with_suffix(source.source, ".ddy") if is_url else str(beside))
     try:
-        (_, path), *_ = _find(study.folder, label, wanted.ddy)
-        return days_of_ddy(read_ddy(path), wanted.heating, wanted.cooling)
-    except (ValueError, OSError, ImportError, RuntimeError, ModelError) as error:
-        raise ValueError(f"no design days from {wanted.ddy}: {error}") from error
-
-
-def _with_suffix(url: str, suffix: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(path=str(PurePosixPath(parts.path).with_suffix(suffix))).geturl()
+        if isinstance(wanted, DdyDays):
+            ddy, chosen = files.find_one(wanted.ddy, suffixes=DDY), (wanted.heating, wanted.cooling)
+        else:
+            ddy, chosen = files.find_ddy(source), (HEATING_PERCENTS[0], COOLING_PERCENTS[0])
+    except InputError as error:
+        raise ValueError(f"no design days from {error}") from error
+    try:
+        return days_of_ddy(read_ddy(ddy.path), *chosen)
+    except (ValueError, OSError, ModelError) as error:
+        raise ValueError(f"no design days from {ddy.source}: {error}") from error
 
 
 def _check_hours(file: WeatherFile) -> None:
@@ -314,67 +275,19 @@ def _check_hours(file: WeatherFile) -> None:
         raise ValueError(f"row {row + 1} of its hourly table is {told}, which should be {due}")
 
 
-def _resolve(study: Study, part: str, specs: Mapping[str, str]) -> dict[str, Input]:
+def _resolve(
+    study: Study, files: InputFiles, part: str, specs: Mapping[str, str], suffixes: Sequence[str]
+) -> dict[str, Input]:
     found: dict[str, Input] = {}
     problems: list[Problem] = []
     for label, spec in specs.items():
         try:
-            for own_label, path in _find(study.folder, label, spec):
+            for own_label, source in files.find(spec, label=label, suffixes=suffixes):
                 if own_label in found:
                     problems.append(study.problem(f"two files are called {own_label!r}: give them labels", part))
-                found[own_label] = Input.of(path, spec)
-        except (OSError, ValueError, ImportError, RuntimeError) as error:  # RuntimeError: no such ~user
-            problems.append(study.problem(f"{spec}: {error}", part, label))
+                found[own_label] = source
+        except InputError as error:
+            problems.append(study.problem(str(error), part, label))
     if problems:
         raise StudyError(problems)
     return found
-
-
-def _find(folder: Path, label: str, spec: str) -> Iterator[tuple[str, Path]]:
-    if spec.startswith("bundled:"):
-        yield label, _find_bundled(spec.removeprefix("bundled:"))
-        return
-    if "://" in spec and not spec.startswith("file://"):
-        yield label, _download(spec)
-        return
-    path = (folder / Path(spec.removeprefix("file://")).expanduser()).resolve()
-    if path.is_file():
-        yield label, path
-    elif glob.has_magic(spec):
-        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207 - has a folder
-        files = [file for file in found if file.is_file()]
-        if not files:
-            raise FileNotFoundError(f"no file matches {path}")
-        yield from ((file.stem, file) for file in files)
-    elif path.exists():
-        raise IsADirectoryError(f"{path} is no file; for all files of a folder give a pattern such as {spec}/*")
-    else:
-        near = nearest(path.name, [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else [])
-        raise FileNotFoundError(f"no such file{near}: looked for {path}")
-
-
-def _find_bundled(name: str) -> Path:
-    """Return a model (``ref/small_office``) or weather file of the engine's wheel."""
-    try:
-        from pyenergyplus import dataset  # noqa: PLC0415 - absent where an installed EnergyPlus is used
-    except ImportError:
-        raise FileNotFoundError("no bundled files: pip install pyenergyplus-lbnl") from None
-    files: dict[str, str] = {
-        **{f"ref/{key}": value for key, value in dataset.ref_models.items()},
-        **{f"ashrae/{key}": value for key, value in dataset.ashrae_models.items()},
-        **dataset.weather_files,
-    }
-    if name not in files:
-        raise FileNotFoundError(f"no bundled file {name!r}{nearest(name, files)}")
-    return Path(files[name])
-
-
-def _download(url: str) -> Path:
-    """Return a local copy of a remote file, named by its content."""
-    with fsspec.open(url, "rb") as file:
-        data: bytes = file.read()
-    name = PurePosixPath(urlsplit(url).path).name  # without ?query: the suffix tells the format
-    path = cache_folder() / "downloads" / hashlib.sha256(data).hexdigest() / name
-    if not path.exists():
-        replace_file(path, data)
-    return path

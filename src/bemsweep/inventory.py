@@ -20,9 +20,10 @@ from idfkit import IDFDocument
 
 from bemsweep.cache import cache_folder
 from bemsweep.engine import Engine, EngineRun, Job
-from bemsweep.errors import EngineNotFoundError, InfrastructureError, ModelError, Problem, StoreError
+from bemsweep.errors import EngineNotFoundError, InfrastructureError, InputError, ModelError, Problem, StoreError
 from bemsweep.host_client import open_engine
-from bemsweep.inputs import Input, WeatherInput, find_input, read_weather
+from bemsweep.input_files import EPW, MODEL, Input, InputFiles
+from bemsweep.inputs import WeatherInput, read_weather
 from bemsweep.model import external_files, model_problems, version_problem
 from bemsweep.model_file import read_model, write_model
 from bemsweep.outcome import judge
@@ -125,8 +126,10 @@ def examine(model: str, *, weather: str | None, folder: Path, engine: Engine | s
 
     Raises
     ------
+    InputError
+        A file is not there, or cannot be had.
     ModelError
-        A file is not there, or is no model or no EPW.
+        A file is no model or no EPW.
     InfrastructureError
         The machine's fault.
 
@@ -134,8 +137,9 @@ def examine(model: str, *, weather: str | None, folder: Path, engine: Engine | s
     ------------
     Keeps what the runs tell in the user's cache folder.
     """
-    source = find_input(model, folder)
-    epw = find_input(weather or ANY_WEATHER, folder)
+    files = InputFiles(folder)
+    source = files.find_one(model, suffixes=MODEL)
+    epw = files.find_one(weather or ANY_WEATHER, suffixes=EPW)
     try:
         climate = WeatherInput(epw, read_weather(epw.path))
     except (ValueError, OSError) as error:
@@ -146,11 +150,13 @@ def examine(model: str, *, weather: str | None, folder: Path, engine: Engine | s
     except EngineNotFoundError as error:
         return Examined(source, document, climate, Inventory(), (Problem(str(error)),))
     try:
-        problems = [Problem(f"{source.source}: {text}", "baseline") for text in _obstacles(source, document, opened)]
+        named, problems = _external_files(files, source, document)
+        obstacles = [Problem(f"{source.source}: {text}", "baseline") for text in _obstacles(document, opened)]
+        problems = [*obstacles, *problems]
         inventory = Inventory()
         if not problems:
             try:
-                inventory = _kept(opened, source, document, climate)
+                inventory = _kept(opened, source, document, climate, named)
             except ModelError as error:
                 problems = [Problem(f"{source.source} does not run as it stands: {error}", "baseline")]
     finally:
@@ -159,20 +165,31 @@ def examine(model: str, *, weather: str | None, folder: Path, engine: Engine | s
     return Examined(source, document, climate, inventory, tuple(problems))
 
 
-def _obstacles(source: Input, document: IDFDocument[bool], engine: Engine) -> Iterator[str]:
+def _external_files(
+    files: InputFiles, source: Input, document: IDFDocument[bool]
+) -> tuple[dict[str, Input], list[Problem]]:
+    """Return the files that the model names, and what is wrong with those left out."""
+    found, problems = {}, []
+    for name in external_files(document):
+        try:
+            found[name] = files.find_one(name, origin=source)
+        except InputError as error:
+            problems.append(Problem(f"{source.source} names the file {error}", "baseline"))
+    return found, problems
+
+
+def _obstacles(document: IDFDocument[bool], engine: Engine) -> Iterator[str]:
     """Yield everything that stands against running the model, as a plan would."""
     if wrong := version_problem(document, [engine.version]):
         yield wrong
         return
     yield from model_problems(document, can_expand=engine.can_expand)
-    for name in external_files(document):
-        if not (source.path.parent / name).is_file():
-            yield f"it names the file {name}, which is not at {source.path.parent / name}"
 
 
-def _kept(engine: Engine, source: Input, document: IDFDocument[bool], weather: WeatherInput) -> Inventory:
+def _kept(
+    engine: Engine, source: Input, document: IDFDocument[bool], weather: WeatherInput, files: Mapping[str, Input]
+) -> Inventory:
     """Return the inventory from the cache, or take and keep it."""
-    files = {name: Input.of(source.path.parent / name, name) for name in external_files(document)}
     identity = {
         "baseline": source.sha256,
         "files": {name: file.sha256 for name, file in files.items()},

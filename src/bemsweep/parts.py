@@ -22,6 +22,7 @@ from pydantic import (
 
 from bemsweep.edits import Scalar
 from bemsweep.errors import StudyError
+from bemsweep.places import check_no_secret
 from bemsweep.studyfile import shown, study_problems
 
 __all__ = ["Files", "Levels", "Numbers", "NumbersOrFiles", "Part", "Value", "Wanted", "called_by_people", "read_level"]
@@ -111,13 +112,13 @@ def _read_file_or_number(level: Any) -> Value:
     value = read_level(level)
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is no number and no file")
-    return value
+    return check_no_secret(value) if isinstance(value, str) else value
 
 
 def _read_file(level: Any) -> Value:
     value = read_level(level)
     if value is None or isinstance(value, str):
-        return value
+        return value if value is None else check_no_secret(value)
     raise ValueError(f"{value!r} is no file")
 
 

@@ -22,20 +22,22 @@ import pandas as pd
 
 from bemsweep.design import Points, design_points
 from bemsweep.engine import Engine
-from bemsweep.errors import EngineNotFoundError, ModelError, Problem, StoreError, StudyError
+from bemsweep.errors import EngineNotFoundError, InputError, ModelError, Problem, StoreError, StudyError
 from bemsweep.faults import PASSING
 from bemsweep.host_client import open_engine
-from bemsweep.inputs import Input, WeatherInput, read_all_weather, resolve_baselines, resolve_weather
+from bemsweep.input_files import CSV, Input, InputFiles
+from bemsweep.inputs import WeatherInput, read_all_weather, resolve_baselines, resolve_weather
 from bemsweep.layout import Layout, Parameter
 from bemsweep.markup import text_table, variant_table
 from bemsweep.model import external_files, model_calendar, model_problems, version_problem
 from bemsweep.model_file import read_model
 from bemsweep.outputs import Output
 from bemsweep.periods import Calendar
+from bemsweep.places import options_for
 from bemsweep.probe import output_problems, probe_model
 from bemsweep.records import Series
 from bemsweep.resolution import Resolved, overruling, resolve_edits
-from bemsweep.store import Store
+from bemsweep.store import Store, default_url
 from bemsweep.study import Study
 from bemsweep.studystate import StudyState
 from bemsweep.units import size_text
@@ -45,7 +47,7 @@ from bemsweep.weather_checks import design_day_counts, edited_days_problems, wea
 if TYPE_CHECKING:
     from idfkit import IDFDocument
 
-__all__ = ["MOST_VARIANTS", "Baseline", "Plan", "plan"]
+__all__ = ["MOST_VARIANTS", "Baseline", "Plan", "plan", "store_of"]
 
 MOST_VARIANTS = 1_000_000
 """A design with more points than this is taken for a mistake unless the user says otherwise."""
@@ -181,7 +183,7 @@ def plan(
     store
         URL or path of the store; None for ``$BEMSWEEP_STORE``, else ``./bemsweep-store``.
     storage_options
-        Passed to the store's filesystem.
+        Passed to the store's filesystem; None for those of the study that fit its URL, else the environment's.
     engine
         Path of an installed EnergyPlus; None for the study's own `engine`, else the one that was installed
         with bemsweep.
@@ -212,7 +214,7 @@ def plan(
     """
     if not isinstance(study, Study):
         raise TypeError(f"plan takes a Study, such as Study.from_yaml(file) returns, not {type(study).__name__}")
-    home = store if isinstance(store, Store) else Store(store, storage_options)
+    home = store if isinstance(store, Store) else store_of(study, store, storage_options)
     try:
         home.check_writable()
     except StoreError as error:
@@ -233,6 +235,20 @@ def plan(
         raise StudyError([study.problem(str(error), "engine")]) from error
 
 
+def store_of(study: Study, url: str | Path | None, storage_options: Mapping[str, Any] | None = None) -> Store:
+    """Return a store for a study, opened with the options given, else with the study's own for that URL.
+
+    Parameters
+    ----------
+    study
+        Whose `storage_options` may fit.
+    url, storage_options
+        As for `plan`.
+    """
+    place = str(url or default_url())
+    return Store(place, options_for(place, study.storage_options) if storage_options is None else storage_options)
+
+
 @contextmanager
 def _collected(problems: list[Problem]) -> Iterator[None]:
     """Keep what a step finds wrong, so that the next steps can look too."""
@@ -247,6 +263,7 @@ class _Planner:
 
     def __init__(self, study: Study, store: Store, engine: Engine, engine_choice: Engine | str | None) -> None:
         self.study, self.store, self.engine, self.engine_choice = study, store, engine, engine_choice
+        self.files = InputFiles(study.folder, study.storage_options, store=store)
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.probes: list[str] = []
@@ -255,14 +272,18 @@ class _Planner:
 
     def plan(self, *, most: int | None) -> Plan:
         study = self.study
+        for prefix, message in self.files.unknown_protocols():
+            self._tell(message, "storage_options", prefix)
         baselines = self._baselines()
         weather = self._weather()
         points: Points | None = None
         with _collected(self.problems):
-            points = design_points(study, self.labels, most=most)
+            points = design_points(
+                study, self.labels, most=most, local=lambda table: self.files.find_one(table, suffixes=CSV).path
+            )
         resolved: Resolved | None = None
         with _collected(self.problems):
-            resolved = resolve_edits(study, self.documents, points, can_expand=self.engine.can_expand)
+            resolved = resolve_edits(study, self.documents, points, can_expand=self.engine.can_expand, files=self.files)
         state = StudyState.load(self.store, study.name)
         if state.engine not in (None, self.engine.version):
             now = f"{self.engine.version} runs all variants again"
@@ -319,7 +340,7 @@ class _Planner:
     def _baselines(self) -> dict[str, Baseline]:
         found: dict[str, Input] = {}
         with _collected(self.problems):
-            found = resolve_baselines(self.study)
+            found = resolve_baselines(self.study, self.files)
             self.labels["baseline"] = list(found)
         baselines = {}
         for label, source in found.items():
@@ -340,19 +361,16 @@ class _Planner:
     def _external_files(self, label: str, source: Input, document: IDFDocument[bool]) -> dict[str, Input]:
         files = {}
         for name in external_files(document):
-            path = source.path.parent / name
             try:
-                if not path.is_file():
-                    raise FileNotFoundError(path)
-                files[name] = Input.of(path, name)
-            except OSError:
-                self._tell(f"{source.source} names the file {name}, which is not at {path}", "baseline", label)
+                files[name] = self.files.find_one(name, origin=source)
+            except InputError as error:
+                self._tell(f"{source.source} names the file {error}", "baseline", label)
         return files
 
     def _weather(self) -> dict[str, WeatherInput]:
         with _collected(self.problems):
-            self.labels["weather"] = list(found := resolve_weather(self.study))
-            weather, problems = read_all_weather(self.study, found)
+            self.labels["weather"] = list(found := resolve_weather(self.study, self.files))
+            weather, problems = read_all_weather(self.study, found, files=self.files)
             self.problems += problems
             return weather
         return {}

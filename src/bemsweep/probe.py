@@ -17,7 +17,8 @@ import numpy as np
 
 from bemsweep.engine import Engine, Job
 from bemsweep.errors import ModelError, nearest
-from bemsweep.inputs import Input, WeatherInput
+from bemsweep.input_files import Input
+from bemsweep.inputs import WeatherInput
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
 from bemsweep.records import Series

@@ -34,8 +34,8 @@ from bemsweep.edits import (
     read_field,
     selected,
 )
-from bemsweep.errors import ModelError, Problem, StudyError, nearest
-from bemsweep.inputs import Input
+from bemsweep.errors import InputError, ModelError, Problem, StudyError, nearest
+from bemsweep.input_files import EDITS, Input, InputFiles
 from bemsweep.model import external_files, is_file_field, model_problems
 from bemsweep.options import Options, Parameter
 from bemsweep.parameters import Call, Field, Schedule
@@ -68,7 +68,12 @@ class Resolved:
 
 
 def resolve_edits(
-    study: Study, documents: Mapping[str, IDFDocument[bool]], points: Points | None, *, can_expand: bool = True
+    study: Study,
+    documents: Mapping[str, IDFDocument[bool]],
+    points: Points | None,
+    *,
+    can_expand: bool = True,
+    files: InputFiles,
 ) -> Resolved:
     """Return the edits of every value that occurs in the design, checked against each baseline.
 
@@ -82,6 +87,8 @@ def resolve_edits(
         Rows of the variant table; None to check the levels alone, if the design is wrong.
     can_expand
         True if the engine comes with ExpandObjects.
+    files
+        Finds the files that parameters name.
 
     Raises
     ------
@@ -92,7 +99,7 @@ def resolve_edits(
     ------------
     Imports the modules of the functions that the study names, its own folder included.
     """
-    resolver = _Resolver(study, can_expand=can_expand)
+    resolver = _Resolver(study, files, can_expand=can_expand)
     found = {
         name: resolver.edits_of(name, parameter, _values(points, name, parameter))
         for name, parameter in study.parameters.items()
@@ -174,7 +181,7 @@ def import_functions(study: Study) -> dict[str, Callable[[Any, Any], object]]:
     ------------
     Imports their modules, those beside the study file included.
     """
-    resolver = _Resolver(study)
+    resolver = _Resolver(study, InputFiles(study.folder))
     for name, parameter in study.parameters.items():
         for value in parameter.levels or (True,):
             if value is not None:
@@ -273,8 +280,8 @@ def _baseline_value(parameter: Field, documents: Collection[IDFDocument[bool]]) 
 class _Resolver:
     """The files, functions and problems that the parameters of one study share."""
 
-    def __init__(self, study: Study, *, can_expand: bool = True) -> None:
-        self.study, self._can_expand = study, can_expand
+    def __init__(self, study: Study, files: InputFiles, *, can_expand: bool = True) -> None:
+        self.study, self._found, self._can_expand = study, files, can_expand
         self.told: list[Problem] = []
         self.files: dict[str, Input] = {}
         self.functions: dict[str, Callable[[Any, Any], object]] = {}
@@ -308,14 +315,9 @@ class _Resolver:
 
     def _read(self, name: str, file: str) -> None:
         try:
-            # Not resolved: the suffix counts, and what a link leads to may have none.
-            source = Input.of((self.study.folder / Path(file).expanduser()).absolute(), file)
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ) as error:  # ValueError: no name of a file; RuntimeError: no such ~user
-            self.tell(f"cannot read {file}: {error}", name)
+            source = self._found.find_one(file, suffixes=EDITS)
+        except InputError as error:
+            self.tell(f"cannot read {error}", name)
             return
         source = self.files.setdefault(source.sha256, source)  # one content is one file, also as .csv and .txt
         self._refs[file] = InputRef(source.sha256, source.suffix)

@@ -28,6 +28,7 @@ from bemsweep.model import model_calendar
 from bemsweep.model_file import texts_of
 from bemsweep.outputs import RunKind
 from bemsweep.parameters import Field, Schedule
+from bemsweep.places import label_of
 from bemsweep.schedules import schedule_problems
 from bemsweep.weather_checks import has_foreign_days
 
@@ -141,8 +142,10 @@ def write_study(
 
     Raises
     ------
+    InputError
+        A file is not there, or cannot be had.
     ModelError
-        A file is not there, or cannot be read.
+        A file is no model or no EPW.
     StudyError
         The model cannot be run as it is; says what to do, as a plan would.
     InfrastructureError
@@ -204,7 +207,7 @@ def _text(spec: str) -> str:
 
 
 def _study_name(source: str) -> str:
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source.removeprefix("bundled:")).stem).strip("-._")
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", label_of(source)).strip("-._")
     return stem[:100] or "study"
 
 

@@ -25,9 +25,11 @@ from zarr.storage import LocalStore
 
 from bemsweep.cache import cache_folder, cached, touch
 from bemsweep.errors import StoreError
-from bemsweep.faults import Fault, fault_of, redacted, told
-from bemsweep.filesystems import open_filesystem, protocol_of
+from bemsweep.faults import Fault, fault_of, told
+from bemsweep.filesystems import open_filesystem
 from bemsweep.patience import DEFAULT_PATIENCE_S, Patience
+from bemsweep.places import protocol_of
+from bemsweep.redaction import redacted
 from bemsweep.zarr_stores import PatientStore
 
 __all__ = ["DEFAULT_URL", "Store", "StoredObject", "default_url", "patience_s", "replace_file"]
@@ -105,10 +107,10 @@ class Store:
     ) -> None:
         text = default_url() if url is None else str(url)
         protocol = protocol_of(text)
-        if protocol in ("http", "ftp"):
+        if protocol in ("http", "https", "ftp"):
             raise StoreError(f"no store at {redacted(text)}: {protocol} can be read only; it will do for inputs")
         path = _without_tilde(text.partition("://")[2] or text).absolute()
-        self.url = str(path) if protocol == "file" else text if text.endswith("://") else text.rstrip("/")
+        self.url = str(path) if not protocol else text if text.endswith("://") else text.rstrip("/")
         self.storage_options = dict(storage_options or {})
         self.patience = patience or Patience()
         self._checked: set[Path] = set()

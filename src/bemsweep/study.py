@@ -6,11 +6,10 @@ that is the plan's work.
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import pandas as pd
@@ -36,6 +35,7 @@ from bemsweep.options import Options, Parameter
 from bemsweep.outputs import Output, RunKind
 from bemsweep.parameters import Call, Field, Insert, Schedule, Target
 from bemsweep.parts import Part, Value, read_level
+from bemsweep.places import check_no_secret, is_pattern, label_of, read_storage_options, secret_options
 from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
 from bemsweep.wanted import (
     TAKEN_NAMES,
@@ -55,6 +55,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
+_Spec = Annotated[StrictStr, AfterValidator(check_no_secret)]
+
 DesignDaySource = Literal["model", "epw", "ddy"]
 """Where design days come from: the model, the EPW's header, or the .ddy beside the EPW."""
 
@@ -62,7 +64,7 @@ DesignDaySource = Literal["model", "epw", "ddy"]
 class DdyDays(Part):
     """Design days from a .ddy: ``{ddy: denver.ddy, heating: 99.6%, cooling: 1%}``."""
 
-    ddy: StrictStr
+    ddy: _Spec
     """Path or URL of the .ddy."""
     heating: float = HEATING_PERCENTS[0]
     """How much of a year is warmer than the heating day, percent."""
@@ -84,7 +86,7 @@ class DdyDays(Part):
 class Weather(Part):
     """One weather file."""
 
-    epw: StrictStr
+    epw: _Spec
     """Path, URL or ``bundled:`` name of the EPW."""
     design_days: DesignDaySource | DdyDays | None = None
     """Where this weather's design days come from; None for what the study says."""
@@ -103,7 +105,7 @@ class ListedDesign(Part):
     """A design whose points are listed: ``{table: points.csv}``."""
 
     table: Any
-    """Path of a CSV, a mapping of columns, or a `pandas.DataFrame`."""
+    """Path or URL of a CSV, a mapping of columns, or a `pandas.DataFrame`."""
 
     @field_validator("table")
     @classmethod
@@ -115,8 +117,10 @@ class ListedDesign(Part):
                 told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
                 raise ValueError(f"the columns are of unequal length: {told}")
             return columns
-        if isinstance(table, (str, Path, pd.DataFrame)):
+        if isinstance(table, (Path, pd.DataFrame)):
             return table
+        if isinstance(table, str):
+            return check_no_secret(table)
         raise ValueError("a table is the path of a CSV, a mapping of columns or a DataFrame")
 
     @field_serializer("table")
@@ -203,6 +207,9 @@ class Study(Part):
         True to keep the model's own Output objects beside the study's.
     engine
         Path of an installed EnergyPlus, its program or its folder; None for the one that came with bemsweep.
+    storage_options
+        Protocol or URL prefix -> what its filesystem is opened with, such as ``{"s3": {"profile": "lab"}}``; the
+        longest prefix counts. Nothing of it is ever stored or shown; a study file holds no secrets in it.
 
     Raises
     ------
@@ -223,7 +230,7 @@ class Study(Part):
     """
 
     name: StrictStr
-    baseline: dict[StrictStr, StrictStr]
+    baseline: dict[StrictStr, _Spec]
     weather: dict[StrictStr, Weather]
     design_days: DesignDaySource = "model"
     design: ListedDesign | Literal["grid"] = "grid"
@@ -239,6 +246,9 @@ class Study(Part):
     timeout_s: float = Setting(default=3600.0, gt=0, allow_inf_nan=False, strict=True)
     keep_model_outputs: StrictBool = False
     engine: Annotated[StrictStr, BeforeValidator(_text), AfterValidator(_read_path)] | None = None
+    storage_options: Annotated[dict[str, dict[str, Any]], PlainValidator(read_storage_options)] = Setting(
+        default={}, exclude=True, repr=False
+    )
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _lines: Lines = PrivateAttr(default_factory=dict)
@@ -247,10 +257,14 @@ class Study(Part):
         self._validate(settings, {}, Path.cwd())
 
     def _validate(self, settings: dict[str, Any], lines: Lines, folder: Path) -> None:
+        secrets = list(_secret_problems(settings, lines)) if lines else []
         try:
             BaseModel.__init__(self, **settings)
         except ValidationError as error:
-            raise StudyError(study_problems(error, settings, lines, parts=_PARTS)) from None
+            found = study_problems(error, settings, lines, parts=_PARTS)
+            raise StudyError(sorted([*found, *secrets], key=lambda problem: problem.line or 0)) from None
+        if secrets:
+            raise StudyError(secrets)
         self._lines, self._folder = lines, folder
 
     @classmethod
@@ -291,8 +305,7 @@ class Study(Part):
 
     def problem(self, message: str, *path: str | int) -> Problem:
         """Return a problem at `path` of this study, with its line if it came from a file."""
-        line = next((self._lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._lines), None)
-        return Problem(message, ".".join(map(str, path)), line)
+        return _problem(message, path, self._lines)
 
     @property
     def folder(self) -> Path:
@@ -323,7 +336,7 @@ class Study(Part):
         if isinstance(given, (str, Path, Weather)) or (is_weather and isinstance(given, dict) and "epw" in given):
             given = [given]
         if isinstance(given, (list, tuple)):
-            labels = [_label(entry) for entry in given]
+            labels = [_label(check_no_secret(_spec(entry))) for entry in given]
             if repeated := sorted({label for label in labels if labels.count(label) > 1}):
                 told = ", ".join(map(repr, repeated))
                 raise ValueError(f"two inputs are called {told}: give them labels, as in {{label: file}}")
@@ -400,12 +413,22 @@ def check_study_name(name: str) -> str:
     return name
 
 
-def _label(entry: Any) -> str:
-    spec = entry.epw if isinstance(entry, Weather) else entry.get("epw", "") if isinstance(entry, dict) else entry
-    text = str(spec)
-    # A glob's files bring their own labels.
-    is_glob = glob.has_magic(text) and "://" not in text
-    return text if is_glob else PurePosixPath(text.removeprefix("bundled:")).stem
+def _problem(message: str, path: tuple[str | int, ...], lines: Lines) -> Problem:
+    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+    return Problem(message, ".".join(map(str, path)), line)
+
+
+def _secret_problems(settings: Mapping[str, Any], lines: Lines) -> Iterator[Problem]:
+    for path, message in secret_options(settings.get("storage_options"), ("storage_options",)):
+        yield _problem(message, path, lines)
+
+
+def _spec(entry: Any) -> str:
+    return str(entry.epw if isinstance(entry, Weather) else entry.get("epw", "") if isinstance(entry, dict) else entry)
+
+
+def _label(spec: str) -> str:
+    return spec if is_pattern(spec) else label_of(spec)  # the files of a pattern bring their own labels
 
 
 _PARTS: Mapping[str, type[BaseModel]] = {

@@ -16,8 +16,8 @@ import cloudpickle
 from distributed import Client, Future, WorkerPlugin, as_completed, get_worker
 
 from bemsweep.errors import InfrastructureError, Problem, StudyError
-from bemsweep.faults import redacted
 from bemsweep.parts import Value
+from bemsweep.redaction import redacted
 from bemsweep.store import Store
 from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant
 

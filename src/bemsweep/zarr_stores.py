@@ -14,8 +14,9 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, WrapperStore
 
 from bemsweep.errors import StoreError
-from bemsweep.faults import fault_of, redacted, told
+from bemsweep.faults import fault_of, told
 from bemsweep.patience import Patience
+from bemsweep.redaction import redacted
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -52,7 +53,17 @@ class PatientStore(WrapperStore[FsspecStore]):
     def of(
         cls, fs: Any, path: str, url: str, *, storage_options: Mapping[str, Any], patience: Patience
     ) -> PatientStore:
-        """Return the store of a path of a filesystem, which has coroutines."""
+        """Return the store of a path of a filesystem.
+
+        Parameters
+        ----------
+        fs
+            With coroutines.
+        path
+            In it.
+        url, storage_options, patience
+            As for the class.
+        """
         return cls(_Store(fs, path=path), url, storage_options, patience)
 
     def __init__(self, store: FsspecStore, url: str, storage_options: Mapping[str, Any], patience: Patience) -> None:
