@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -335,3 +337,39 @@ def test_energyplus_files_open_with_idfkit_and_change_no_result(tmp_path: Path) 
     assert again.differences == ()
     assert (tmp_path / "again" / "in.idf").read_bytes() == kept.store.get(Store.raw_name(variant, "in.idf"))
     assert {"eplustbl.htm", "eplusout.eso"} <= {path.name for path in (tmp_path / "again" / "engine").iterdir()}
+
+
+# Through a real S3 server
+
+_LARGE = """
+import resource, sys
+import bemsweep as bs
+from bemsweep.raw_files import fetch
+from bemsweep.testing import FakeEngine
+from small_studies import small_study
+
+url, folder = sys.argv[1:]
+
+def there_and_back(name, megabytes, **changes):
+    sizes = {"eplusout.sql": megabytes * 1_000_000, "eplusout.eso": megabytes * 500_000}
+    keep = ["*.sql", {"files": "*.eso", "compress": True}]
+    study = small_study(name=name, parameters={}, keep=keep, **changes)
+    bs.run(bs.plan(study, store=url, engine=FakeEngine(raw_files=sizes)))
+    done = fetch(url, name, to=f"{folder}/{name}")
+    assert {path.name: path.stat().st_size for path in done.brought} == sizes, done
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+small = there_and_back("small-files", 1)
+large = there_and_back("large-files", 200, outputs=[bs.Meter("Electricity:Facility", frequency="annual")])
+print(large - small)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts kilobytes, as Linux does")
+def test_200_mb_are_kept_and_fetched_without_holding_them_in_memory(s3: Any, s3_env: Any, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _LARGE, f"{s3.new_bucket()}/store", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    grown_mb = float(done.stdout.splitlines()[-1])
+    assert grown_mb < 64
