@@ -21,6 +21,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 __all__ = [
     "BemsweepError",
@@ -95,7 +97,22 @@ class InfrastructureError(BemsweepError):
 
 
 class StoreError(InfrastructureError):
-    """The store cannot be read or written."""
+    """The store cannot be read or written.
+
+    Parameters
+    ----------
+    message
+        What cannot be done, where, and what to do.
+    fault
+        Which of `bemsweep.faults.Fault` it was; None if it was none of a filesystem's.
+    """
+
+    def __init__(self, message: str, *, fault: str | None = None) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), fault=self.fault), self.args
 
 
 class RecordError(BemsweepError):

@@ -114,7 +114,8 @@ class _Wanted:
             return False
         found = self.path.stat()
         if self.is_compressed:  # its size is not told by the object's; `_bring` leaves the object's time
-            return int(found.st_mtime) == int(_seconds(self.stored))
+            written_s = _seconds(self.stored)
+            return written_s is None or int(found.st_mtime) == int(written_s)
         return found.st_size == self.stored.size_bytes
 
 
@@ -270,20 +271,21 @@ def _bring(store: Store, wanted: _Wanted) -> None:
         raise StoreError(f"{path} cannot be written: {error}; fetch again to carry on") from error
 
 
-def _decompress(arrived: Path, path: Path, modified_s: float) -> None:
+def _decompress(arrived: Path, path: Path, modified_s: float | None) -> None:
     temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
     try:
         with gzip.open(arrived) as source, temporary.open("wb") as sink:
             shutil.copyfileobj(source, sink, _CHUNK_BYTES)
-        os.utime(temporary, (modified_s, modified_s))
+        if modified_s is not None:
+            os.utime(temporary, (modified_s, modified_s))
         temporary.replace(path)
     finally:
         arrived.unlink(missing_ok=True)
         temporary.unlink(missing_ok=True)
 
 
-def _seconds(stored: StoredObject) -> float:
-    return stored.modified.timestamp()
+def _seconds(stored: StoredObject) -> float | None:
+    return None if stored.modified is None else stored.modified.timestamp()
 
 
 def _write_table(folder: Path, folders: Mapping[str, Path], table: pd.DataFrame) -> None:

@@ -1,33 +1,73 @@
 """The store: one fsspec URL under which a study's inputs, records and cube live.
 
-The one place that names objects and touches fsspec. Every object is written whole or not at all. It
-never decides what an object means.
+The one place that names objects and reads or writes them. Every object is written whole or not at all; what
+passes is tried again for as long as the store is patient. It never decides what an object means.
 """
 
 from __future__ import annotations
 
-import errno
+import datetime as dt
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.utils import infer_storage_options
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import FsspecStore, LocalStore
 
 from bemsweep.errors import StoreError
+from bemsweep.faults import Fault, fault_of, redacted, told
+from bemsweep.filesystems import open_filesystem, protocol_of
+from bemsweep.patience import DEFAULT_PATIENCE_S, Patience
+from bemsweep.zarr_stores import PatientStore
 
-__all__ = ["DEFAULT_URL", "Store", "cache_folder", "replace_file"]
+__all__ = ["DEFAULT_URL", "Store", "StoredObject", "cache_folder", "default_url", "patience_s", "replace_file"]
 
 DEFAULT_URL = "bemsweep-store"
 RECORD_SUFFIX = "parquet"
 TEMPORARY_SUFFIX = ".tmp"
+
+_PART_BYTES = 8 * 2**20
+"""Large files go up in parts of this size, so many at once."""
+_PARTS_AT_ONCE = 3
+_FEW_FOLDERS = 8
+"""Up to so many folders of records are listed one by one; for more, all records are."""
+_MANY_RECORDS = 16_000
+"""From so many records on, sixteen listings run side by side."""
+_AT_ONCE = 8
+"""Requests side by side, where there are many."""
+_T = TypeVar("_T")
+
+
+def default_url() -> str:
+    """Return the store where none is named: ``$BEMSWEEP_STORE``, else a folder here."""
+    return os.environ.get("BEMSWEEP_STORE") or DEFAULT_URL
+
+
+def patience_s() -> float:
+    """Return how long a run tries to reach its store, seconds: ``$BEMSWEEP_PATIENCE``, else five minutes.
+
+    Raises
+    ------
+    StoreError
+        The variable holds no number of seconds.
+    """
+    text = os.environ.get("BEMSWEEP_PATIENCE")
+    try:
+        seconds = float(text) if text else DEFAULT_PATIENCE_S
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise StoreError(f"BEMSWEEP_PATIENCE is {text!r} and must be a number of seconds, such as 300")
+    return seconds
 
 
 def cache_folder() -> Path:
@@ -36,40 +76,61 @@ def cache_folder() -> Path:
     return Path(os.environ.get("BEMSWEEP_CACHE_DIR") or Path(home) / "bemsweep")
 
 
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of a store, as a listing tells it."""
+
+    name: str
+    """Its name below the store's URL."""
+    size_bytes: int
+    """Its size."""
+    modified: dt.datetime | None
+    """When it was written, UTC; None where the filesystem does not tell."""
+
+
 class Store:
     """Where everything of one or many studies lives.
 
     Parameters
     ----------
     url
-        An fsspec URL or a local path, made absolute.
+        An fsspec URL or a local path, made absolute; None for ``$BEMSWEEP_STORE``, else ``./bemsweep-store``.
     storage_options
         Passed to the filesystem; they never enter an object, a log line or a task's arguments.
+    patience
+        How long what passes is tried again; None to tell a fault at once.
     """
 
-    def __init__(self, url: str | Path = DEFAULT_URL, storage_options: Mapping[str, Any] | None = None) -> None:
-        text = str(url)
-        is_local = infer_storage_options(text)["protocol"] in ("file", "local")
+    def __init__(
+        self,
+        url: str | Path | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        *,
+        patience: Patience | None = None,
+    ) -> None:
+        text = default_url() if url is None else str(url)
+        protocol = protocol_of(text)
+        if protocol in ("http", "ftp"):
+            raise StoreError(f"no store at {redacted(text)}: {protocol} can be read only; it will do for inputs")
         path = _without_tilde(text.partition("://")[2] or text).absolute()
-        self.url = str(path) if is_local else text if text.endswith("://") else text.rstrip("/")
+        self.url = str(path) if protocol == "file" else text if text.endswith("://") else text.rstrip("/")
         self.storage_options = dict(storage_options or {})
+        self.patience = patience or Patience()
         self._checked: set[Path] = set()
 
     def __repr__(self) -> str:
-        return f"Store({self.url!r})"
+        return f"Store({redacted(self.url)!r})"
 
     def __reduce__(self) -> tuple[type[Store], tuple[str, dict[str, Any]]]:
         return Store, (self.url, self.storage_options)  # an open filesystem stays where it is
 
+    def patient(self, seconds: float, stop: threading.Event | None = None) -> Store:
+        """Return the same store, which tries again for so long; `stop` ends every wait."""
+        return Store(self.url, self.storage_options, patience=Patience(seconds, stop))
+
     @cached_property
     def _opened(self) -> tuple[Any, str]:
-        options = dict(self.storage_options)
-        if infer_storage_options(self.url)["protocol"] in ("s3", "s3a"):
-            options.setdefault("use_listings_cache", False)  # a cached listing hides what others wrote
-        try:
-            fs, root = fsspec.core.url_to_fs(self.url, **options)
-        except (ValueError, ImportError) as error:
-            raise StoreError(f"no store at {self.url}: {error}") from error
+        fs, root = open_filesystem(self.url, self.storage_options, is_patient=self.patience.limit_s > 0)
         return fs, root.rstrip("/")
 
     @property
@@ -122,11 +183,10 @@ class Store:
         StoreError
             It cannot be written; says where and why.
         """
-        with self._told(f"cannot write {name}"):
-            if self.is_local:
-                replace_file(Path(self.path(name)), data)
-            else:
-                self.fs.pipe_file(self.path(name), data)
+        if self.is_local:
+            self._do(f"cannot write {name}", lambda: replace_file(Path(self.path(name)), data))
+        else:
+            self._do(f"cannot write {name}", lambda: self.fs.pipe_file(self.path(name), data))
 
     def get(self, name: str) -> bytes | None:
         """Return an object, or None if there is none of that name.
@@ -136,16 +196,53 @@ class Store:
         StoreError
             It cannot be read, which is not the same as its absence.
         """
-        with self._told(f"cannot read {name}"):
-            try:
-                return bytes(self.fs.cat_file(self.path(name)))
-            except FileNotFoundError:
-                return None
+        return self._find(f"cannot read {name}", lambda: bytes(self.fs.cat_file(self.path(name))))
 
     def has(self, name: str) -> bool:
         """Return True if there is an object of that name."""
-        with self._told(f"cannot look for {name}"):
-            return bool(self.fs.exists(self.path(name)))
+        # Not `exists`, which takes some faults for absence.
+        return self._find(f"cannot look for {name}", lambda: self.fs.info(self.path(name))) is not None
+
+    def upload(self, path: Path, name: str) -> None:
+        """Write a file as an object, whole, a part of it in memory at a time.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        StoreError
+            It cannot be written.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {path}")
+        what, target = f"cannot write {name}", self.path(name)
+        if self.is_local:
+            self._do(what, lambda: _replace_by_copy(path, Path(target)))
+        elif protocol_of(self.url) == "s3":
+            parts = {"chunksize": _PART_BYTES, "max_concurrency": _PARTS_AT_ONCE}
+            self._do(what, lambda: self.fs.put_file(str(path), target, **parts))
+        else:
+            self._do(what, lambda: self.fs.put_file(str(path), target))
+
+    def download(self, name: str, path: Path) -> bool:
+        """Write an object to a file, whole or not at all, a piece of it in memory; return False if there is none.
+
+        Raises
+        ------
+        StoreError
+            It cannot be read, or the file cannot be written.
+        """
+
+        # Else s3fs holds ten parts of 50 MB in memory.
+        parts = {"max_concurrency": 1} if protocol_of(self.url) == "s3" else {}
+
+        def fetch() -> bool:
+            with _temporary_beside(path) as temporary:
+                self.fs.get_file(self.path(name), str(temporary), **parts)
+                temporary.replace(path)
+            return True
+
+        return self._find(f"cannot fetch {name} to {path}", fetch) is not None
 
     def as_file(self, name: str, folder: Path) -> Path | None:
         """Return an object as a local file: itself if local, else fetched whole into `folder`; None if absent.
@@ -165,45 +262,75 @@ class Store:
         path.write_bytes(data)
         return path
 
+    def as_files(self, names: Iterable[str], folder: Path) -> list[Path | None]:
+        """Return `as_file` of many objects, fetched side by side."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(lambda name: self.as_file(name, folder), names))
+
     def delete(self, name: str) -> None:
         """Delete an object; nothing happens if there is none."""
-        with self._told(f"cannot delete {name}"):
-            try:
-                self.fs.rm_file(self.path(name))
-            except FileNotFoundError:
-                return
+        self._find(f"cannot delete {name}", lambda: self.fs.rm_file(self.path(name)))
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Delete many objects; what is not there is passed over."""
+        if self.is_local or protocol_of(self.url) != "s3":
+            for name in names:
+                self.delete(name)
+        elif paths := [self.path(name) for name in names]:  # a request for every thousand
+            self._do(f"cannot delete {paths[0]} and others", lambda: self.fs.rm(paths))
 
     def delete_folder(self, name: str) -> None:
         """Delete all objects below a name."""
-        with self._told(f"cannot delete {name}"):
-            try:
-                self.fs.rm(self.path(name), recursive=True)
-            except FileNotFoundError:
-                return
+        if self.is_local:
+            self._find(f"cannot delete {name}", lambda: self.fs.rm(self.path(name), recursive=True))
+        else:
+            self.delete_all(found.name for found in self.objects(name))
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the objects directly in a folder, sorted."""
-        with self._told(f"cannot list {folder}"):
-            try:
-                names = [PurePosixPath(path).name for path in self.fs.ls(self.path(folder), detail=False)]
-            except FileNotFoundError:
-                return []
+        found = self._find(f"cannot list {folder}", lambda: self.fs.ls(self.path(folder), detail=False))
+        names = [PurePosixPath(path).name for path in found or ()]
         # What a killed process left behind is no object.
         return sorted(name for name in names if not name.endswith(TEMPORARY_SUFFIX))
 
-    def stored(self, variant_ids: Iterable[str]) -> set[str]:
-        """Return those variants that have a record.
+    def objects(self, folder: str = "", *, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield all objects below a folder, with their sizes; on object stores a request per thousand.
 
-        One listing per two leading digits that occur, never one request per variant.
+        Parameters
+        ----------
+        folder
+            A name, or ``""`` for the whole store.
+        prefix
+            Of the names below the folder, to list fewer; object stores use it, others yield all.
+        """
+        root, narrowed = self.path(), {"prefix": prefix} if prefix else {}
+        where = self.path(folder) if folder else root
+        found = self._find(f"cannot list {folder}", lambda: self.fs.find(where, detail=True, **narrowed))
+        for path, info in (found or {}).items():
+            name = path.removeprefix(root).lstrip("/")
+            if name and not name.endswith("/") and info.get("type") != "directory":
+                yield StoredObject(name, int(info.get("size") or 0), _modified(info))
+
+    def stored(self, variant_ids: Iterable[str]) -> set[str]:
+        """Return those variants that have a record; never one request for each.
+
+        A listing for each folder of records if they are few, else of all records: a request per thousand.
         """
         wanted: dict[str, set[str]] = {}
         for variant_id in variant_ids:
             wanted.setdefault(variant_id[:2], set()).add(variant_id)
-        found: set[str] = set()
-        for prefix, ids in wanted.items():
-            present = {name.removesuffix(f".{RECORD_SUFFIX}") for name in self.names(f"records/{prefix}")}
-            found |= ids & present
-        return found
+        count = sum(len(ids) for ids in wanted.values())
+        if self.is_local or len(wanted) <= _FEW_FOLDERS:
+            found = [self.names(f"records/{prefix}") for prefix in wanted]
+        else:
+            has_prefixes = protocol_of(self.url) in ("s3", "gs", "az") and count >= _MANY_RECORDS
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                found = list(pool.map(self._record_names, "0123456789abcdef" if has_prefixes else [""]))
+        present = {name.removesuffix(f".{RECORD_SUFFIX}") for names in found for name in names}
+        return {variant_id for ids in wanted.values() for variant_id in ids & present}
+
+    def _record_names(self, prefix: str) -> list[str]:
+        return [found.name.rpartition("/")[2] for found in self.objects("records", prefix=prefix)]
 
     def local_copy(self, sha256: str, suffix: str) -> Path:
         """Return an input as a local file: the object itself if local, else a checked copy in the cache.
@@ -232,16 +359,18 @@ class Store:
 
     def zarr(self, study: str) -> ZarrStore:
         """Return the study's cube as a Zarr store."""
-        path = self.path(self.study_name(study, "results.zarr"))
+        name = self.study_name(study, "results.zarr")
+        path = self.path(name)
         if self.is_local:
             return LocalStore(path)
+        is_patient = self.patience.limit_s > 0
         if getattr(self.fs, "async_impl", False):
-            return FsspecStore.from_url(
-                self.url_of(self.study_name(study, "results.zarr")), storage_options=self.storage_options
-            )
-        from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415 - not for local stores
+            fs, _ = open_filesystem(self.url, self.storage_options, is_patient=is_patient, is_async=True)
+        else:
+            from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415 - not for local stores
 
-        return FsspecStore(AsyncFileSystemWrapper(self.fs, asynchronous=True), path=path)
+            fs = AsyncFileSystemWrapper(self.fs, asynchronous=True)
+        return PatientStore(FsspecStore(fs, path=path), self.url_of(name), self.storage_options, self.patience)
 
     def check_writable(self) -> None:
         """Write and delete a probe.
@@ -252,17 +381,44 @@ class Store:
             The store cannot be written; says where and why.
         """
         name = f"probe-{os.getpid()}-{os.urandom(4).hex()}"
-        self.put(name, b"bemsweep")
+        try:
+            self.put(name, b"bemsweep")
+        except StoreError as error:
+            if error.fault == Fault.FORBIDDEN:
+                self.has(name)  # some servers say so of a bucket that does not exist: reading tells
+            raise
         self.delete(name)
+
+    # Faults
+
+    def _do(self, what: str, action: Callable[[], _T]) -> _T:
+        """Do something, tried again while its fault passes and patience lasts."""
+        with self._told(what):
+            return self.patience.call(action)
+
+    def _find(self, what: str, action: Callable[[], _T]) -> _T | None:
+        """Do something with an object; None if it is not there, which a missing bucket is not."""
+        with self._told(what):
+            try:
+                return self.patience.call(action)
+            except FileNotFoundError as error:
+                if fault_of(error) is not Fault.MISSING:
+                    raise
+                return None
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
         """Turn what a filesystem raises into `StoreError`."""
         try:
             yield
-        except OSError as error:
-            hint = " (no space left)" if error.errno == errno.ENOSPC else ""
-            raise StoreError(f"{what} in the store {self.url}{hint}: {type(error).__name__}: {error}") from error
+        except StoreError:
+            raise
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            said = told(error, self.storage_options)
+            raise StoreError(f"{what} in the store {redacted(self.url)}: {said}", fault=fault) from None
 
 
 def _is_content(data: bytes | None, sha256: str) -> bool:
@@ -276,13 +432,39 @@ def _without_tilde(text: str) -> Path:
         raise StoreError(f"no store {text}: {error}") from error
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
+def _modified(info: Mapping[str, Any]) -> dt.datetime | None:
+    """Return when an object was written, however its filesystem calls it."""
+    for name in ("LastModified", "last_modified", "mtime", "updated", "created"):
+        value = info.get(name)
+        if isinstance(value, (int, float)):
+            return dt.datetime.fromtimestamp(value, dt.UTC)
+        if isinstance(value, str):
+            value = dt.datetime.fromisoformat(value)
+        if isinstance(value, dt.datetime):
+            return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
+    return None
+
+
+@contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    """Give a name beside `path` to write to; what a failure leaves there is deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name[:16]}-{os.getpid()}-{os.urandom(4).hex()}{TEMPORARY_SUFFIX}"
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        yield temporary
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _replace_by_copy(source: Path, path: Path) -> None:
+    with _temporary_beside(path) as temporary:
+        shutil.copyfile(source, temporary)
+        temporary.replace(path)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    with _temporary_beside(path) as temporary:
+        temporary.write_bytes(data)
+        temporary.replace(path)

@@ -1,0 +1,219 @@
+"""What a filesystem's error means: which fault it is, what to do about it, and whether it passes by itself.
+
+Filesystems raise what their libraries raise: OSError, botocore's, aiohttp's, Azure's and Google's exceptions.
+This is the one place that sorts them, by names and codes, so that none of those libraries is imported. It
+never touches a filesystem. A fault that cannot be told from "not there" is never taken for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Fault", "fault_of", "is_passing", "is_secret", "redacted", "told"]
+
+
+class Fault(StrEnum):
+    """What went wrong between this machine and a store."""
+
+    MISSING = "missing"
+    NO_BUCKET = "no bucket"
+    FORBIDDEN = "forbidden"
+    BAD_KEY = "bad key"
+    BAD_SECRET = "bad secret"  # noqa: S105 - the fault's name
+    EXPIRED = "expired"
+    CLOCK_SKEW = "clock skew"
+    WRONG_REGION = "wrong region"
+    WRONG_ENDPOINT = "wrong endpoint"
+    NO_CREDENTIALS = "no credentials"
+    THROTTLED = "throttled"
+    UNREACHABLE = "unreachable"
+    SERVER = "server"
+    NO_SPACE = "no space"
+    OTHER = "other"
+
+
+_PASSING = (Fault.THROTTLED, Fault.UNREACHABLE, Fault.SERVER)
+
+_CODES = {
+    Fault.MISSING: ("NoSuchKey", "404", "BlobNotFound"),
+    Fault.NO_BUCKET: ("NoSuchBucket", "InvalidBucketName", "ContainerNotFound"),
+    Fault.FORBIDDEN: ("AccessDenied", "AllAccessDisabled", "403", "AccountProblem", "AuthorizationPermissionMismatch"),
+    Fault.BAD_KEY: ("InvalidAccessKeyId", "InvalidClientTokenId"),
+    Fault.BAD_SECRET: ("SignatureDoesNotMatch", "401", "AuthenticationFailed"),
+    Fault.EXPIRED: ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken"),
+    Fault.CLOCK_SKEW: ("RequestTimeTooSkewed",),
+    Fault.WRONG_REGION: (
+        "PermanentRedirect", "Redirect", "TemporaryRedirect", "301", "307", "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+    ),
+    Fault.THROTTLED: (
+        "SlowDown", "ServiceUnavailable", "503", "429", "Throttling", "ThrottlingException", "RequestLimitExceeded",
+        "TooManyRequests", "ServerBusy", "OperationAborted", "RequestTimeout",
+    ),
+    Fault.SERVER: ("InternalError", "500", "502", "504", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"),
+}  # fmt: skip
+_FAULT_OF_CODE = {code: fault for fault, codes in _CODES.items() for code in codes}
+
+_TYPES = {
+    "NoCredentialsError": Fault.NO_CREDENTIALS,
+    "PartialCredentialsError": Fault.NO_CREDENTIALS,
+    "CredentialRetrievalError": Fault.NO_CREDENTIALS,
+    "ProfileNotFound": Fault.NO_CREDENTIALS,
+    "TokenRetrievalError": Fault.EXPIRED,
+    "SSOTokenLoadError": Fault.EXPIRED,
+    "UnauthorizedSSOTokenError": Fault.EXPIRED,
+    "RefreshError": Fault.EXPIRED,
+    "DefaultCredentialsError": Fault.NO_CREDENTIALS,
+    "ClientAuthenticationError": Fault.BAD_SECRET,
+    "ResponseParserError": Fault.WRONG_ENDPOINT,  # what answers is no S3 server
+    "ParamValidationError": Fault.NO_BUCKET,  # botocore refuses the bucket's name
+    "SSLError": Fault.WRONG_ENDPOINT,
+    "ClientSSLError": Fault.WRONG_ENDPOINT,
+    "ClientConnectorSSLError": Fault.WRONG_ENDPOINT,
+    "HTTPClientError": Fault.UNREACHABLE,  # botocore's time-outs and cut connections
+    "EndpointConnectionError": Fault.UNREACHABLE,
+    "IncompleteReadError": Fault.UNREACHABLE,
+    "ServiceRequestError": Fault.UNREACHABLE,  # azure
+    "ServiceResponseError": Fault.UNREACHABLE,
+    "TransportError": Fault.UNREACHABLE,  # google.auth
+    "ClientPayloadError": Fault.UNREACHABLE,  # aiohttp
+    "ClientConnectionError": Fault.UNREACHABLE,
+    "ConnectionError": Fault.UNREACHABLE,
+    "TimeoutError": Fault.UNREACHABLE,
+    "FileNotFoundError": Fault.MISSING,
+    "PermissionError": Fault.FORBIDDEN,
+}
+_FAMILIES = ("OSError", "BotoCoreError", "ClientError", "AzureError", "GoogleAuthError", "HttpError")
+"""Bases of what filesystems raise; anything else is a bug, and not theirs."""
+
+_ADVICE = {
+    Fault.MISSING: "there is nothing of that name",
+    Fault.NO_BUCKET: "there is no such bucket: make it, or mend the URL",
+    Fault.FORBIDDEN: "these credentials may not do that: ask the bucket's owner for read, write, list and delete",
+    Fault.BAD_KEY: "the server does not know this access key: set AWS_ACCESS_KEY_ID or AWS_PROFILE to one of this"
+    " server's, and AWS_ENDPOINT_URL if it is not Amazon's",
+    Fault.BAD_SECRET: "the secret does not fit the access key: set AWS_SECRET_ACCESS_KEY again, without blanks",
+    Fault.EXPIRED: "the credentials have expired: log in again (such as aws sso login), then run again to carry on",
+    Fault.CLOCK_SKEW: "this machine's clock is wrong, so the server refuses its signatures: set the time",
+    Fault.WRONG_REGION: "the bucket is in another region: set AWS_DEFAULT_REGION to the bucket's",
+    Fault.WRONG_ENDPOINT: "what answers there is no such server: check AWS_ENDPOINT_URL, and http against https",
+    Fault.NO_CREDENTIALS: "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE,"
+    " or give storage_options={'anon': True} for a public bucket",
+    Fault.THROTTLED: "the server asks for fewer requests: try again later, or with fewer workers",
+    Fault.UNREACHABLE: "no answer from the server: check the network, the address (AWS_ENDPOINT_URL) and that it runs",
+    Fault.SERVER: "the server has a fault of its own: try again later",
+    Fault.NO_SPACE: "there is no space left",
+    Fault.OTHER: "",
+}
+
+
+def fault_of(error: BaseException) -> Fault | None:
+    """Return what an error of a filesystem means; None if no filesystem raises such a thing.
+
+    Parameters
+    ----------
+    error
+        As it was caught; what caused it is looked at too.
+    """
+    for one in _chain(error):
+        if (code := _code(one)) in _FAULT_OF_CODE:
+            return _FAULT_OF_CODE[code]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Fault.NO_SPACE
+    if isinstance(error, ValueError) and "endpoint" in str(error).casefold():  # botocore's, of a malformed URL
+        return Fault.WRONG_ENDPOINT
+    names = [base.__name__ for base in type(error).__mro__]
+    for name in names:
+        if name in _TYPES:
+            return _TYPES[name]
+    return Fault.OTHER if any(name in _FAMILIES for name in names) else None
+
+
+def is_passing(error: BaseException) -> bool:
+    """Return True if another try may succeed: throttled, unreachable, or the server's own fault."""
+    return fault_of(error) in _PASSING
+
+
+def told(error: BaseException, storage_options: Mapping[str, Any] | None = None) -> str:
+    """Return what an error means, what to do, and what the filesystem said; without secrets.
+
+    Parameters
+    ----------
+    error
+        As it was caught.
+    storage_options
+        Of the filesystem: their secrets are left out.
+    """
+    advice = _ADVICE[fault_of(error) or Fault.OTHER]
+    said = redacted(f"{type(error).__name__}: {error}", storage_options)
+    return f"{advice} ({said})" if advice else said
+
+
+_SECRET_NAMES = re.compile(
+    r"secret|password|passwd|token|credential|connection_string|account_key|sas|private|^key$|^username$|access_key_id",
+    re.IGNORECASE,
+)
+_SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY")
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+@")
+_SIGNED_QUERY = re.compile(
+    r"(?i)(?<=[?&])((?:x-amz-[a-z-]*|x-goog-[a-z-]*|sig|signature|token|access_token|awsaccesskeyid|password)=)[^&\s'\")]+"
+)
+
+
+def is_secret(option: str) -> bool:
+    """Return True if a storage option of that name holds a secret, or is half of one.
+
+    Examples
+    --------
+    >>> [name for name in ("key", "secret", "endpoint_url", "aws_session_token", "anon") if is_secret(name)]
+    ['key', 'secret', 'aws_session_token']
+    """
+    return _SECRET_NAMES.search(option) is not None
+
+
+def redacted(text: str, storage_options: Mapping[str, Any] | None = None) -> str:
+    """Return a text without the secrets of the options, of the environment, and of URLs in it.
+
+    Examples
+    --------
+    >>> redacted("ftp://me:hunter2@host/x?sig=abc", {})
+    'ftp://***@host/x?sig=***'
+    """
+    secrets = {*_secrets(storage_options or {}), *(os.environ.get(name, "") for name in _SECRET_VARIABLES)}
+    for secret in sorted((one for one in secrets if len(one) > 3), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _SIGNED_QUERY.sub(r"\1***", _USER_INFO.sub("***@", text))
+
+
+def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _secrets(value)
+        elif isinstance(value, str) and is_secret(name):
+            yield value
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and what it was raised from."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__
+
+
+def _code(error: BaseException) -> str:
+    """Return the code that a server gave: S3's word, else the HTTP status."""
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping):
+        return str(response.get("Error", {}).get("Code", ""))
+    for name in ("error_code", "status", "status_code", "code"):
+        code = getattr(error, name, None)
+        if isinstance(code, (int, str)) and not isinstance(code, bool):
+            return str(getattr(code, "value", code))
+    return ""

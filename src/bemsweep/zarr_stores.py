@@ -1,0 +1,129 @@
+"""Zarr stores around fsspec's: tried again while a fault passes, and with errors that say what to do.
+
+Decides nothing about what is read or written; a key that is not there stays "not there".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zarr.storage import FsspecStore, WrapperStore
+
+from bemsweep.errors import StoreError
+from bemsweep.faults import fault_of, redacted, told
+from bemsweep.patience import Patience
+
+if TYPE_CHECKING:
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+__all__ = ["PatientStore"]
+
+_T = TypeVar("_T")
+
+
+class PatientStore(WrapperStore[FsspecStore]):
+    """A Zarr store that tries again what passes.
+
+    Parameters
+    ----------
+    store
+        The store itself.
+    url, storage_options
+        Where it is, for messages, and what must not be in them.
+    patience
+        How long what passes is tried again.
+    """
+
+    def __init__(self, store: FsspecStore, url: str, storage_options: Mapping[str, Any], patience: Patience) -> None:
+        super().__init__(store)
+        self._url, self._storage_options, self._patience = url, storage_options, patience
+
+    def _with_store(self, store: FsspecStore) -> PatientStore:
+        return PatientStore(store, self._url, self._storage_options, self._patience)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PatientStore) and self._store == other._store
+
+    def __hash__(self) -> int:
+        return hash(self._url)
+
+    def __repr__(self) -> str:
+        return f"PatientStore({redacted(self._url)!r})"
+
+    __str__ = __repr__
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Return a value, or None if there is none of that key."""
+        return await self._do(key, lambda: self._store.get(key, prototype, byte_range))
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Return parts of values."""
+        ranges = list(key_ranges)
+        return await self._do("parts", lambda: self._store.get_partial_values(prototype, ranges))
+
+    async def _get_many(
+        self, requests: Iterable[tuple[str, BufferPrototype, ByteRequest | None]]
+    ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
+        for key, prototype, byte_range in requests:
+            yield key, await self.get(key, prototype, byte_range)
+
+    async def exists(self, key: str) -> bool:
+        """Return True if there is a value of that key."""
+        return await self._do(key, lambda: self._store.exists(key))
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a value whole."""
+        await self._do(key, lambda: self._store.set(key, value))
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write a value whole, unless there is one."""
+        await self._do(key, lambda: self._store.set_if_not_exists(key, value))
+
+    async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
+        await asyncio.gather(*(self.set(key, value) for key, value in values))
+
+    async def delete(self, key: str) -> None:
+        """Delete a value."""
+        await self._do(key, lambda: self._store.delete(key))
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all values below a prefix."""
+        await self._do(prefix, lambda: self._store.delete_dir(prefix))
+
+    async def clear(self) -> None:
+        """Delete all values."""
+        await self._do("all", self._store.clear)
+
+    async def list(self) -> AsyncIterator[str]:
+        """Yield all keys."""
+        for key in await self._do("", lambda: _listed(self._store.list())):
+            yield key
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the keys that begin so."""
+        for key in await self._do(prefix, lambda: _listed(self._store.list_prefix(prefix))):
+            yield key
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the names directly below a prefix."""
+        for key in await self._do(prefix, lambda: _listed(self._store.list_dir(prefix))):
+            yield key
+
+    async def _do(self, key: str, action: Callable[[], Awaitable[_T]]) -> _T:
+        try:
+            return await self._patience.acall(action)
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            said = told(error, self._storage_options)
+            raise StoreError(f"cannot read or write {key} of {redacted(self._url)}: {said}", fault=fault) from None
+
+
+async def _listed(keys: AsyncIterator[str]) -> list[str]:
+    return [key async for key in keys]
