@@ -332,9 +332,9 @@ def fetch_command(
     out.print(Text(f"{len(done.brought):,} files brought to {done.folder}, {len(done.there):,} were there already"))
     out.print(Text(f"{done.folder / raw_files.TABLE_NAME} tells whose folder is which"))
     if done.without:
+        why = "have none: they ran before `keep` asked for such files, or had nothing to write into them"
         again = f"`bemsweep reproduce {done.without[0][:12]} --to DIR --run` runs one again"
-        told = "have none: they ran before `keep` asked for such files, or had nothing to write into them"
-        out.print(Text(f"{len(done.without):,} variants {told}; {again}"))
+        out.print(Text(f"{len(done.without):,} variants {why}; {again}"))
     if done.pending:
         out.print(Text(f"{len(done.pending):,} variants have not run yet"))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bemsweep.engine_files import RAW_FILES, files_fitting, unknown_file
 from bemsweep.errors import BemsweepError, InfrastructureError, StoreError
 from bemsweep.patterns import matches
-from bemsweep.store import TEMPORARY_SUFFIX, Store, StoredObject
+from bemsweep.store import TEMPORARY_SUFFIX, Store, StoredObject, patience_s
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,8 +242,10 @@ def _is_asked(name: str, patterns: Iterable[str]) -> bool:
 
 def _bring_all(store: Store, wanted: Sequence[_Wanted], progress: Callable[[int, int], None] | None) -> None:
     total, done = sum(one.stored.size_bytes for one in wanted), 0
+    stop = threading.Event()
+    patient = store.patient(patience_s(), stop)
     with ThreadPoolExecutor(_THREADS) as pool:
-        bringing = {pool.submit(_bring, store, one): one for one in wanted}
+        bringing = {pool.submit(_bring, patient, one): one for one in wanted}
         try:
             for future in as_completed(bringing):
                 future.result()
@@ -250,6 +253,7 @@ def _bring_all(store: Store, wanted: Sequence[_Wanted], progress: Callable[[int,
                 if progress is not None:
                     progress(done, total)
         except BaseException:  # Ctrl-C too: what is not under way is not begun
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

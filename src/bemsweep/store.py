@@ -232,7 +232,6 @@ class Store:
         StoreError
             It cannot be read, or the file cannot be written.
         """
-
         # Else s3fs holds ten parts of 50 MB in memory.
         parts = {"max_concurrency": 1} if protocol_of(self.url) == "s3" else {}
 
