@@ -73,6 +73,8 @@ class Cube:
     """Global attributes, such as title, study and source."""
     blocks: dict[int, str] = field(default_factory=dict)
     """Digest of each block's content at the last commit, by number of the block."""
+    _rows: int | None = field(default=None, repr=False)
+    """Length of `variant` as this writer left it; None before it has looked."""
     _written: dict[tuple[str, int], bytes] = field(default_factory=dict, repr=False)
     """Digests of the table's chunks as written, so that a commit writes only what has changed."""
 
@@ -112,7 +114,14 @@ class Cube:
     @property
     def rows(self) -> int:
         """Length of `variant` as it is live; readers see that of the last commit."""
-        return int(open_array(_open_live(self.store), _LENGTH).shape[0])
+        if self._rows is None:
+            self._rows = int(open_array(_open_live(self.store), _LENGTH).shape[0])
+        return self._rows
+
+    def table(self) -> pd.DataFrame:
+        """Return the columns of `TABLE_COLUMNS` as of the last commit, read whole: a few requests in all."""
+        root = zarr.open_group(self.store, mode="r", zarr_format=3, use_consolidated=True)
+        return pd.DataFrame({name: np.asarray(open_array(root, name)[:]) for name in TABLE_COLUMNS})
 
     def grow(self, layout: Layout, *, attributes: Mapping[str, Any] | None = None) -> None:
         """Give every array, key and column of `layout` its place; packed values stay where they are.
@@ -217,6 +226,7 @@ class Cube:
                 self._require_array(group, array, rows=rows)
         # Last: were we killed before, `rows` tells the old length and the next resize does the rest.
         self._require_column(root, _LENGTH, columns[_LENGTH], rows=rows)
+        self._rows = max(rows, self._rows or 0)
 
     def _require_column(self, group: zarr.Group, name: str, kind: str, *, rows: int) -> None:
         _require(

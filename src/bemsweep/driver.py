@@ -29,7 +29,7 @@ from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Layout
 from bemsweep.planning import Plan
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Series, Status
-from bemsweep.store import Store
+from bemsweep.store import Store, patience_s
 from bemsweep.studystate import StudyState
 from bemsweep.submission import ContextPlugin, Flight
 from bemsweep.task import Context, Finished, Packed, read_facts
@@ -93,7 +93,8 @@ class Driver:
     def __init__(self, plan: Plan, *, client: Client | None, limit: int | None, again: frozenset[Status]) -> None:
         self.stop = threading.Event()
         """Set it to end the run: engines are killed, what is finished is kept and committed."""
-        self._plan, self._store, self._name = plan, plan.store, plan.study.name
+        self._plan, self._name = plan, plan.study.name
+        self._store = plan.store.patient(patience_s(), self.stop)
         self._client, self._limit, self._again = client, limit, again
         self._run_id = f"bemsweep-{self._name}-{time.time_ns()}"
         self._rows_of: dict[str, list[int]] = {}
@@ -144,7 +145,9 @@ class Driver:
             self._prepare()
             if self._queue or self._dirty:
                 with self._connected() as client:
-                    self._work(Flight(client, self._run_id))
+                    flight = Flight(client, self._run_id)
+                    flight.check_shared(self._store, self.stop)
+                    self._work(flight)
             self._commit_at_end()
         finally:
             self._ended = time.monotonic()
@@ -165,7 +168,8 @@ class Driver:
         """Write what workers need, open the cube and find out what is left to do."""
         plan = self._plan
         self._check_current()
-        self._stored = self._store.stored(self._rows_of)
+        # What the plan found is taken as it is: a record that has gone since is missed when its block is packed.
+        self._stored = set(plan.stored) | self._store.stored(plan.to_run)
         inputs = [baseline.input for baseline in plan.baselines.values()]
         inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
         inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
@@ -181,9 +185,7 @@ class Driver:
             engine=plan.engine_version,
         )
         self._cube = self._open_cube()
-        for block, digest in self._cube.blocks.items():
-            if digest == self._digest(block, self._stored) and self._take_facts(block) is not None:
-                self._digests[block] = digest
+        self._take_committed()
         self._forget(self._stale())
         to_do = [variant for variant in plan.wanted_variants if variant not in self._stored]
         self._enqueue(to_do[: self._limit])
@@ -200,7 +202,7 @@ class Driver:
         ConflictError
             The study in the store is neither what the plan was made from nor what it makes of it.
         """
-        now = StudyState.load(self._store, self._name)
+        now = StudyState.load(self._plan.store, self._name)  # at the start a fault is told at once
         is_as_planned = (now.names, now.rows, now.variant_ids) == (
             self._plan.state.names, self._plan.state.rows, self._plan.state.variant_ids
         )  # fmt: skip
@@ -236,6 +238,21 @@ class Driver:
                     self._has_grown = True
                 return cube
         return Cube.create(zarr_store, plan.layout, attributes=attributes)
+
+    def _take_committed(self) -> None:
+        """Enter what the cube tells of those blocks whose variants are as they were when they were packed."""
+        packed = {
+            block: digest for block, digest in self._cube.blocks.items() if digest == self._digest(block, self._stored)
+        }
+        if not packed:
+            return
+        committed = self._cube.table()
+        for block, digest in packed.items():
+            rows = self._rows_in(block)
+            if len(rows) and rows[-1] < len(committed):
+                for column in TABLE_COLUMNS:
+                    self._table.loc[rows, column] = committed[column].loc[rows]
+                self._digests[block] = digest
 
     def _stale(self) -> set[str]:
         """Return variants to run again: of a status asked for, or timed out by a shorter limit than this study's."""
@@ -324,6 +341,8 @@ class Driver:
     def _take_error(self, item: str | int, error: BaseException) -> None:
         self._tries[item] += 1
         _log.info("try %d of %s failed: %r", self._tries[item], item, error)
+        if isinstance(error, StoreError):
+            self._plan.store.check_writable()  # if it is lost here too, every other variant would only wait in vain
         is_last = self._tries[item] >= MOST_TRIES
         if isinstance(item, int):
             if is_last:
@@ -348,7 +367,10 @@ class Driver:
             raise StoreError(f"the store has lost what became of block {packed.block} of {self._name}")
         self._digests[packed.block] = self._digest(packed.block, set(facts["variant_id"]))
         short = set(facts["variant_id"][self._is_short(facts)]) & self._row_to_run.keys()
-        for variant in {*packed.unreadable, *short} & self._stored:
+        # Records that have gone since they were listed; in a block that is dirty they may be newer than its packing.
+        known = set() if packed.block in self._dirty else self._stored & set(self._ids_of(packed.block))
+        gone = known - set(facts["variant_id"])
+        for variant in {*packed.unreadable, *short, *gone} & self._stored:
             self._delete_record(variant)
             self._tries[variant] += 1
             if variant not in self._row_to_run or self.stop.is_set():
@@ -384,6 +406,12 @@ class Driver:
     def _blocks_of(self, variant: str) -> set[int]:
         return {row // BLOCK_ROWS for row in self._rows_of[variant]}
 
+    def _rows_in(self, block: int) -> list[int]:
+        return list(range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self._table))))
+
+    def _ids_of(self, block: int) -> tuple[str, ...]:
+        return self._plan.variant_ids[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
+
     def _enqueue(self, variants: Iterable[str]) -> None:
         for variant in variants:
             self._queue.append(variant)
@@ -394,8 +422,7 @@ class Driver:
 
     def _digest(self, block: int, finished: set[str]) -> str:
         """Return what decides a block's content: its variants, and which of them are finished."""
-        ids = self._plan.variant_ids[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
-        text = "".join(f"{variant}{'+' if variant in finished else '-'}" for variant in ids)
+        text = "".join(f"{variant}{'+' if variant in finished else '-'}" for variant in self._ids_of(block))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _take_facts(self, block: int) -> pd.DataFrame | None:
@@ -404,8 +431,7 @@ class Driver:
         if facts is None:
             return None
         facts = facts.set_index("row")
-        rows = range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self._table)))
-        blank = _blank_table(self._plan, rows)
+        blank = _blank_table(self._plan, self._rows_in(block))
         for column in TABLE_COLUMNS:
             blank.loc[facts.index, column] = facts[column]
             self._table.loc[blank.index, column] = blank[column]
@@ -478,4 +504,5 @@ def context_of(plan: Plan) -> Context:
         utc_offsets_h={label: weather.facts.utc_offset_h for label, weather in plan.weather.items()},
         calls=plan.resolved.functions,
         keep=plan.study.kept_files(),
+        patience_s=patience_s(),
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Fault", "fault_of", "is_passing", "is_secret", "redacted", "told"]
+__all__ = ["PASSING", "Fault", "fault_of", "is_passing", "is_secret", "redacted", "told"]
 
 
 class Fault(StrEnum):
@@ -37,7 +37,8 @@ class Fault(StrEnum):
     OTHER = "other"
 
 
-_PASSING = (Fault.THROTTLED, Fault.UNREACHABLE, Fault.SERVER)
+PASSING = (Fault.THROTTLED, Fault.UNREACHABLE, Fault.SERVER)
+"""Faults after which another try may succeed."""
 
 _CODES = {
     Fault.MISSING: ("NoSuchKey", "404", "BlobNotFound"),
@@ -136,7 +137,7 @@ def fault_of(error: BaseException) -> Fault | None:
 
 def is_passing(error: BaseException) -> bool:
     """Return True if another try may succeed: throttled, unreachable, or the server's own fault."""
-    return fault_of(error) in _PASSING
+    return fault_of(error) in PASSING
 
 
 def told(error: BaseException, storage_options: Mapping[str, Any] | None = None) -> str:

@@ -23,6 +23,7 @@ import pandas as pd
 from bemsweep.design import Points, design_points
 from bemsweep.engine import Engine
 from bemsweep.errors import EngineNotFoundError, ModelError, Problem, StoreError, StudyError
+from bemsweep.faults import PASSING
 from bemsweep.host_client import open_engine
 from bemsweep.inputs import Input, WeatherInput, read_all_weather, resolve_baselines, resolve_weather
 from bemsweep.layout import Layout, Parameter
@@ -34,7 +35,7 @@ from bemsweep.periods import Calendar
 from bemsweep.probe import output_problems, probe_model
 from bemsweep.records import Series
 from bemsweep.resolution import Resolved, overruling, resolve_edits
-from bemsweep.store import DEFAULT_URL, Store
+from bemsweep.store import Store
 from bemsweep.study import Study
 from bemsweep.studystate import StudyState
 from bemsweep.variant_id import variant_id
@@ -163,7 +164,7 @@ class Plan:
 def plan(
     study: Study,
     *,
-    store: str | Path | Store = DEFAULT_URL,
+    store: str | Path | Store | None = None,
     storage_options: Mapping[str, Any] | None = None,
     engine: Engine | str | None = None,
     yes: bool = False,
@@ -175,7 +176,7 @@ def plan(
     study
         What is wanted.
     store
-        URL or path of the store.
+        URL or path of the store; None for ``$BEMSWEEP_STORE``, else ``./bemsweep-store``.
     storage_options
         Passed to the store's filesystem.
     engine
@@ -212,6 +213,8 @@ def plan(
     try:
         home.check_writable()
     except StoreError as error:
+        if error.fault in PASSING:
+            raise
         raise StudyError([Problem(str(error), "store")]) from error
     choice = study.engine_path if engine is None else engine
     try:

@@ -7,6 +7,7 @@ A task's arguments and return stay under 2 kB; all that variants share travels o
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import cloudpickle
 from distributed import Client, Future, WorkerPlugin, as_completed, get_worker
 
-from bemsweep.errors import InfrastructureError
+from bemsweep.errors import InfrastructureError, Problem, StudyError
+from bemsweep.faults import redacted
 from bemsweep.parts import Value
+from bemsweep.store import Store
 from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant
 
 __all__ = ["ContextPlugin", "Flight"]
@@ -24,6 +27,7 @@ LEAST_WINDOW = 500
 """Variants that the scheduler holds at once: enough to keep workers busy, few enough to cost it little."""
 
 _THREADS_STAY_S = 10.0
+_POLL_S = 0.02
 
 
 class ContextPlugin(WorkerPlugin):
@@ -72,6 +76,15 @@ def _pack_block(block: int, run_id: str) -> Packed:
     return pack_block(block, _workplace(run_id))
 
 
+def _write_probe(name: str, run_id: str) -> str:
+    _workplace(run_id).store.put(name, b"bemsweep")
+    return str(get_worker().address)
+
+
+def _delete_probe(name: str, run_id: str) -> None:
+    _workplace(run_id).store.delete(name)
+
+
 class Flight:
     """The tasks that are under way: runs of variants, by variant_id, and packings, by number of the block."""
 
@@ -85,6 +98,37 @@ class Flight:
         """Variants under way."""
         self.packings: set[str | int] = set()
         """Blocks under way."""
+
+    def check_shared(self, store: Store, stop: threading.Event) -> None:
+        """Have a worker write a probe and read it here: a store that they do not share would lose every record.
+
+        Parameters
+        ----------
+        store
+            As this process sees it.
+        stop
+            Set if the run is to end, maybe before there is any worker.
+
+        Raises
+        ------
+        StudyError
+            The probe did not arrive.
+        StoreError
+            The worker or this process cannot reach the store.
+        """
+        name = f"probe-{self._run_id}"
+        future = self._client.submit(_write_probe, name, self._run_id, key=name, pure=False, retries=0)
+        while not future.done() and not stop.is_set():
+            stop.wait(_POLL_S)
+        if stop.is_set():
+            future.cancel()
+            return
+        worker = future.result()
+        if store.get(name) is None:
+            self._client.run(_delete_probe, name, self._run_id, workers=[worker])
+            told = f"the workers do not share the store {redacted(store.url)}: what one wrote there cannot be read here"
+            raise StudyError([Problem(f"{told}; give a store that all machines and processes reach", "store")])
+        store.delete(name)
 
     @property
     def count(self) -> int:

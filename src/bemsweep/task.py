@@ -96,6 +96,8 @@ class Context:
     """The Python functions that edits name."""
     keep: Mapping[str, bool] = field(default_factory=dict)
     """Names of the raw files to keep -> True if compressed."""
+    patience_s: float = 0.0
+    """How long workers try to reach the store, seconds."""
 
     def edits_of(self, row: Sequence[Value]) -> tuple[Edit, ...]:
         """Return the edits of a row, in the order of the study's parameters, which its variant_id stands for."""
@@ -141,6 +143,9 @@ class Workplace:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._closing = threading.Event()
+        self.store = context.store.patient(context.patience_s, self._closing)
+        """The context's store, which tries again until this workplace is closed."""
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
@@ -171,7 +176,8 @@ class Workplace:
             self._engine.kill(variant_id)
 
     def close(self) -> None:
-        """End the engine and all of its runs."""
+        """End the engine and all of its runs, and whatever waits for the store."""
+        self._closing.set()
         with self._lock:
             if self._engine is not None:
                 self._engine.close()
@@ -203,7 +209,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
     Scratch is deleted.
     """
     started = time.perf_counter()
-    context, store = workplace.context, workplace.context.store
+    context, store = workplace.context, workplace.store
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
     edits = context.edits_of(row)
     job = Job(
@@ -281,11 +287,11 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
     ------------
     Writes the block's part of every array, and its facts for the driver.
     """
-    context, store = workplace.context, workplace.context.store
+    context, store = workplace.context, workplace.store
     first = block * BLOCK_ROWS
     ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
     with open_scratch() as scratch:
-        files = [store.as_file(store.record_name(variant_id), scratch) for variant_id in ids]
+        files = store.as_files(map(store.record_name, ids), scratch)
         openers = [None if file is None else partial(_open, file) for file in files]
         result = pack(store.zarr(context.study), first, openers)
     if not result.unknown:
