@@ -166,12 +166,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_studies_of_the_reference(shared: Path, kind: str, argument: str, text: str) -> None:
     file = shared / "study.yaml"
     file.write_text(text)
-    study = bs.Study.from_yaml(file)
     if kind == "study":
-        assert bs.plan(study, store=shared / "store").to_run
+        assert bs.plan(bs.Study.from_yaml(file), store=shared / "store").to_run
     else:
         with pytest.raises(bs.BemsweepError, match=re.escape(argument)):
-            bs.plan(study, store=shared / "store")
+            bs.plan(bs.Study.from_yaml(file), store=shared / "store")
 
 
 @pytest.fixture(scope="module")
