@@ -111,8 +111,7 @@ class SeaweedServer:
                     weed, "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",
                     f"-s3.port={self.port}", f"-s3.config={self.folder / 'identities.json'}",
                     f"-master.port={self._master}", f"-volume.port={self._volume}", f"-filer.port={self._filer}",
-                    "-volume.max=50", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0",
-                    "-s3.port.lance=0",
+                    "-volume.max=50", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0", "-s3.port.lance=0",
                 ],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent,  # noqa: PLW1509 - it only asks the kernel
             )  # fmt: skip

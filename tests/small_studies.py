@@ -65,3 +65,26 @@ def local_client(**settings: Any) -> Client:
     """A Dask client with a cluster in this process."""
     defaults = {"n_workers": 1, "threads_per_worker": 4, "processes": False, "dashboard_address": "127.0.0.1:0"}
     return Client(**{**defaults, "set_as_default": False, **settings})
+
+
+FEW = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8])}
+
+
+def two_studies(store: Store) -> dict[str, bytes]:
+    """Run ``small``, of whose 6 variants 2 fail, and ``few`` with 2 of them; return all objects of the store."""
+    failing = FakeEngine(faults=lambda job, _: "fail" if len(job.edits) == 2 else None)
+    run_study(small_study(), store, failing)
+    run_study(small_study(name="few", parameters=FEW), store, failing)
+    return contents(store)
+
+
+def contents(store: Store) -> dict[str, bytes]:
+    """Return all objects of a store by name."""
+    return {one.name: store.get(one.name) or b"" for one in store.objects()}
+
+
+def filled(store: Store, objects: dict[str, bytes]) -> Store:
+    """Write all these objects and return the store."""
+    for name, data in objects.items():
+        store.put(name, data)
+    return store

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -243,6 +244,32 @@ def test_coming_from_idfkit(follow: Callable[[str], dict[str, Any]]) -> None:
     before = len(office["FenestrationSurface:Detailed"])
     runpy.run_path("idfkit_edits.py")["set_window_ratio"](office, 0.3)
     assert len(office["FenestrationSurface:Detailed"]) != before
+
+
+@pytest.mark.engine
+def test_storage_for_users_of_idfkit(
+    s3: Any, s3_env: Any, coming: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prepared here, run by other processes, collected from a third place; and the same by bemsweep, all on S3."""
+    for name in ("office.idf", "chicago.epw"):
+        (tmp_path / name).symlink_to(coming / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(coming / "installed"), prepend=os.pathsep)
+    bucket = s3.new_bucket()
+    left: dict[str, Any] = {}
+    for kind, name, block in blocks("docs/storage.md"):
+        text = block.replace("s3://my-bucket", bucket)
+        if kind == "run":
+            exec(compile(text, "docs/storage.md", "exec"), left)
+        elif kind == "study":
+            Path("study.yaml").write_text(text)
+            bs.run(bs.plan(bs.Study.from_yaml("study.yaml"), store=f"{bucket}/store"))
+        elif name == "worker.py":
+            Path(name).write_text(text)
+            for case in left["cases"]:
+                subprocess.run([sys.executable, name, case], check=True, timeout=120)
+    assert list(left["theirs"]) == [None, 8, 6]
+    assert [round(float(energy), 2) for energy in left["site_energy"]] == list(left["theirs"].values())
 
 
 @pytest.mark.engine

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bemsweep.description import describe
     from bemsweep.errors import BemsweepError
     from bemsweep.gridding import to_grid
+    from bemsweep.idfkit_files import FsspecFileSystem
     from bemsweep.options import Options
     from bemsweep.parameters import Call, Field, Schedule
     from bemsweep.planning import Plan, plan
@@ -29,6 +30,7 @@ __all__ = [
     "BemsweepError",
     "Call",
     "Field",
+    "FsspecFileSystem",
     "Meter",
     "Options",
     "Plan",
@@ -50,6 +52,7 @@ _HOME = {
     "BemsweepError": "errors",
     "Call": "parameters",
     "Field": "parameters",
+    "FsspecFileSystem": "idfkit_files",
     "Meter": "wanted",
     "Options": "options",
     "Plan": "planning",

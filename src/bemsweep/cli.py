@@ -6,7 +6,6 @@ carry on; 70 a bug in bemsweep; 130 stopped by Ctrl-C, SIGTERM or a closed termi
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -29,6 +27,9 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from bemsweep import __version__
+from bemsweep.cli_storage import storage_app, studies_app
+from bemsweep.cli_weather import weather_app
+from bemsweep.console import BAD_INPUT, DEFAULT_STORE, GAVE_UP, JsonOption, StoreOption, err, out, print_json
 from bemsweep.errors import BemsweepError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -49,26 +50,21 @@ app = typer.Typer(
 )
 engine_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="EnergyPlus builds of this machine.")
 app.add_typer(engine_app, name="engine")
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+app.add_typer(weather_app, name="weather")
+app.add_typer(storage_app, name="storage")
+app.add_typer(studies_app, name="studies")
 
-FAILED, BAD_INPUT, GAVE_UP, BUG, STOPPED = 1, 2, 3, 70, 130
+FAILED, BUG, STOPPED = 1, 70, 130
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Path or URL of an IDF or epJSON, or bundled:ref/small_office.")
 ]
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name in the store.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file.")]
-StoreOption = Annotated[
-    str, typer.Option("--store", envvar="BEMSWEEP_STORE", help="URL or path of the store.", show_default=True)
-]
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help="Path of an installed EnergyPlus, instead of the one that came along.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="More than a million variants are meant.")]
-
-DEFAULT_STORE = "bemsweep-store"
 
 
 def main() -> None:
@@ -117,7 +113,7 @@ def describe_command(
 
     told = describe(model, find=find, weather=weather, engine=engine)
     if as_json:
-        _print_json(told.to_dict())
+        print_json(told.to_dict())
     else:
         out.print(Text(str(told)))
 
@@ -164,7 +160,7 @@ def plan_command(
     """Check a study and say what there is to run; runs nothing but a short look at each baseline."""
     made = _plan(study, store, engine, yes=yes)
     if as_json:
-        _print_json(made.counts())
+        print_json(made.counts())
     else:
         out.print(Text(str(made)))
 
@@ -209,7 +205,7 @@ def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
     table = results.status(store, _name_of(study))
     counts = table["status"].value_counts().to_dict()
     if as_json:
-        _print_json({"study": _name_of(study), "variants": len(table), "statuses": counts})
+        print_json({"study": _name_of(study), "variants": len(table), "statuses": counts})
         return
     out.print(f"{_name_of(study)}: {len(table):,} variants")
     for status, count in counts.items():
@@ -223,7 +219,7 @@ def errors_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
 
     groups = results.errors(store, _name_of(study))
     if as_json:
-        _print_json(groups.to_dict(orient="records"))
+        print_json(groups.to_dict(orient="records"))
     elif groups.empty:
         out.print("no variant has failed")
     else:
@@ -265,7 +261,7 @@ def export_command(
     else:
         files = (export.to_parquet if chosen == "parquet" else export.to_csv)(tree, to, shape=shape, **what)
     if as_json:
-        _print_json([str(file) for file in files])
+        print_json([str(file) for file in files])
     for file in () if as_json else files:
         out.print(Text(str(file)))
 
@@ -346,7 +342,7 @@ def engine_list_command(*, as_json: JsonOption = False) -> None:
 
     engines = {version: str(path) for version, path in find_engines().items()}
     if as_json:
-        _print_json(engines)
+        print_json(engines)
     for version, path in () if as_json else engines.items():
         out.print(Text(f"{version}\n  {path}"))
 
@@ -424,7 +420,7 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
     if as_json:
         report = {"study": plan.study.name, "results": _where(plan), "statuses": counts}
         report["without_effect"] = list(run.without_effect)
-        _print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
+        print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
     else:
         told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         out.print(f"{told}; {run.progress.done:,} run now in {run.progress.elapsed_s:.1f} s")
@@ -457,7 +453,3 @@ def _explained(groups: pd.DataFrame, store: str) -> Text:
         lines.append(f"{line['count']:,} {line['status']}: {line['message']}")
         lines += [f"    {word:<9} {text}" for word, text in told.items() if text]
     return Text("\n".join(lines))
-
-
-def _print_json(value: Any) -> None:
-    out.print_json(json.dumps(value))

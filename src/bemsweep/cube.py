@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from bemsweep.coordinates import (
     group_attributes,
     row_coordinates,
 )
+from bemsweep.cube_metadata import STATE
 from bemsweep.errors import StoreError
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Array, Layout, chunks
 
@@ -48,9 +50,6 @@ TABLE_CHUNK_ROWS = 16_384
 
 _AXIS_CHUNK = 1024
 """Least length of an axis's chunk, so that a key axis that grows stays in one object."""
-
-_STATE = "bemsweep"
-"""Name of the root attribute, JSON, that holds the layout and the packed blocks; plain readers need it not."""
 
 _LENGTH = "variant_id"
 """Column of the root whose length is the cube's."""
@@ -277,11 +276,13 @@ class Cube:
             "layout": self.layout.to_dict(),
             "attributes": self.attributes,
             "blocks": {str(number): digest for number, digest in sorted(self.blocks.items())},
+            # Variants that are run again leave the same digests: no two commits may look alike to who keeps chunks.
+            "commit": uuid.uuid4().hex,
         }
         # One text, not nested JSON: an attribute of that kind cannot be written to netCDF.
         text = json.dumps(state, separators=(",", ":"))
         root = zarr.open_group(self.store, mode="r+", use_consolidated=True)
-        root.attrs.put({"Conventions": CONVENTIONS, **self.attributes, _STATE: text})
+        root.attrs.put({"Conventions": CONVENTIONS, **self.attributes, STATE: text})
 
     def _consolidate(self) -> None:
         with warnings.catch_warnings():
@@ -306,7 +307,7 @@ def read_layout(store: Store) -> Layout:
 
 def _read_state(store: Store) -> dict[str, Any] | None:
     try:
-        text = _open_live(store, mode="r").attrs.get(_STATE)
+        text = _open_live(store, mode="r").attrs.get(STATE)
         state: dict[str, Any] | None = None if text is None else json.loads(str(text))
     except (FileNotFoundError, ValueError):  # none, or one that was altered: it is a view, and packed anew
         return None

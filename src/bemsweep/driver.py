@@ -22,6 +22,7 @@ from distributed import Client
 
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
+from bemsweep.cube_metadata import titles
 from bemsweep.edits import InputRef
 from bemsweep.errors import ConflictError, InfrastructureError, Problem, StoreError, StudyError
 from bemsweep.inputs import Input
@@ -183,6 +184,7 @@ class Driver:
             outputs=plan.outputs,
             baselines={label: baseline.input.sha256 for label, baseline in plan.baselines.items()},
             engine=plan.engine_version,
+            uses=[*(Store.input_name(source.sha256, source.suffix) for source in inputs), *plan.probes],
         )
         self._cube = self._open_cube()
         self._take_committed()
@@ -225,7 +227,7 @@ class Driver:
     def _open_cube(self) -> Cube:
         """Return the cube with a place for all that the plan expects; one that cannot grow so is made anew."""
         plan, zarr_store = self._plan, self._store.zarr(self._name)
-        attributes = {"title": f"bemsweep study {self._name}", "study": self._name, "source": plan.engine_version}
+        attributes = {**titles(self._name), "source": plan.engine_version}
         cube = Cube.open(zarr_store)
         if cube is not None:
             try:

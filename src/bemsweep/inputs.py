@@ -17,10 +17,11 @@ import fsspec
 import numpy as np
 from idfkit.weather.epw import WeatherFile, parse_epw
 
+from bemsweep.cache import cache_folder
 from bemsweep.design_days import DesignDay, days_of_ddy, days_of_header
 from bemsweep.errors import ModelError, Problem, StudyError, nearest
 from bemsweep.model_file import read_ddy
-from bemsweep.store import cache_folder, replace_file
+from bemsweep.store import replace_file
 from bemsweep.study import DdyDays, Study
 
 __all__ = [

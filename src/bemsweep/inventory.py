@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from idfkit import IDFDocument
 
+from bemsweep.cache import cache_folder
 from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.errors import EngineNotFoundError, InfrastructureError, ModelError, Problem, StoreError
 from bemsweep.host_client import open_engine
@@ -27,7 +28,7 @@ from bemsweep.model_file import read_model, write_model
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
 from bemsweep.scratch import open_scratch
-from bemsweep.store import Store, cache_folder
+from bemsweep.store import Store
 from bemsweep.variant_id import MODEL_WRITING_VERSION
 
 __all__ = ["Cell", "Examined", "Inventory", "MeterUnits", "VariableKey", "examine"]

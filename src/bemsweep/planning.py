@@ -38,6 +38,7 @@ from bemsweep.resolution import Resolved, overruling, resolve_edits
 from bemsweep.store import Store
 from bemsweep.study import Study
 from bemsweep.studystate import StudyState
+from bemsweep.units import size_text
 from bemsweep.variant_id import variant_id
 from bemsweep.weather_checks import design_day_counts, edited_days_problems, weather_warnings
 
@@ -99,6 +100,8 @@ class Plan:
     """What the values of the parameters do to each baseline."""
     warnings: tuple[str, ...] = ()
     """What is allowed but deserves a look."""
+    probes: tuple[str, ...] = ()
+    """Names of the objects that tell what the baselines report."""
 
     @cached_property
     def wanted_variants(self) -> tuple[str, ...]:
@@ -142,7 +145,7 @@ class Plan:
     def _lines(self) -> list[tuple[str, str]]:
         """Return what is told of it: a word and a text each."""
         counts = self.counts()
-        each, every = _size(self.bytes_per_variant), _size(counts["bytes"])
+        each, every = size_text(self.bytes_per_variant), size_text(counts["bytes"])
         return [
             ("study", f"{counts['study']} in {counts['store']}"),
             ("engine", counts["engine"]),
@@ -246,6 +249,7 @@ class _Planner:
         self.study, self.store, self.engine, self.engine_choice = study, store, engine, engine_choice
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.probes: list[str] = []
         self.documents: dict[str, IDFDocument[bool]] = {}
         self.labels: dict[str, list[str]] = {"baseline": list(study.baseline), "weather": list(study.weather)}
 
@@ -308,6 +312,7 @@ class _Planner:
             state=state,
             resolved=resolved,
             warnings=tuple(self.warnings),
+            probes=tuple(self.probes),
         )
 
     def _stop_if_wrong(self) -> None:
@@ -432,6 +437,7 @@ class _Planner:
             except ModelError as error:
                 self._tell(f"{baseline.input.source} does not run as it stands: {error}", "baseline", label)
                 continue
+            self.probes.append(probe.name)
             found[label] = tuple(series for output in outputs for series in probe.series_of(output))
             known = {output: number for number, output in enumerate(wanted.output() for wanted in self.study.outputs)}
             where = f" (baseline {label})" if len(baselines) > 1 else ""
@@ -477,11 +483,3 @@ def _columns(points: Points, attributes: Mapping[str, Mapping[str, Any]]) -> Ite
         values = (row[position] for row in points.rows)
         is_text = any(isinstance(value, (str, bool)) for value in values)
         yield Parameter(name, "text" if is_text else "number", attributes.get(name, {}))
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -42,6 +42,8 @@ class Probe:
     """``variable``, ``meter`` and ``report`` -> every name that this model can report."""
     cells: tuple[Cell, ...] = ()
     """All of every tabular report asked for."""
+    name: str = ""
+    """Of the object in which the store keeps it."""
 
     def series_of(self, output: Output) -> tuple[Series, ...]:
         """Return what the model reports of `output`, keys that do not match left out."""
@@ -111,7 +113,7 @@ def probe_model(
     kept = store.get(name)
     if kept is not None:
         with suppress(ValueError, KeyError, TypeError):  # what cannot be read is asked again
-            return _from_json(json.loads(kept))
+            return replace(_from_json(json.loads(kept)), name=name)
     job = Job(
         run_id=f"probe-{digest[:16]}",
         baseline=baseline.path,
@@ -128,7 +130,7 @@ def probe_model(
     status, message = judge(run)
     if status != "succeeded":
         raise ModelError(message or status)
-    probe = Probe(run.series, {kind: list(names) for kind, names in run.dictionary.items()}, run.cells)
+    probe = Probe(run.series, {kind: list(names) for kind, names in run.dictionary.items()}, run.cells, name)
     store.put(name, json.dumps(_to_json(probe), sort_keys=True).encode())
     return probe
 

@@ -1,6 +1,6 @@
 """Reading results: the cube, opened lazily, and what its variant table says.
 
-Reads what any xarray user could read without bemsweep; never writes.
+Reads what any xarray user could read without bemsweep, with fewer requests; never writes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from typing import Any
 
 import pandas as pd
 import xarray as xr
+from zarr.abc.store import Store as ZarrStore
 
+from bemsweep.cache import cache_limit_bytes
 from bemsweep.errors import BemsweepError
 from bemsweep.explanations import explain
 from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.levels import parameter_names
+from bemsweep.results_cache import ROOT, CommittedStore
 from bemsweep.store import Store
 
 __all__ = ["errors", "failed", "failed_rows", "failures", "open_results", "status"]
@@ -28,7 +31,7 @@ _NUMBER = re.compile(r"(?<!\w)[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)")
 
 
 def open_results(
-    store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None
+    store: str | Path | Store, name: str, *, cache: bool = False, storage_options: Mapping[str, Any] | None = None
 ) -> xr.DataTree:
     """Open a study's results lazily.
 
@@ -38,6 +41,9 @@ def open_results(
         URL or path of the store.
     name
         The study's name.
+    cache
+        Keep what is read from a remote store in the local cache, so that it is downloaded once; what a later commit
+        shows is downloaded anew. Nothing is kept of a local store.
     storage_options
         Passed to the store's filesystem.
 
@@ -64,12 +70,22 @@ def open_results(
     >>> hourly = open_results("bemsweep-store", "office")["hourly"].to_dataset()  # doctest: +SKIP
     """
     home = store if isinstance(store, Store) else Store(store, storage_options)
+    cube: ZarrStore = home.zarr(name)
     try:
         # A Zarr store instead of a URL: the same for every filesystem, with this store's options.
-        return xr.open_datatree(home.zarr(name), engine="zarr", chunks=None)  # type: ignore[arg-type]
+        if home.is_local:
+            return xr.open_datatree(cube, engine="zarr", chunks=None)  # type: ignore[arg-type]
+        root = home.get(home.study_name(name, "results.zarr", ROOT))
+        if root is not None:
+            if cache:
+                cache_limit_bytes()  # a wrong setting is told before any download
+            commit = CommittedStore(cube, root, url=home.url_of("studies", name) if cache else "")
+            with commit.opening():
+                return xr.open_datatree(commit, engine="zarr", chunks=None, zarr_format=3)  # type: ignore[arg-type]
     except FileNotFoundError:
-        known = ", ".join(home.names("studies")) or "none"
-        raise BemsweepError(f"no results of a study {name!r} in {home.url}; studies there: {known}") from None
+        pass
+    known = ", ".join(home.names("studies")) or "none"
+    raise BemsweepError(f"no results of a study {name!r} in {home.url}; studies there: {known}")
 
 
 def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None) -> pd.DataFrame:

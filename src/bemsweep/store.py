@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -23,13 +23,14 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import FsspecStore, LocalStore
 
+from bemsweep.cache import cache_folder, cached, touch
 from bemsweep.errors import StoreError
 from bemsweep.faults import Fault, fault_of, redacted, told
 from bemsweep.filesystems import open_filesystem, protocol_of
 from bemsweep.patience import DEFAULT_PATIENCE_S, Patience
 from bemsweep.zarr_stores import PatientStore
 
-__all__ = ["DEFAULT_URL", "Store", "StoredObject", "cache_folder", "default_url", "patience_s", "replace_file"]
+__all__ = ["DEFAULT_URL", "Store", "StoredObject", "default_url", "patience_s", "replace_file"]
 
 DEFAULT_URL = "bemsweep-store"
 RECORD_SUFFIX = "parquet"
@@ -68,12 +69,6 @@ def patience_s() -> float:
     if not 0 <= seconds < float("inf"):
         raise StoreError(f"BEMSWEEP_PATIENCE is {text!r} and must be a number of seconds, such as 300")
     return seconds
-
-
-def cache_folder() -> Path:
-    """Return the folder for local copies of inputs: ``$BEMSWEEP_CACHE_DIR`` or the user's cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("BEMSWEEP_CACHE_DIR") or Path(home) / "bemsweep")
 
 
 @dataclass(frozen=True)
@@ -169,6 +164,11 @@ class Store:
         return f"raw/{variant_id}/{file}"
 
     @staticmethod
+    def weather_name(file: str) -> str:
+        """Return the name of a file of a weather station."""
+        return f"weather/{file}"
+
+    @staticmethod
     def study_name(study: str, *parts: str) -> str:
         """Return the name of one of a study's own objects."""
         return "/".join(("studies", study, *parts))
@@ -208,8 +208,8 @@ class Store:
 
         Raises
         ------
-        OSError
-            The file cannot be read.
+        FileNotFoundError
+            There is no such file.
         StoreError
             It cannot be written.
         """
@@ -341,20 +341,27 @@ class Store:
         """
         name = self.input_name(sha256, suffix)
         path = Path(self.path(name)) if self.is_local else cache_folder() / name
-        if path in self._checked and path.exists():
+        if path in self._checked and (path.exists() if self.is_local else touch(path)):
             return path
         with self._told(f"cannot keep {path}, a copy of {name}"):
-            data = path.read_bytes() if path.exists() else None
-            if not self.is_local and not _is_content(data, sha256):
-                data = self.get(name)
-                if data is not None and _is_content(data, sha256):
-                    replace_file(path, data)
-        if data is None:
-            raise StoreError(f"the store {self.url} has lost {name}: run the study again from its files")
-        if not _is_content(data, sha256):
-            raise StoreError(f"{self.url_of(name)} is altered: delete it and run the study again from its files")
+            if self.is_local:
+                self._check_input(path, name, sha256)
+            else:
+                cached(name, partial(self._fetch_input, name, sha256), partial(_is_content, sha256))
         self._checked.add(path)
         return path
+
+    def _fetch_input(self, name: str, sha256: str, path: Path) -> None:
+        self.download(name, path)
+        self._check_input(path, name, sha256)
+
+    def _check_input(self, path: Path, name: str, sha256: str) -> None:
+        if not path.exists():
+            raise StoreError(f"the store {redacted(self.url)} has lost {name}: run the study again from its files")
+        if not _is_content(sha256, path):
+            raise StoreError(
+                f"{redacted(self.url_of(name))} is altered: delete it and run the study again from its files"
+            )
 
     def zarr(self, study: str) -> ZarrStore:
         """Return the study's cube as a Zarr store."""
@@ -420,8 +427,9 @@ class Store:
             raise StoreError(f"{what} in the store {redacted(self.url)}: {said}", fault=fault) from None
 
 
-def _is_content(data: bytes | None, sha256: str) -> bool:
-    return data is not None and hashlib.sha256(data).hexdigest() == sha256
+def _is_content(sha256: str, path: Path) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def _without_tilde(text: str) -> Path:

@@ -51,7 +51,7 @@ from bemsweep.wanted import (
     kept_files,
 )
 
-__all__ = ["DdyDays", "DesignDaySource", "ListedDesign", "Study", "Weather"]
+__all__ = ["DdyDays", "DesignDaySource", "ListedDesign", "Study", "Weather", "check_study_name"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -323,9 +323,7 @@ class Study(Part):
     @field_validator("name")
     @classmethod
     def _read_name(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no study name: up to 100 letters, digits, '.', '_' and '-'")
-        return name
+        return check_study_name(name)
 
     @field_validator("baseline", "weather", mode="before")
     @classmethod
@@ -397,6 +395,19 @@ class Study(Part):
             yield "parameter", name, f"{parameter.title} {levels}".rstrip()
         for output in self.resolved_outputs():
             yield "output", output.array, output.described
+
+
+def check_study_name(name: str) -> str:
+    """Return `name` if a study can be called so.
+
+    Raises
+    ------
+    ValueError
+        It cannot: stores name folders by it.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no study name: up to 100 letters, digits, '.', '_' and '-'")
+    return name
 
 
 def _label(entry: Any) -> str:

@@ -10,7 +10,7 @@ import datetime as dt
 import io
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -54,6 +54,11 @@ class StudyState:
         amendments = self.definition.get("amendments", ())
         return str(amendments[-1]["engine"]) if amendments else None
 
+    @property
+    def uses(self) -> frozenset[str] | None:
+        """Names of all inputs and probes of the study and its amendments; None if its definition does not tell."""
+        return frozenset(self.definition["uses"]) if "uses" in self.definition else None
+
     @classmethod
     def load(cls, store: Store, name: str) -> StudyState:
         """Read a study's definition and variant table.
@@ -68,12 +73,16 @@ class StudyState:
             return cls(name)
         try:
             definition = dict(json.loads(data))
-        except (ValueError, TypeError) as error:
+            definition["parts"] = int(definition["parts"])
+        except (ValueError, TypeError, KeyError) as error:
             where = store.url_of(Store.study_name(name, "study.json"))
-            raise StoreError(f"{where} cannot be read: {error}") from error
+            raise StoreError(f"{where} cannot be read: {error!r}") from error
         parts = store.names(Store.study_name(name, "variants"))
         if parts != [_part_name(number) for number in range(max(len(parts), definition["parts"]))]:
-            raise StoreError(f"{store.url_of(Store.study_name(name, 'variants'))} has lost a part")
+            where = store.url_of(Store.study_name(name, "variants"))
+            raise StoreError(
+                f"{where} has lost a part: `bemsweep studies delete {name}`, then run it again; its records are kept"
+            )
         tables = [_read_part(store, name, part) for part in parts]
         names = tuple(
             dict.fromkeys(column for table in tables for column in table.column_names if column.startswith("="))
@@ -211,6 +220,7 @@ class StudyState:
         outputs: Sequence[Output],
         baselines: Mapping[str, str],
         engine: str,
+        uses: Iterable[str] = (),
     ) -> None:
         """Write a part with the rows that are new or have another variant, then the definition.
 
@@ -228,6 +238,8 @@ class StudyState:
             Label -> sha256 of the baseline's content.
         engine
             The string that the engine reports itself.
+        uses
+            Names of the inputs and probes that the study needs, so that nobody takes them for unused.
 
         Side effects
         ------------
@@ -258,6 +270,8 @@ class StudyState:
             "parts": self.parts + has_part,
             "amendments": list(self.definition.get("amendments", ())),
         }
+        if self.is_new or self.uses is not None:  # a list that lacks what came before would be taken for whole
+            definition["uses"] = sorted({*(self.uses or ()), *uses})
         amendment = {"definition": study.to_dict(), "engine": engine, "versions": _versions()}
         last = definition["amendments"][-1] if definition["amendments"] else {}
         if {key: last.get(key) for key in amendment} != amendment:

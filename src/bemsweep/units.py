@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["udunits"]
+__all__ = ["udunits", "size_text"]
 
 _WHOLE = {
     "": "1",
@@ -102,3 +102,18 @@ def _factor(text: str, *, sign: int) -> str | None:
     power = sign * int(match["power"] or 1)
     names = _FACTORS[match["name"]].split()
     return " ".join(name if power == 1 else f"{name}{power}" for name in names)
+
+
+def size_text(size_bytes: float) -> str:
+    """Return a size as people read it.
+
+    Examples
+    --------
+    >>> size_text(999), size_text(2_500_000)
+    ('999 B', '2.5 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"

@@ -1,0 +1,81 @@
+"""A cube's root metadata as the bytes that stand in the store, for who moves a cube without opening it.
+
+Decides whether the chunks of one cube can stand under the metadata of another, and what a cube under another
+name says of itself. Only turns bytes into others: it never touches a store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["STATE", "has_same_chunks", "renamed", "titles"]
+
+STATE = "bemsweep"
+"""Name of the root attribute, JSON, that holds the layout and the packed blocks; plain readers need it not."""
+
+_FORM = ("node_type", "data_type", "chunk_grid", "chunk_key_encoding", "codecs")
+"""What decides how the bytes of a chunk are read."""
+
+
+def titles(name: str) -> dict[str, str]:
+    """Return the attributes with which the cube of the study `name` tells what it is."""
+    return {"title": f"bemsweep study {name}", "study": name}
+
+
+def has_same_chunks(old: bytes | None, new: bytes | None) -> bool:
+    """Return True if what both roots call by one name is cut and coded the same way.
+
+    Then chunks written for the `new` cube do no harm to readers of the `old` one.
+
+    Parameters
+    ----------
+    old, new
+        The roots' ``zarr.json``; None if there is none.
+    """
+    try:
+        before, after = _nodes(json.loads(old or b"{}")), _nodes(json.loads(new or b"{}"))
+    except (ValueError, AttributeError, TypeError):
+        return False
+    common = before.keys() & after.keys()
+    return all(before[path].get(key) == after[path].get(key) for path in common for key in _FORM)
+
+
+def renamed(metadata: bytes, name: str) -> bytes:
+    """Return the metadata of a group, and of all that it consolidates, as that of the cube of a study `name`.
+
+    Parameters
+    ----------
+    metadata
+        A ``zarr.json``.
+    name
+        What the study is called from now on.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON.
+    """
+    node: dict[str, Any] = json.loads(metadata)
+    for one in (node, *_nodes(node).values()):
+        attributes = one.get("attributes", {})
+        _retell(attributes, name)
+        if isinstance(state := attributes.get(STATE), str):
+            attributes[STATE] = _changed(state, lambda told: _retell(told["attributes"], name))
+    return json.dumps(node, indent=2).encode()
+
+
+def _nodes(root: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return dict((root.get("consolidated_metadata") or {}).get("metadata") or {})
+
+
+def _retell(attributes: dict[str, Any], name: str) -> None:
+    if "study" in attributes:
+        attributes |= titles(name)
+
+
+def _changed(text: str, change: Callable[[dict[str, Any]], None]) -> str:
+    state = json.loads(text)
+    change(state)
+    return json.dumps(state, separators=(",", ":"))
