@@ -323,7 +323,7 @@ def fetch_command(
         )  # fmt: skip
     if as_json:
         told = {"folder": str(done.folder), "brought": len(done.brought), "there": len(done.there)}
-        _print_json({**told, "bytes": done.size_bytes, "without": list(done.without), "pending": list(done.pending)})
+        print_json({**told, "bytes": done.size_bytes, "without": list(done.without), "pending": list(done.pending)})
         return
     out.print(Text(f"{len(done.brought):,} files brought to {done.folder}, {len(done.there):,} were there already"))
     out.print(Text(f"{done.folder / raw_files.TABLE_NAME} tells whose folder is which"))
