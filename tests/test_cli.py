@@ -150,6 +150,24 @@ def test_a_variant_is_written_and_run_again(tmp_path: Path, study: Path) -> None
     assert "not an empty folder" in twice.stderr
 
 
+@pytest.mark.engine
+def test_raw_files_are_fetched(tmp_path: Path, study: Path) -> None:
+    store = tmp_path / "store"
+    assert bemsweep("run", study, "--store", store, "--limit", "1").returncode == 0
+    study.write_text(STUDY + 'keep: ["*.err", {files: "*.sql", compress: true}]\n')
+    assert "`keep` asks for eplusout.err, eplusout.sql now" in bemsweep("plan", study, "--store", store).stdout
+    assert bemsweep("run", study, "--store", store).returncode == 0
+    first = bemsweep("fetch", study, "--to", tmp_path / "here", "--store", store, "--files", "*.sql,*.err")
+    assert first.returncode == 0, first.stderr
+    assert "2 files brought to" in first.stdout
+    assert "1 variants have none: they ran before `keep` asked for such files" in first.stdout
+    (folder,) = [path for path in (tmp_path / "here").iterdir() if path.is_dir()]
+    assert {path.name for path in folder.iterdir()} == {"eplusout.err", "eplusout.sql"}
+    words = ("fetch", "office", "--to", tmp_path / "here", "--store", store, "--variant", folder.name, "--json")
+    report = json.loads(bemsweep(*words).stdout)
+    assert (report["brought"], report["there"], report["without"]) == (0, 2, [])
+
+
 def test_every_problem_of_a_bad_study_is_told_and_nothing_is_run(tmp_path: Path, study: Path) -> None:
     study.write_text(
         STUDY.replace("watts_per_floor_area", "wats_per_floor_area")
@@ -244,7 +262,7 @@ def test_the_version_and_no_words() -> None:
 def test_help_names_the_verbs() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for verb in ("describe", "init", "plan", "run", "status", "errors", "export", "reproduce"):
+    for verb in ("describe", "init", "plan", "run", "status", "errors", "export", "reproduce", "fetch"):
         assert verb in result.output
 
 

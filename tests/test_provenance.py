@@ -35,6 +35,7 @@ JOB = Job(
     design_days=(DesignDay("Cold", (("day_of_month", 21), ("day_type", "WinterDesignDay"))),),
     edit_files={ref.sha256: Path("/cache") / ref.name for ref in (HOURS, MODEL)},
     keep_model_outputs=True,
+    raw_files=("eplusout.eso", "eplustbl.htm"),
 )
 
 
@@ -60,6 +61,7 @@ def test_every_setting_of_a_job_is_told():
         "edits": (),
         "files": {},
         "design_days": (),
+        "raw_files": (),
     }
     for field in dataclasses.fields(Job):
         if field.name in changed:
@@ -83,6 +85,7 @@ def test_every_setting_of_a_job_is_told():
         {"weather": {"sha256": "a" * 64, "suffix": "/../../../mine.epw"}},
         {"files": {"a.csv": {"sha256": "a" * 64, "suffix": "..\\mine.csv"}}},
         {"edits": [{"kind": "InsertEdit", "file": {"sha256": "a" * 64, "suffix": "/../mine.idf"}}]},
+        {"raw_files": ["../eplusout.eso"]},
     ],
     ids=[
         "unknown kind",
@@ -95,11 +98,19 @@ def test_every_setting_of_a_job_is_told():
         "path as suffix",
         "path of Windows",
         "path in an edit",
+        "raw file",
     ],
 )
 def test_what_is_not_ours_is_refused(broken):
     with pytest.raises(RecordError, match="does not tell"):
         back({**told(), **broken})
+
+
+def test_records_without_raw_files_do_not_tell_of_any():
+    """As those of before there were any, which still tell all of their job."""
+    job = dataclasses.replace(JOB, raw_files=())
+    assert "raw_files" not in told(job)
+    assert back(told(job)) == job
 
 
 def test_edits_alone():

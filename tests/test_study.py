@@ -390,6 +390,34 @@ def test_levels_must_fit_the_design():
     assert study(design=table, parameters={"b": {"object": "L", "field": "x"}}).parameters["b"].levels is None
 
 
+# Raw files
+
+
+def test_raw_files_by_pattern_and_compressed_if_asked():
+    keep = ["eplusout.*", {"files": "*.SQL", "compress": True}, "in.idf"]
+    kept = study(keep=keep).kept_files()
+    assert [name for name, is_compressed in kept.items() if is_compressed] == ["eplusout.sql"], "in whatever order"
+    assert kept == study(keep=keep[::-1]).kept_files()
+    assert {"eplusout.eso", "in.idf"} <= kept.keys()
+    assert "eplustbl.htm" not in kept
+    assert study().kept_files() == {}
+    assert Study(**study(keep=keep).to_dict()).kept_files() == kept
+
+
+def test_what_there_is_no_file_of_is_refused():
+    keep = ["*.html", {"files": "*.sql", "compres": True}, {"compress": True}, {"files": "in.idf", "compress": "yes"}]
+    first, *others = problems_of(study, keep=keep)
+    assert first.startswith("no file of a run fits '*.html' (did you mean '*.htm'?)")
+    assert first.endswith("@ keep.0")
+    assert others == [
+        "unknown key 'compres' (did you mean 'compress'?) @ keep.1.compres",
+        "'files' is missing @ keep.2.files",
+        "this takes true or false, not 'yes' @ keep.3.compress",
+    ]
+    assert problems_of(study, keep="*.sql") == ["this takes a list, not '*.sql' @ keep"]
+    assert problems_of(study, keep=[5])[0].endswith("@ keep.0")
+
+
 # Tables
 
 

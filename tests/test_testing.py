@@ -60,6 +60,17 @@ def test_follows_calendar_outputs_and_keys():
     assert len(days.design_day_names) == len(days.design_day_dates) == 2
 
 
+def test_raw_files_come_as_from_energyplus(tmp_path):
+    engine = FakeEngine(raw_files={"eplusout.sql": 2_500_000, "eplustbl.htm": 3, "eplusout.eso": 4})
+    asked = job(raw_files=("eplustbl.htm",))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        engine.run(asked, tmp_path / folder, timeout_s=10)
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "a").iterdir()}
+    assert sizes == {"eplusout.sql": 2_500_000, "eplustbl.htm": 3}, "what is not asked for stays away"
+    assert (tmp_path / "a" / "eplusout.sql").read_bytes() == (tmp_path / "b" / "eplusout.sql").read_bytes()
+
+
 def test_probe_tells_names_only():
     asked = (TEMPERATURE, ELECTRICITY, Output("variable", "No Such Thing", "hourly", "x"))
     engine = FakeEngine(reports=["Zone Mean Air Temperature", "Electricity:Facility", "Gas:Facility"])

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bar
 from rich.text import Text
 
@@ -283,6 +291,48 @@ def reproduce_command(
     if done.run is not None:
         told = f"all {len(done.record.series)} series are" if done.record.series else "the outcome is"
         out.print(Text(f"run again in {to / 'engine'}: {told} the same as the record's, to the last bit"))
+
+
+@app.command("fetch")
+def fetch_command(
+    study: StudyArgument,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="The folder, made if needed; else STUDY-raw.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    *,
+    variant: Annotated[
+        list[str] | None, typer.Option("--variant", metavar="ID", help="Only this; may be given several times.")
+    ] = None,
+    files: Annotated[
+        list[str] | None, typer.Option("--files", metavar="PATTERN", help="Only files that fit: '*.sql,*.err'.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the raw files that a study keeps to a folder; the same command carries on where it was stopped."""
+    from bemsweep import raw_files  # noqa: PLC0415 - fsspec and Zarr take a second to import
+
+    name = _name_of(study)
+    patterns = [pattern.strip() for patterns in files or [] for pattern in patterns.split(",")]
+    columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bar(*columns, console=err, disable=as_json) as bar:
+        task = bar.add_task("fetching", total=None)
+        done = raw_files.fetch(
+            store, name, to=to or Path(f"{name}-raw"), variants=variant or [], files=patterns,
+            progress=lambda brought, total: bar.update(task, completed=brought, total=total),
+        )  # fmt: skip
+    if as_json:
+        told = {"folder": str(done.folder), "brought": len(done.brought), "there": len(done.there)}
+        print_json({**told, "bytes": done.size_bytes, "without": list(done.without), "pending": list(done.pending)})
+        return
+    out.print(Text(f"{len(done.brought):,} files brought to {done.folder}, {len(done.there):,} were there already"))
+    out.print(Text(f"{done.folder / raw_files.TABLE_NAME} tells whose folder is which"))
+    if done.without:
+        why = "have none: they ran before `keep` asked for such files, or had nothing to write into them"
+        again = f"`bemsweep reproduce {done.without[0][:12]} --to DIR --run` runs one again"
+        out.print(Text(f"{len(done.without):,} variants {why}; {again}"))
+    if done.pending:
+        out.print(Text(f"{len(done.pending):,} variants have not run yet"))
 
 
 @engine_app.command("list")

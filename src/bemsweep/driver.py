@@ -504,5 +504,6 @@ def context_of(plan: Plan) -> Context:
         design_days={label: weather.design_days for label, weather in plan.weather.items()},
         utc_offsets_h={label: weather.facts.utc_offset_h for label, weather in plan.weather.items()},
         calls=plan.resolved.functions,
+        keep=plan.study.kept_files(),
         patience_s=patience_s(),
     )

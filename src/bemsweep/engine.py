@@ -57,6 +57,8 @@ class Job:
     """Month and day that a probe simulates; the weather file must have it."""
     keep_model_outputs: bool = False
     """True to keep the model's own Output objects."""
+    raw_files: tuple[str, ...] = ()
+    """Files that EnergyPlus is to write besides those that it writes for every job, sorted."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Engine(Protocol):
 
     def run(self, job: Job, scratch: Path, *, timeout_s: float) -> EngineRun:
         """Simulate `job` in the empty folder `scratch`, which the caller deletes afterwards.
+
+        What EnergyPlus wrote lies there under its own names, the model as ``in.idf``, however the run ended.
 
         Raises
         ------

@@ -16,6 +16,7 @@ from idfkit import MINIMUM_VERSION, IDFDocument, IDFObject
 
 from bemsweep.design_days import DESIGN_DAY, SIZING_PERIODS
 from bemsweep.edits import is_blank
+from bemsweep.engine_files import ask_for_files
 from bemsweep.errors import ModelError
 from bemsweep.key_labels import KeyLabels
 from bemsweep.model_file import NOT_IN_IDF, read_model, read_version, write_model
@@ -325,6 +326,7 @@ def prepare_run(
     files: Mapping[str, str] | None = None,
     probe_day: tuple[int, int] = (1, 1),
     is_leap: bool = False,
+    raw_files: Collection[str] = (),
 ) -> None:
     """Make `document` simulate what `run` says and report what `outputs` say, in place.
 
@@ -347,6 +349,8 @@ def prepare_run(
         Month and day that a probe simulates.
     is_leap
         True if a whole year is to have a 29 February, which the weather must have too.
+    raw_files
+        What EnergyPlus is to write besides; it changes none of the values.
 
     Raises
     ------
@@ -373,6 +377,7 @@ def prepare_run(
     for fields in dict.fromkeys(_request(output) for output in timed):
         document.add(fields[0], fields=dict(fields[1:]), validate=False)
     request_tables(document, outputs)
+    ask_for_files(document, raw_files)
     _set_files(document, files or {})
 
 

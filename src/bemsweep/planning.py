@@ -310,6 +310,12 @@ class _Planner:
         with _collected(self.problems):
             layout = layout.grow(series).grow_parameters(_columns(rows, resolved.attributes))
         self._stop_if_wrong()
+        stored = frozenset(self.store.stored(set(variant_ids)))
+        if stored and (names := state.new_raw_files(study)):
+            self.warnings.append(
+                f"`keep` asks for {', '.join(names)} now: variants that have run keep what they have, and are not run "
+                "again for it"
+            )
         return Plan(
             study=study,
             store=self.store,
@@ -323,7 +329,7 @@ class _Planner:
             points=rows,
             variant_ids=variant_ids,
             is_wanted=is_wanted,
-            stored=frozenset(self.store.stored(set(variant_ids))),
+            stored=stored,
             state=state,
             resolved=resolved,
             warnings=tuple(self.warnings),

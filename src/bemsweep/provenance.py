@@ -15,6 +15,7 @@ from typing import Any
 from bemsweep.design_days import DesignDay
 from bemsweep.edits import CallEdit, Edit, FieldEdit, InputRef, InsertEdit, ScheduleEdit, files_of
 from bemsweep.engine import Job
+from bemsweep.engine_files import needs_asking
 from bemsweep.errors import RecordError
 from bemsweep.outputs import Output
 from bemsweep.periods import Calendar
@@ -50,6 +51,8 @@ def provenance_of(job: Job, *, baseline: InputRef, weather: InputRef, files: Map
         "baseline": asdict(baseline),
         "weather": asdict(weather),
         "files": {name: asdict(ref) for name, ref in files.items()},
+        # They are part of the model as written; most records have none and do not say so.
+        **({"raw_files": list(job.raw_files)} if job.raw_files else {}),
     }
 
 
@@ -107,6 +110,7 @@ def job_from(
             files={name: local(_input(ref)) for name, ref in provenance["files"].items()},
             edit_files={ref.sha256: local(ref) for ref in files_of(edits)},
             keep_model_outputs=provenance["keep_model_outputs"],
+            raw_files=tuple(_raw_file(name) for name in provenance.get("raw_files", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"the record does not tell what was simulated: {error!r}") from error
@@ -118,6 +122,12 @@ def _input(entry: Mapping[str, Any]) -> InputRef:
     if not _SHA256.fullmatch(ref.sha256) or not _SUFFIX.fullmatch(ref.suffix):
         raise ValueError(f"{ref!r} is no input of a store")
     return ref
+
+
+def _raw_file(name: str) -> str:
+    if not needs_asking(name):
+        raise ValueError(f"EnergyPlus is never asked for a file {name!r}")
+    return name
 
 
 def _design_day(name: str, fields: Iterable[Sequence[Any]]) -> DesignDay:

@@ -165,6 +165,7 @@ def write_job_model(job: Job, scratch: Path, *, document: IDFDocument[bool] | No
         files=names,
         probe_day=job.probe_day,
         is_leap=job.calendar is not None and job.calendar.is_leap,
+        raw_files=job.raw_files,
     )
     try:
         return WrittenModel(document, write_model(document, scratch / MODEL_NAME), reports)

@@ -227,17 +227,19 @@ class Store:
             self._do(what, lambda: self.fs.put_file(str(path), target))
 
     def download(self, name: str, path: Path) -> bool:
-        """Write an object to a file, whole or not at all; return False if there is no such object.
+        """Write an object to a file, whole or not at all, a piece of it in memory; return False if there is none.
 
         Raises
         ------
         StoreError
             It cannot be read, or the file cannot be written.
         """
+        # Else s3fs holds ten parts of 50 MB in memory.
+        parts = {"max_concurrency": 1} if protocol_of(self.url) == "s3" else {}
 
         def fetch() -> bool:
             with _temporary_beside(path) as temporary:
-                self.fs.get_file(self.path(name), str(temporary))
+                self.fs.get_file(self.path(name), str(temporary), **parts)
                 temporary.replace(path)
             return True
 

@@ -40,6 +40,7 @@ from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
 from bemsweep.wanted import (
     TAKEN_NAMES,
     CellOfTable,
+    Keep,
     Meter,
     Summary,
     Table,
@@ -47,6 +48,7 @@ from bemsweep.wanted import (
     Wanted,
     check_names_are_free,
     check_run_has_it,
+    kept_files,
 )
 
 __all__ = ["DdyDays", "DesignDaySource", "ListedDesign", "Study", "Weather", "check_study_name"]
@@ -201,6 +203,9 @@ class Study(Part):
         True to begin with a variant of each baseline and weather in which every parameter is null.
     dtype
         ``float64`` or ``float32``: of the cube; records are always exact.
+    keep
+        Raw files of each run to keep in the store: patterns such as ``"*.sql"``, or ``{"files": "*.sql", "compress":
+        True}``.
     timeout_s
         Limit for one variant's engine run, seconds by the clock.
     keep_model_outputs
@@ -243,6 +248,7 @@ class Study(Part):
     exclude: list[StrictStr] = []
     reference: StrictBool = True
     dtype: Literal["float64", "float32"] = "float64"
+    keep: list[Keep] = []
     timeout_s: float = Setting(default=3600.0, gt=0, allow_inf_nan=False, strict=True)
     keep_model_outputs: StrictBool = False
     engine: Annotated[StrictStr, BeforeValidator(_text), AfterValidator(_read_path)] | None = None
@@ -322,6 +328,10 @@ class Study(Part):
     def resolved_outputs(self) -> tuple[Output, ...]:
         """Return the outputs as plain values, without repetitions."""
         return tuple(dict.fromkeys(wanted.output() for wanted in self.outputs))
+
+    def kept_files(self) -> dict[str, bool]:
+        """Return the names of the raw files to keep -> True if compressed."""
+        return kept_files(self.keep)
 
     @field_validator("name")
     @classmethod
@@ -444,6 +454,7 @@ _PARTS: Mapping[str, type[BaseModel]] = {
     "Table": Table,
     "Summary": Summary,
     "table": CellOfTable,
+    "keep": Keep,
     "weather": Weather,
     "DdyDays": DdyDays,
     "design": ListedDesign,

@@ -24,6 +24,7 @@ from bemsweep.outputs import Output
 from bemsweep.parts import Value
 from bemsweep.store import Store
 from bemsweep.study import Study
+from bemsweep.wanted import Keep, kept_files
 
 __all__ = ["StudyState", "read_variant_ids"]
 
@@ -200,6 +201,14 @@ class StudyState:
                 "a weather file or its design days, a file or a function that a parameter names, the parameters' "
                 "order, the engine or bemsweep. The rows that are kept are of before: ask for them too to compare them"
             )
+
+    def new_raw_files(self, study: Study) -> tuple[str, ...]:
+        """Return the raw files that the study as it was run last did not keep; none if it has not been run."""
+        amendments = self.definition.get("amendments", ())
+        if not amendments:
+            return ()
+        before = kept_files(Keep(**entry) for entry in amendments[-1]["definition"].get("keep", ()))
+        return tuple(name for name in study.kept_files() if name not in before)
 
     def save(
         self,

@@ -25,6 +25,7 @@ from bemsweep.design import LABELS
 from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit, InputRef, files_of
 from bemsweep.engine import Engine, Job
+from bemsweep.engine_files import needs_asking
 from bemsweep.errors import InfrastructureError
 from bemsweep.host_client import open_engine
 from bemsweep.layout import BLOCK_ROWS
@@ -34,6 +35,7 @@ from bemsweep.packing import pack
 from bemsweep.parts import Value
 from bemsweep.periods import Calendar
 from bemsweep.provenance import provenance_of
+from bemsweep.raw_files import keep_files
 from bemsweep.record_file import to_bytes
 from bemsweep.records import Record, Status, outputs_sha256
 from bemsweep.scratch import open_scratch
@@ -92,6 +94,8 @@ class Context:
     """Weather's label -> offset of its local standard time from UTC, hours."""
     calls: Mapping[str, Callable[[Any, Any], object]] = field(default_factory=dict)
     """The Python functions that edits name."""
+    keep: Mapping[str, bool] = field(default_factory=dict)
+    """Names of the raw files to keep -> True if compressed."""
     patience_s: float = 0.0
     """How long workers try to reach the store, seconds."""
 
@@ -201,7 +205,8 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
 
     Side effects
     ------------
-    One record in the store; the .err of a failed variant under ``raw/``. Scratch is deleted.
+    One record in the store, and before it, under ``raw/``, the files to keep and the .err of a failed variant.
+    Scratch is deleted.
     """
     started = time.perf_counter()
     context, store = workplace.context, workplace.store
@@ -220,6 +225,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
         files={name: _local(store, ref) for name, ref in context.files[baseline].items()},
         edit_files={ref.sha256: _local(store, ref) for ref in files_of(edits)},
         keep_model_outputs=context.keep_model_outputs,
+        raw_files=tuple(sorted(name for name in context.keep if needs_asking(name))),
     )
     engine = workplace.engine()
     with open_scratch() as scratch:
@@ -227,6 +233,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
         status, message = judge(run)
         if status != "succeeded" and run.err:
             store.put(store.raw_name(variant_id, "eplusout.err"), run.err.encode())
+        keep_files(store, variant_id, scratch, context.keep)
         warnings, severe_errors = count_messages(run.err)
         record = Record(
             variant_id=variant_id,

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from bemsweep.engine import COMPLETED, EngineRun, Job
+from bemsweep.engine_files import needs_asking
 from bemsweep.errors import InfrastructureError
 from bemsweep.outputs import END_USES, FUELS, Output
 from bemsweep.records import Series
@@ -40,6 +41,8 @@ _ENDS: dict[Fault, EngineRun] = {
     "full_disk": EngineRun(1, "engine", sqlite_err="SQLite3 message, open\ndatabase disk image is malformed\n"),
 }
 
+_PIECE_BYTES = 1_000_000
+
 
 class FakeEngine:
     """An `Engine` whose values are computed from the variant: the same one agrees, others differ.
@@ -57,6 +60,8 @@ class FakeEngine:
         Number of the run, counted from 1 -> its fault; or a function that takes the job and how often this
         variant was started, this time included, and returns a fault or None. So ``lambda job, attempt:
         "crash" if attempt == 1 else None`` acts once on each variant.
+    raw_files
+        Files that EnergyPlus would write -> their sizes in bytes; as there, some must be asked for.
     longest_s
         Runs last a random part of this, which puts their ends out of order.
     seed
@@ -80,6 +85,7 @@ class FakeEngine:
         reports: Collection[str] | None = None,
         cells: Sequence[Cell] = (),
         faults: Mapping[int, Fault] | Callable[[Job, int], Fault | None] | None = None,
+        raw_files: Mapping[str, int] | None = None,
         longest_s: float = 0.0,
         seed: int = 0,
         counter: Path | None = None,
@@ -90,12 +96,14 @@ class FakeEngine:
             "reports": reports,
             "cells": cells,
             "faults": faults,
+            "raw_files": raw_files,
             "longest_s": longest_s,
             "seed": seed,
             "counter": counter,
             "version": version,
         }
         self._keys, self._reports, self._cells, self._faults = keys, reports, tuple(cells), faults or {}
+        self._raw_files = dict(raw_files or {})
         self._longest_s, self._seed, self._counter = longest_s, seed, counter
         self.version = version
         self._lock = threading.Lock()
@@ -121,8 +129,8 @@ class FakeEngine:
         """Number of runs started, by all processes that share the counter."""
         return len(self._log())
 
-    def run(self, job: Job, scratch: Path, *, timeout_s: float) -> EngineRun:  # noqa: ARG002
-        """Pretend to simulate `job`; `scratch` stays empty.
+    def run(self, job: Job, scratch: Path, *, timeout_s: float) -> EngineRun:
+        """Pretend to simulate `job`; `scratch` gets the raw files of the script only.
 
         Raises
         ------
@@ -145,6 +153,9 @@ class FakeEngine:
         finally:
             with self._lock:
                 self._killed.pop(job.run_id, None)
+        for name, size in self._raw_files.items():
+            if name in job.raw_files or not needs_asking(name):
+                _write_raw_file(scratch / name, size, variant)
         if was_killed or is_hanging:
             return EngineRun(-9, "engine", is_cancelled=was_killed, is_timed_out=not was_killed, engine_s=timeout_s)
         if fault is not None:
@@ -228,6 +239,14 @@ class FakeEngine:
 
 def _rebuild(settings: dict[str, Any]) -> FakeEngine:
     return FakeEngine(**settings)
+
+
+def _write_raw_file(path: Path, size: int, variant: str) -> None:
+    """Write bytes that cannot be compressed, a piece at a time."""
+    piece = _random(_digest(variant, path.name), 0).bytes(min(size, _PIECE_BYTES))
+    with path.open("wb") as file:
+        for begin in range(0, size, _PIECE_BYTES):
+            file.write(piece[: size - begin])
 
 
 def _one_series(output: Output, key: str, job: Job, variant: str) -> Series:

@@ -1,11 +1,12 @@
-"""What a study asks to be reported: variables, meters, cells of tabular reports and the summary.
+"""What a study asks to be reported: variables, meters, cells of tabular reports and the summary; and raw files.
 
-Decides what an output may be called and what its run kind has. Never opens a model: whether it can report
-what is asked for is the plan's work.
+Decides what an output may be called, what its run kind has, and which files a pattern means. Never opens a model:
+whether it can report what is asked for is the plan's work.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import (
@@ -21,6 +22,7 @@ from pydantic import (
 )
 from pydantic import Field as Setting
 
+from bemsweep.engine_files import files_fitting, unknown_file
 from bemsweep.errors import nearest
 from bemsweep.layout import RESERVED_NAMES
 from bemsweep.model_file import NOT_IN_IDF
@@ -31,6 +33,7 @@ from bemsweep.tables import is_known_in_design_days
 __all__ = [
     "TAKEN_NAMES",
     "CellOfTable",
+    "Keep",
     "Meter",
     "Summary",
     "Table",
@@ -38,6 +41,7 @@ __all__ = [
     "Wanted",
     "check_names_are_free",
     "check_run_has_it",
+    "kept_files",
 ]
 
 TAKEN_NAMES = RESERVED_NAMES | {"baseline", "weather"}
@@ -194,6 +198,35 @@ class Table(Part):
             row=cell.row or "",
             column=cell.column or "",
         )
+
+
+class Keep(Part):
+    """Raw files of each run to keep in the store: ``"*.htm"``, or ``{files: "*.sql", compress: true}``."""
+
+    files: StrictStr
+    """Names of files as EnergyPlus writes them, as a pattern with ``*`` and ``?``."""
+    compress: StrictBool = False
+    """True to keep them compressed by gzip, with ``.gz`` behind their names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_word(cls, given: Any) -> Any:
+        return {"files": given} if isinstance(given, str) else given
+
+    @field_validator("files")
+    @classmethod
+    def _check_files(cls, pattern: str) -> str:
+        if not files_fitting(pattern):
+            raise ValueError(unknown_file(pattern))
+        return pattern
+
+
+def kept_files(keep: Iterable[Keep]) -> dict[str, bool]:
+    """Return the names of the raw files to keep -> True if compressed, whichever of several entries says so."""
+    kept: dict[str, bool] = {}
+    for entry in keep:
+        kept |= {name: entry.compress or kept.get(name, False) for name in files_fitting(entry.files)}
+    return kept
 
 
 class Summary(Part):
