@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import hashlib
 import os
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from bemsweep import store as module
 from bemsweep.errors import StoreError
-from bemsweep.store import Store, replace_file
+from bemsweep.store import Store, patience_s, replace_file
 
 IDS = [f"{prefix}{n:062d}" for prefix in ("0a", "0b", "ff") for n in range(3)]
 
@@ -102,11 +103,28 @@ def test_stored_tells_the_variants_that_have_a_record(store):
     assert store.stored([]) == set()
 
 
-def test_stored_lists_a_folder_once(store, monkeypatch):
+@pytest.mark.parametrize("in_each", [0, 40, 4000], ids=["empty", "small", "large"])
+def test_stored_lists_what_takes_fewer_requests(store, monkeypatch, in_each):
+    """Three folders of a store that holds so many records in each."""
     asked = []
-    monkeypatch.setattr(Store, "names", lambda self, folder: asked.append(folder) or [])
+    monkeypatch.setattr(Store, "names", lambda self, folder: asked.append(folder) or ["x.parquet"] * in_each)
+    monkeypatch.setattr(Store, "objects", lambda self, folder, prefix="": asked.append(folder + prefix) or [])
     store.stored(IDS)
-    assert sorted(asked) == ["records/0a", "records/0b", "records/ff"]
+    by_folder = ["records/0a", "records/0b", "records/ff"]
+    all_at_once = ["records", "records/0a"]
+    assert sorted(asked) == (by_folder if store.is_local or in_each else all_at_once)
+
+
+def test_many_records_of_an_object_store_are_listed_side_by_side(monkeypatch):
+    ids = [f"{number:02x}{'0' * 62}" for number in range(256)]
+    for in_each, expected in ((39, ["records"]), (390, [f"records{digit}" for digit in "0123456789abcdef"])):
+        asked = []
+        monkeypatch.setattr(Store, "names", lambda self, folder, n=in_each: ["x.parquet"] * n)
+        monkeypatch.setattr(
+            Store, "objects", lambda self, folder, prefix="", asked=asked: asked.append(folder + prefix) or []
+        )
+        Store("s3://bucket/x").stored(ids)
+        assert sorted(asked) == expected
 
 
 def test_as_file_gives_a_local_file_or_nothing(store, tmp_path):
@@ -137,6 +155,72 @@ def test_check_writable_leaves_nothing(store):
 def test_urls_lead_to_the_objects(store):
     store.put("a/b", b"x")
     assert fsspec.open(store.url_of("a", "b"), **store.storage_options).open().read() == b"x"
+
+
+def test_objects_tell_size_and_time_of_all_that_is_below(store):
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=5)
+    for name in ("f/a", "f/c/d", "g/e"):
+        store.put(name, b"123")
+    found = {one.name: one for one in store.objects("f")}
+    assert sorted(found) == ["f/a", "f/c/d"]
+    assert {one.size_bytes for one in found.values()} == {3}
+    assert all(one.modified > before for one in found.values())
+    assert sorted(one.name for one in store.objects()) == ["f/a", "f/c/d", "g/e"]
+    assert list(store.objects("nothing")) == []
+
+
+def test_a_file_goes_up_and_comes_down_whole(store, tmp_path):
+    data = os.urandom(20_000_000)  # some parts of a multipart upload
+    (tmp_path / "file").write_bytes(data)
+    store.upload(tmp_path / "file", "raw/x/file")
+    assert [one.size_bytes for one in store.objects("raw")] == [len(data)]
+    assert store.download("raw/x/file", tmp_path / "there" / "again")
+    assert (tmp_path / "there" / "again").read_bytes() == data
+    assert not store.download("raw/x/none", tmp_path / "there" / "none")
+    assert files_below(tmp_path / "there") == ["again"]
+    with pytest.raises(FileNotFoundError, match="no file"):
+        store.upload(tmp_path / "none", "raw/x/none")
+
+
+def test_many_are_deleted_and_what_is_not_there_is_passed_over(store):
+    for name in ("f/a", "f/b", "g/e"):
+        store.put(name, b"x")
+    store.delete_all(["f/a", "f/none", "f/b"])
+    store.delete_all([])
+    assert [one.name for one in store.objects()] == ["g/e"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "https://127.0.0.1:9/x", "ftp://127.0.0.1:9/x"])
+def test_what_can_be_read_only_is_no_store(url):
+    with pytest.raises(StoreError, match="can be read only"):
+        Store(url)
+
+
+def test_patience_is_told_by_the_environment(monkeypatch):
+    assert patience_s() == 300
+    monkeypatch.setenv("BEMSWEEP_PATIENCE", "12.5")
+    assert patience_s() == 12.5
+    for wrong in ("long", "-1", "nan", "inf"):
+        monkeypatch.setenv("BEMSWEEP_PATIENCE", wrong)
+        with pytest.raises(StoreError, match="BEMSWEEP_PATIENCE"):
+            patience_s()
+
+
+def test_a_patient_store_tries_again_and_an_impatient_one_does_not(monkeypatch):
+    store = remote()
+    tries = []
+
+    def fail_twice(*_, **__):
+        tries.append(1)
+        if len(tries) < 3:
+            raise ConnectionResetError("connection reset by peer")
+        return b"data"
+
+    monkeypatch.setattr(store.fs, "cat_file", fail_twice)
+    with pytest.raises(StoreError) as told:
+        store.get("a")
+    assert (told.value.fault, len(tries)) == ("unreachable", 1)
+    assert store.patient(30).get("a") == b"data"
 
 
 @settings(max_examples=30)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from dotenv import load_dotenv
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -92,9 +93,17 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def version_option(
-    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
+    env_file: Annotated[
+        Path | None, typer.Option("--env-file", help="Read variables such as AWS_PROFILE from it; set ones stay.")
+    ] = None,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Parametric studies of EnergyPlus models, gathered in one labelled xarray dataset."""
+    if env_file is not None:
+        if not env_file.is_file():
+            raise typer.BadParameter(f"there is no file {env_file}", param_hint="--env-file")
+        load_dotenv(env_file)
     if version:
         out.print(f"bemsweep {__version__}")
         raise typer.Exit

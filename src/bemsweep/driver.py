@@ -150,6 +150,9 @@ class Driver:
                     flight.check_shared(self._store, self.stop)
                     self._work(flight)
             self._commit_at_end()
+        except StoreError as error:
+            told = f"{error}. What is finished is kept: run again to carry on"
+            raise StoreError(told, fault=error.fault) from error
         finally:
             self._ended = time.monotonic()
             self._tell_stage("done")
@@ -349,8 +352,7 @@ class Driver:
         if isinstance(item, int):
             if is_last:
                 raise StoreError(
-                    f"block {item} of {self._name} could not be packed into {self._store.url}: {error}. "
-                    "Records are kept: run again to carry on"
+                    f"block {item} of {self._name} could not be packed into {self._store.url}: {error}"
                 ) from error
             self._dirty.add(item)
         elif is_last:

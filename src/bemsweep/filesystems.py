@@ -16,7 +16,7 @@ from bemsweep.redaction import redacted
 
 __all__ = ["open_filesystem"]
 
-_EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}
+_EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure", "http": "http", "https": "http"}
 
 
 def open_filesystem(

@@ -45,6 +45,7 @@ def s3_options(storage_options: dict[str, Any], *, is_patient: bool) -> dict[str
         "response_checksum_validation": "when_required",
     }
     return {
+        "skip_instance_cache": True,  # a cached one would keep the credentials of an environment that has changed
         "use_listings_cache": False,  # a cached listing hides what others wrote
         "max_concurrency": 1,  # with more s3fs asks for the size before it reads an object
         **storage_options,

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,10 +41,11 @@ TEMPORARY_SUFFIX = ".tmp"
 _PART_BYTES = 8 * 2**20
 """Large files go up in parts of this size, so many at once."""
 _PARTS_AT_ONCE = 3
-_FEW_FOLDERS = 8
-"""Up to so many folders of records are listed one by one; for more, all records are."""
-_MANY_RECORDS = 16_000
-"""From so many records on, sixteen listings run side by side."""
+_DIGITS = "0123456789abcdef"
+_FOLDERS = len(_DIGITS) ** 2
+"""So many folders hold the records."""
+_LISTED = 1000
+"""So many names come with one request."""
 _AT_ONCE = 8
 """Requests side by side, where there are many."""
 _T = TypeVar("_T")
@@ -315,20 +316,30 @@ class Store:
     def stored(self, variant_ids: Iterable[str]) -> set[str]:
         """Return those variants that have a record; never one request for each.
 
-        A listing for each folder of records if they are few, else of all records: a request per thousand.
+        The first folder of records tells how many there are in all; so either all folders are listed together, a
+        request per thousand records, or each of the others by itself, whichever takes fewer.
         """
         wanted: dict[str, set[str]] = {}
         for variant_id in variant_ids:
             wanted.setdefault(variant_id[:2], set()).add(variant_id)
-        count = sum(len(ids) for ids in wanted.values())
-        if self.is_local or len(wanted) <= _FEW_FOLDERS:
-            found = [self.names(f"records/{prefix}") for prefix in wanted]
-        else:
-            has_prefixes = protocol_of(self.url) in ("s3", "gs", "az") and count >= _MANY_RECORDS
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                found = list(pool.map(self._record_names, "0123456789abcdef" if has_prefixes else [""]))
-        present = {name.removesuffix(f".{RECORD_SUFFIX}") for names in found for name in names}
+        listings = self._listings(list(wanted))
+        present = {name.removesuffix(f".{RECORD_SUFFIX}") for names in listings for name in names}
         return {variant_id for ids in wanted.values() for variant_id in ids & present}
+
+    def _listings(self, folders: Sequence[str]) -> Iterator[list[str]]:
+        """Yield names of records that are in these folders, and maybe of others."""
+        if not folders:
+            return
+        first, *others = folders
+        yield (names := self.names(f"records/{first}"))
+        requests_of_all = len(names) * _FOLDERS / _LISTED
+        requests_of_each = len(others) * max(1.0, len(names) / _LISTED)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            if self.is_local or requests_of_each <= max(1.0, requests_of_all):
+                yield from pool.map(lambda folder: self.names(f"records/{folder}"), others)
+            else:
+                has_prefixes = protocol_of(self.url) in ("s3", "gs", "az") and requests_of_all > len(_DIGITS)
+                yield from pool.map(self._record_names, _DIGITS if has_prefixes else [""])
 
     def _record_names(self, prefix: str) -> list[str]:
         return [found.name.rpartition("/")[2] for found in self.objects("records", prefix=prefix)]

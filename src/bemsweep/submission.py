@@ -81,8 +81,8 @@ def _write_probe(name: str, run_id: str) -> str:
     return str(get_worker().address)
 
 
-def _delete_probe(name: str, run_id: str) -> None:
-    _workplace(run_id).store.delete(name)
+def _delete_probe(name: str, run_id: str, dask_worker: Any) -> None:
+    dask_worker.plugins[run_id].workplace.store.delete(name)
 
 
 class Flight:

@@ -1,0 +1,47 @@
+"""S3 as s3fs does it, with its traps closed; on a real server."""
+
+from __future__ import annotations
+
+import pickle
+
+from bemsweep.filesystems import open_filesystem
+from bemsweep.s3 import s3_options
+from request_counts import counted_requests
+
+
+def test_options_that_are_given_win(s3):
+    options = s3_options({"max_concurrency": 4, "config_kwargs": {"read_timeout": 7}}, is_patient=True)
+    assert options["max_concurrency"] == 4
+    assert options["config_kwargs"]["read_timeout"] == 7
+    assert options["config_kwargs"]["connect_timeout"] == 5
+    assert options["use_listings_cache"] is False
+
+
+def test_patience_gives_a_server_more_time():
+    slow, quick = (s3_options({}, is_patient=is_patient)["config_kwargs"] for is_patient in (True, False))
+    assert slow["read_timeout"] > quick["read_timeout"]
+
+
+def test_reading_is_one_request(s3):
+    fs, root = open_filesystem(s3.new_bucket(), s3.options)
+    fs.pipe_file(f"{root}/x", b"data" * 1000)
+    with counted_requests() as requests:
+        assert fs.cat_file(f"{root}/x") == b"data" * 1000
+    assert [operation for operation, _ in requests] == ["GetObject"]
+
+
+def test_what_others_write_is_seen(s3):
+    url = s3.new_bucket()
+    (one, root), (other, _) = (open_filesystem(url, s3.options) for _ in range(2))
+    one.pipe_file(f"{root}/a", b"")
+    assert other.ls(root, detail=False) == [f"{root}/a"]
+    one.pipe_file(f"{root}/b", b"")
+    assert other.ls(root, detail=False) == [f"{root}/a", f"{root}/b"]
+
+
+def test_it_travels(s3):
+    fs, root = open_filesystem(s3.new_bucket(), s3.options)
+    fs.pipe_file(f"{root}/x", b"data")
+    again = pickle.loads(pickle.dumps(fs))
+    assert type(again) is type(fs)
+    assert again.cat_file(f"{root}/x") == b"data"
