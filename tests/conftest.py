@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dask
 import pytest
 from hypothesis import settings
 
@@ -11,10 +10,6 @@ from s3_servers import MotoServer, SeaweedServer
 # How long an example takes depends on what else the machine does; a test's time-out ends one that hangs.
 settings.register_profile("bemsweep", deadline=None)
 settings.load_profile("bemsweep")
-
-
-# As in bemsweep's own clusters: in a cluster within this process CPython 3.11 could lock itself up.
-dask.config.set({"distributed.worker.profile.enabled": False})
 
 
 @pytest.fixture(scope="session")

@@ -69,6 +69,11 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def is_server(command):
+    """Return True if a command line is that of one of these servers."""
+    return any(Path(part).name == "weed" or part == "moto.server" for part in command)
+
+
 class SeaweedServer:
     """One server, which can be stopped and started again with its data."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import xarray as xr
 from distributed import Client
@@ -64,7 +65,9 @@ def assert_same_cubes(one: xr.Dataset, other: xr.Dataset, *, by_variant: bool = 
 def local_client(**settings: Any) -> Client:
     """A Dask client with a cluster in this process."""
     defaults = {"n_workers": 1, "threads_per_worker": 4, "processes": False, "dashboard_address": "127.0.0.1:0"}
-    return Client(**{**defaults, "set_as_default": False, **settings})
+    # As in bemsweep's own clusters: in a cluster within this process CPython 3.11 could lock itself up.
+    with dask.config.set({"distributed.worker.profile.enabled": False}):
+        return Client(**{**defaults, "set_as_default": False, **settings})
 
 
 FEW = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8])}

@@ -22,6 +22,7 @@ from bemsweep.outcome import judge
 from bemsweep.outputs import Output
 from direct_engine import query, run_energyplus
 from engine_jobs import ELECTRICITY, TEMPERATURE, YEAR, calling, descendants, job, wait_until, write_launcher
+from s3_servers import is_server
 
 pytestmark = [pytest.mark.engine, pytest.mark.skipif(sys.platform != "linux", reason="counts processes as Linux does")]
 
@@ -61,13 +62,13 @@ def _no_run_is_left():
 
 
 def runs() -> set[int]:
-    """Return the processes below this one that are not hosts, which wait for their next run."""
-    hosts = {
+    """Return the processes below this one that are neither hosts, which wait for their next run, nor servers of tests."""
+    others = {
         child.pid
         for child in psutil.Process().children()
-        if "bemsweep.host" in (command := child.cmdline()) and "--once" not in command
+        if ("bemsweep.host" in (command := child.cmdline()) and "--once" not in command) or is_server(command)
     }
-    return descendants() - hosts
+    return descendants() - others
 
 
 def host_process(engine: HostEngine) -> psutil.Process:

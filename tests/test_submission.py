@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
+from distributed import Client, LocalCluster
 
 import bemsweep as bs
+from bemsweep.cluster import open_local_client
 from bemsweep.driver import context_of
 from bemsweep.errors import InfrastructureError
-from bemsweep.submission import ContextPlugin, Flight
+from bemsweep.submission import PROFILERS, ContextPlugin, Flight
 from bemsweep.task import Finished
 from bemsweep.testing import FakeEngine
 from small_studies import local_client, small_study
@@ -83,3 +87,23 @@ def test_an_answer_comes_once(tmp_path: Path) -> None:
         assert isinstance(answer[1], Finished)
         assert list(flight.finished()) == []
         client.unregister_worker_plugin("run")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="CPython 3.12 and later do not lock themselves up")
+def test_a_worker_of_python_3_11_stops_looking_at_its_threads(tmp_path: Path) -> None:
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=FakeEngine())
+    with (
+        dask.config.set({"distributed.worker.profile.enabled": True}),
+        LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        (worker,) = cluster.workers.values()
+        assert worker.periodic_callbacks.keys() >= PROFILERS
+        client.register_plugin(ContextPlugin("run", context_of(plan)))
+        assert not any(worker.periodic_callbacks[name].is_running() for name in PROFILERS)
+
+
+def test_our_own_cluster_looks_at_no_threads() -> None:
+    with open_local_client(1) as client:
+        (worker,) = client.cluster.workers.values()
+        assert not PROFILERS & worker.periodic_callbacks.keys()

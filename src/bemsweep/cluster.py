@@ -16,8 +16,7 @@ __all__ = ["current_client", "open_local_client"]
 _SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,  # 1.1 puts a neighbour's variant under suspicion
     "distributed.scheduler.allowed-failures": 10,  # the driver counts tries, and condemns no innocent
-    # It looks at all threads' frames, in which CPython 3.11 can lock itself up for good (python/cpython#106883).
-    "distributed.worker.profile.enabled": False,
+    "distributed.worker.profile.enabled": False,  # see bemsweep.submission.PROFILERS
 }
 
 

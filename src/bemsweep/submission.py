@@ -7,6 +7,7 @@ A task's arguments and return stay under 2 kB; all that variants share travels o
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,10 @@ from bemsweep.store import Store
 from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant
 
 __all__ = ["ContextPlugin", "Flight"]
+
+PROFILERS = frozenset({"profile", "profile-cycle"})
+"""What makes a worker look at all threads' frames every 10 ms, in which CPython 3.11 can lock itself up for good
+(python/cpython#106883): the run would hang."""
 
 LEAST_WINDOW = 500
 """Variants that the scheduler holds at once: enough to keep workers busy, few enough to cost it little."""
@@ -42,9 +47,17 @@ class ContextPlugin(WorkerPlugin):
         # Functions of modules beside the study travel by value, which Dask's own pickling would not do.
         return _plugin, (cloudpickle.dumps((self.name, self._context)),)
 
-    def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
-        """Make the worker's side of the run; the engine is opened by the first variant."""
+    def setup(self, worker: Any) -> None:
+        """Make the worker's side of the run; the engine is opened by the first variant.
+
+        Side effects
+        ------------
+        On Python 3.11 the worker's statistical profiler is off from now on.
+        """
         self.workplace = Workplace(self._context)
+        if sys.version_info < (3, 12):
+            for name in PROFILERS & worker.periodic_callbacks.keys():
+                worker.periodic_callbacks[name].stop()
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
         """End the engine and its runs."""
