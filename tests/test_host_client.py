@@ -62,7 +62,7 @@ def _no_run_is_left():
 
 
 def runs() -> set[int]:
-    """Return the processes below this one that are neither hosts, which wait for their next run, nor servers of tests."""
+    """Return the processes below this one, but for hosts, which wait for their next run, and servers of tests."""
     others = {
         child.pid
         for child in psutil.Process().children()
