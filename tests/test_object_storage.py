@@ -347,3 +347,18 @@ def test_an_env_file_is_read_if_asked_for(s3, tmp_path):
     )
     assert missing.returncode == 2
     assert "no.env" in missing.stderr
+
+
+def test_a_worker_that_cannot_reach_the_store_is_told_at_once(s3, monkeypatch):
+    """Its credentials come from its own environment, which is another one than the client's."""
+    url = s3.new_bucket()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
+    with Client(n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as client:
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="cannot write probe-.* there are no credentials"):
+            run_study(small_study(), url, FakeEngine(), client=client)
+        assert time.monotonic() - began < 30
