@@ -359,6 +359,6 @@ def test_a_worker_that_cannot_reach_the_store_is_told_at_once(s3, monkeypatch):
         for name, value in s3.environment.items():
             monkeypatch.setenv(name, value)
         began = time.monotonic()
-        with pytest.raises(StoreError, match="cannot write probe-.* there are no credentials"):
+        with pytest.raises(StoreError, match=r"cannot write probe-.* there are no credentials"):
             run_study(small_study(), url, FakeEngine(), client=client)
         assert time.monotonic() - began < 30
