@@ -270,6 +270,8 @@ def test_storage_for_users_of_idfkit(
                 subprocess.run([sys.executable, name, case], check=True, timeout=120)
     assert list(left["theirs"]) == [None, 8, 6]
     assert [round(float(energy), 2) for energy in left["site_energy"]] == list(left["theirs"].values())
+    assert list(left["severe"]) == []
+    assert "AnnualBuildingUtilityPerformanceSummary" in left["tables"]
 
 
 @pytest.mark.engine
