@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 
+import pytest
+
 from bemsweep.filesystems import open_filesystem
 from bemsweep.s3 import s3_options
 from request_counts import counted_requests
@@ -45,3 +47,23 @@ def test_it_travels(s3):
     again = pickle.loads(pickle.dumps(fs))
     assert type(again) is type(fs)
     assert again.cat_file(f"{root}/x") == b"data"
+
+
+@pytest.mark.parametrize("prefix", ["what?", "all*", "one[1]"])
+def test_only_what_is_named_is_deleted(s3, prefix):
+    fs, root = open_filesystem(s3.new_bucket(), s3.options)
+    neighbours = [f"{root}/{name}/x" for name in ("what1", "all2", "one1")]
+    fs.pipe({path: b"" for path in (f"{root}/{prefix}/x", f"{root}/{prefix}/y/z", *neighbours)})
+    fs.rm([f"{root}/{prefix}/x", f"{root}/{prefix}/none"])
+    fs.rm(f"{root}/{prefix}/y", recursive=True)
+    assert sorted(fs.find(root)) == sorted(neighbours)
+
+
+def test_what_may_not_be_deleted_is_told(s3):
+    url = s3.new_bucket()
+    fs, root = open_filesystem(url, s3.options)
+    fs.pipe_file(f"{root}/x", b"")
+    reader, _ = open_filesystem(url, s3.read_only_options)
+    with pytest.raises(PermissionError):
+        reader.rm([f"{root}/x"])
+    assert fs.exists(f"{root}/x")

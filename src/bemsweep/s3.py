@@ -6,16 +6,22 @@ Decides time-outs and what is asked of a server. It never retries for longer tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 from s3fs.core import S3FileSystem
+from s3fs.errors import translate_boto_error
 
 __all__ = ["S3", "s3_options"]
 
+_DELETED_AT_ONCE = 1000
+"""S3's limit for one request."""
+
 
 class S3(S3FileSystem):
-    """S3 whose every request has a time-out."""
+    """S3 whose every request has a time-out, and which deletes just what it is told to, or raises."""
 
     retries = 1  # botocore tries again by itself, and we do for longer
 
@@ -24,6 +30,29 @@ class S3(S3FileSystem):
         client = await super().set_session(refresh=refresh, kwargs=kwargs or {})  # type: ignore[no-untyped-call]
         client.meta.events.unregister("before-call.s3", add_expect_header)
         return client
+
+    async def _rm(self, path: str | Sequence[str], recursive: bool = False, **_: Any) -> None:
+        """Delete objects of these names, which s3fs would take for patterns, or all objects below them."""
+        paths = [path] if isinstance(path, str) else list(path)
+        if recursive:
+            paths = [found for folder in paths for found in await self._find(folder)]
+        for first in range(0, len(paths), _DELETED_AT_ONCE):
+            await self._bulk_delete(paths[first : first + _DELETED_AT_ONCE])
+
+    async def _bulk_delete(self, pathlist: Sequence[str], **_: Any) -> None:
+        """Delete up to a thousand objects; s3fs would pass over those that the server refuses to delete.
+
+        Raises
+        ------
+        OSError
+            One of them is still there.
+        """
+        bucket = self.split_path(pathlist[0])[0]
+        keys = [{"Key": self.split_path(path)[1]} for path in pathlist]
+        answer = await self._call_s3("delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+        for error in answer.get("Errors", ()):
+            if error.get("Code") != "NoSuchKey":
+                raise translate_boto_error(ClientError({"Error": error}, "DeleteObjects"))
 
 
 def s3_options(storage_options: dict[str, Any], *, is_patient: bool) -> dict[str, Any]:
