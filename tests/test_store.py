@@ -190,6 +190,18 @@ def test_many_are_deleted_and_what_is_not_there_is_passed_over(store):
     assert [one.name for one in store.objects()] == ["g/e"]
 
 
+@pytest.mark.parametrize("url", ["simplecache::s3://bucket/x", "zip://x::s3://bucket/x.zip"])
+def test_what_is_within_another_url_is_no_store(url):
+    with pytest.raises(StoreError, match="for inputs only"):
+        Store(url)
+
+
+@pytest.mark.parametrize("url", ["s3:bucket/x", "s3:/bucket/x", "S3A:bucket/x", "gs:bucket"])
+def test_half_a_url_is_no_folder(url):
+    with pytest.raises(StoreError, match="did you mean '.*://bucket"):
+        Store(url)
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "https://127.0.0.1:9/x", "ftp://127.0.0.1:9/x"])
 def test_what_can_be_read_only_is_no_store(url):
     with pytest.raises(StoreError, match="can be read only"):
