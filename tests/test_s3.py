@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+from bemsweep.errors import StoreError
 from bemsweep.filesystems import open_filesystem
 from bemsweep.s3 import s3_options
 from request_counts import counted_requests
@@ -67,3 +68,10 @@ def test_what_may_not_be_deleted_is_told(s3):
     with pytest.raises(PermissionError):
         reader.rm([f"{root}/x"])
     assert fs.exists(f"{root}/x")
+
+
+@pytest.mark.parametrize("wrong", [{"anonymous": True}, {"client_kwargs": {"endpoint": "x"}}], ids=["ours", "nested"])
+def test_an_option_that_nobody_knows_is_told(s3, wrong):
+    fs, root = open_filesystem(s3.new_bucket(), {**s3.options, **wrong})
+    with pytest.raises(StoreError, match="storage_options: .*(anonymous|endpoint)"):
+        fs.cat_file(f"{root}/x")

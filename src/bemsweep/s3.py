@@ -14,6 +14,9 @@ from botocore.handlers import add_expect_header
 from s3fs.core import S3FileSystem
 from s3fs.errors import translate_boto_error
 
+from bemsweep.errors import StoreError
+from bemsweep.redaction import redacted
+
 __all__ = ["S3", "s3_options"]
 
 _DELETED_AT_ONCE = 1000
@@ -27,7 +30,11 @@ class S3(S3FileSystem):
 
     async def set_session(self, refresh: bool = False, kwargs: Any = None) -> Any:
         """Return the client, which waits for no "100 Continue": aiohttp would wait for ever for a silent server's."""
-        client = await super().set_session(refresh=refresh, kwargs=kwargs or {})  # type: ignore[no-untyped-call]
+        try:
+            client = await super().set_session(refresh=refresh, kwargs=kwargs or {})  # type: ignore[no-untyped-call]
+        except (TypeError, AttributeError) as error:  # an option that nobody knows, or one of another form
+            said = redacted(str(error), self.storage_options)
+            raise StoreError(f"S3 cannot be opened with these storage_options: {said}") from None
         client.meta.events.unregister("before-call.s3", add_expect_header)
         return client
 
