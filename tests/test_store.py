@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import pickle
+import threading
 import uuid
 from pathlib import Path
 
@@ -233,6 +234,23 @@ def test_a_patient_store_tries_again_and_an_impatient_one_does_not(monkeypatch):
         store.get("a")
     assert (told.value.fault, len(tries)) == ("unreachable", 1)
     assert store.patient(30).get("a") == b"data"
+
+
+def test_a_download_that_is_stopped_leaves_nothing(tmp_path, monkeypatch):
+    stop, silent = threading.Event(), threading.Event()
+    store = remote().patient(1e6, stop)
+
+    def cut_short(_, path):
+        Path(path).write_bytes(b"da")
+        stop.set()
+        silent.wait(30)
+
+    monkeypatch.setattr(store.fs, "get_file", cut_short)
+    monkeypatch.setattr("bemsweep.patience._GRACE_S", 0.2)
+    with pytest.raises(StoreError, match="stopped"):
+        store.download("a", tmp_path / "x" / "a")
+    assert not list((tmp_path / "x").iterdir())
+    silent.set()
 
 
 @settings(max_examples=30)

@@ -245,13 +245,19 @@ class Store:
         # Else s3fs holds ten parts of 50 MB in memory.
         parts = {"max_concurrency": 1} if protocol_of(self.url) == "s3" else {}
 
-        def fetch() -> bool:
-            with _temporary_beside(path) as temporary:
-                self.fs.get_file(self.path(name), str(temporary), **parts)
-                temporary.replace(path)
-            return True
+        what = f"cannot fetch {name} to {path}"
+        # The file is this thread's, and goes even if patience leaves a silent server to itself.
+        with self._told(what), _temporary_beside(path) as temporary:
 
-        return self._find(f"cannot fetch {name} to {path}", fetch) is not None
+            def fetch() -> bool:
+                self.fs.get_file(self.path(name), str(temporary), **parts)
+                return True
+
+            if self._find(what, fetch) is None:
+                temporary.unlink(missing_ok=True)
+                return False
+            temporary.replace(path)
+        return True
 
     def as_file(self, name: str, folder: Path) -> Path | None:
         """Return an object as a local file: itself if local, else fetched whole into `folder`; None if absent.
