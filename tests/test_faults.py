@@ -93,7 +93,8 @@ def test_what_caused_it_counts():
 def test_only_what_passes_is_worth_another_try():
     passing = {case for case, (error, _) in CASES.items() if is_passing(error)}
     assert passing == {
-        "slow_down", "unavailable", "internal", "minio_starting", "minio_busy", "proxy_late", "refused", "connect_timeout", "read_timeout", "cut", "cut_body",
+        "slow_down", "unavailable", "internal", "minio_starting", "minio_busy", "proxy_late",
+        "refused", "connect_timeout", "read_timeout", "cut", "cut_body",
         "disconnected", "reset", "timeout", "google_busy", "azure_away",
     }  # fmt: skip
 

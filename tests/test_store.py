@@ -199,7 +199,7 @@ def test_what_is_within_another_url_is_no_store(url):
 
 @pytest.mark.parametrize("url", ["s3:bucket/x", "s3:/bucket/x", "S3A:bucket/x", "gs:bucket"])
 def test_half_a_url_is_no_folder(url):
-    with pytest.raises(StoreError, match="did you mean '.*://bucket"):
+    with pytest.raises(StoreError, match=r"did you mean '.*://bucket"):
         Store(url)
 
 

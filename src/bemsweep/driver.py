@@ -139,8 +139,10 @@ class Driver:
         Raises
         ------
         InfrastructureError
-            Some variants could not be run by the machine's fault, the scheduler was lost, or the store
-            failed; everything finished is kept.
+            Some variants could not be run by the machine's fault, or the scheduler was lost; everything
+            finished is kept.
+        StoreError
+            The store failed; everything finished is kept, too.
         """
         try:
             self._prepare()

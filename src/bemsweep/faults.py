@@ -182,7 +182,8 @@ def _code(error: BaseException) -> str:
 
 def _fault_of_status(error: BaseException) -> Fault | None:
     """Return what the HTTP status of an S3 server's answer means, whose code tells nothing: a server of another make
-    has words of its own, and a proxy before it none. Never that something is missing."""
+    has words of its own, and a proxy before it none. Never that something is missing.
+    """
     response = getattr(error, "response", None)
     if not isinstance(response, Mapping):
         return None

@@ -66,11 +66,10 @@ class Patience:
         if not self.limit_s:
             return action()
         wait = tenacity.sleep_using_event(self.stop)
-        return tenacity.Retrying(**self._rules(), sleep=wait)(self._attempt, action)
+        return tenacity.Retrying(**self._rules(), sleep=wait)(lambda: self._attempt(action))
 
     async def acall(self, action: Callable[[], Awaitable[_T]]) -> _T:
         """Do the same with a coroutine."""
-
         if not self.limit_s:
             return await action()
 

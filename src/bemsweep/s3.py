@@ -6,6 +6,7 @@ Decides time-outs and what is asked of a server. It never retries for longer tha
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,11 +39,19 @@ class S3(S3FileSystem):
         client.meta.events.unregister("before-call.s3", add_expect_header)
         return client
 
-    async def _rm(self, path: str | Sequence[str], recursive: bool = False, **_: Any) -> None:
+    @staticmethod
+    def close_session(loop: Any, s3: Any) -> None:
+        """Close the connections on their own loop; s3fs does it on that of the thread that collects the garbage."""
+        if loop is not None and loop.is_running() and _running_loop() not in (None, loop):
+            asyncio.run_coroutine_threadsafe(s3.__aexit__(None, None, None), loop)
+        else:
+            S3FileSystem.close_session(loop, s3)
+
+    async def _rm(self, path: Any, recursive: Any = False, *_: Any, **__: Any) -> None:
         """Delete objects of these names, which s3fs would take for patterns, or all objects below them."""
         paths = [path] if isinstance(path, str) else list(path)
         if recursive:
-            paths = [found for folder in paths for found in await self._find(folder)]
+            paths = [found for folder in paths for found in await self._find(folder)]  # type: ignore[no-untyped-call]
         for first in range(0, len(paths), _DELETED_AT_ONCE):
             await self._bulk_delete(paths[first : first + _DELETED_AT_ONCE])
 
@@ -56,10 +65,19 @@ class S3(S3FileSystem):
         """
         bucket = self.split_path(pathlist[0])[0]
         keys = [{"Key": self.split_path(path)[1]} for path in pathlist]
-        answer = await self._call_s3("delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+        delete = {"Objects": keys, "Quiet": True}
+        answer = await self._call_s3("delete_objects", Bucket=bucket, Delete=delete)  # type: ignore[no-untyped-call]
         for error in answer.get("Errors", ()):
             if error.get("Code") != "NoSuchKey":
-                raise translate_boto_error(ClientError({"Error": error}, "DeleteObjects"))
+                refused = ClientError({"Error": error}, "DeleteObjects")  # type: ignore[no-untyped-call]
+                raise translate_boto_error(refused)
+
+
+def _running_loop() -> Any:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def s3_options(storage_options: dict[str, Any], *, is_patient: bool) -> dict[str, Any]:
