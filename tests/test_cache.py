@@ -448,3 +448,11 @@ def test_kept_bytes_are_evicted_like_files(cache, monkeypatch):
     aged(cache / NAME, 2 * HOUR)
     trim()
     assert kept(NAME) is None
+
+
+@pytest.mark.parametrize("folder", ["relative/cache", "~/cache"])
+def test_the_folder_is_the_same_from_wherever_an_engine_works(tmp_path, monkeypatch, folder):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BEMSWEEP_CACHE_DIR", folder)
+    monkeypatch.chdir(tmp_path)
+    assert cache_folder() == tmp_path / folder.removeprefix("~/")

@@ -18,9 +18,9 @@ from bemsweep.errors import ModelError, StoreError
 from bemsweep.faults import Fault, fault_of, is_passing, told
 
 
-def s3(code, message="said the server"):
+def s3(code, message="said the server", status=400):
     """Return what s3fs raises when a server answers with this code."""
-    answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return translate_boto_error(botocore.ClientError(answer, "PutObject"))
 
 
@@ -46,6 +46,11 @@ CASES = {
     "slow_down": (s3("SlowDown"), Fault.THROTTLED),
     "unavailable": (s3("ServiceUnavailable"), Fault.THROTTLED),
     "internal": (s3("InternalError"), Fault.SERVER),
+    "minio_starting": (s3("XMinioServerNotInitialized", status=503), Fault.THROTTLED),
+    "minio_busy": (s3("SlowDownWrite", status=503), Fault.THROTTLED),
+    "proxy_late": (s3("", status=408), Fault.THROTTLED),
+    "proxy_forbidden": (s3("", status=403), Fault.FORBIDDEN),
+    "proxy_missing": (s3("", status=404), Fault.OTHER),
     "refused": (botocore.EndpointConnectionError(endpoint_url="http://x"), Fault.UNREACHABLE),
     "connect_timeout": (botocore.ConnectTimeoutError(endpoint_url="http://x"), Fault.UNREACHABLE),
     "read_timeout": (botocore.ReadTimeoutError(endpoint_url="http://x"), Fault.UNREACHABLE),
@@ -88,7 +93,8 @@ def test_what_caused_it_counts():
 def test_only_what_passes_is_worth_another_try():
     passing = {case for case, (error, _) in CASES.items() if is_passing(error)}
     assert passing == {
-        "slow_down", "unavailable", "internal", "refused", "connect_timeout", "read_timeout", "cut", "cut_body",
+        "slow_down", "unavailable", "internal", "minio_starting", "minio_busy", "proxy_late",
+        "refused", "connect_timeout", "read_timeout", "cut", "cut_body",
         "disconnected", "reset", "timeout", "google_busy", "azure_away",
     }  # fmt: skip
 

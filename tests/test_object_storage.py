@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -115,6 +116,22 @@ def test_a_server_that_stops_for_twenty_seconds_costs_nothing_but_them(own_s3, t
     run.wait()
     assert len(plan.to_run) == engine.starts - planned == run.progress.done, "nothing ran twice"
     assert set(read(store).status.values) == {"succeeded"}
+
+
+def test_a_run_is_stopped_within_seconds_though_its_server_is_silent(own_s3):
+    plan = bs.plan(
+        small_study(parameters=grid_of(10, 20)),
+        store=Store(f"{own_s3.new_bucket()}/store", own_s3.options),
+        engine=FakeEngine(longest_s=0.2),
+    )
+    run = bs.run(plan, wait=False)
+    wait_for(lambda: run.progress.done > 10)
+    os.kill(own_s3._process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    run.cancel()
+    with pytest.raises(StoreError, match="no answer from the server"):
+        run.wait(60)
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.engine

@@ -31,6 +31,20 @@ class Flaky:
         return self()
 
 
+class Silent:
+    """Lets wait whoever asks."""
+
+    def __init__(self):
+        self.answer = threading.Event()
+
+    def __call__(self):
+        self.answer.wait(30)
+
+    async def coroutine(self):
+        while not self.answer.is_set():
+            await asyncio.sleep(0.05)
+
+
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
     monkeypatch.setattr(module, "_LONGEST_WAIT_S", 0.01)
@@ -100,3 +114,20 @@ def test_it_travels():
     again = pickle.loads(pickle.dumps(Patience(7.0, threading.Event())))
     assert again.limit_s == 7.0
     assert not again.stop.is_set()
+
+
+def test_a_stop_leaves_a_server_that_is_silent(monkeypatch, attempt):
+    monkeypatch.setattr(module, "_GRACE_S", 0.2)
+    stop, silent = threading.Event(), Silent()
+    threading.Timer(0.1, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="stopped"):
+        attempt(Patience(1e6, stop), silent)
+    assert time.monotonic() - began < 10
+    silent.answer.set()
+
+
+def test_what_is_begun_after_a_stop_has_its_time(attempt):
+    stop = threading.Event()
+    stop.set()
+    assert attempt(Patience(1e6, stop), Flaky(0)) == "done"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import pickle
 
+import pytest
+
+from bemsweep.errors import StoreError
 from bemsweep.filesystems import open_filesystem
 from bemsweep.s3 import s3_options
 from request_counts import counted_requests
@@ -45,3 +50,46 @@ def test_it_travels(s3):
     again = pickle.loads(pickle.dumps(fs))
     assert type(again) is type(fs)
     assert again.cat_file(f"{root}/x") == b"data"
+
+
+@pytest.mark.parametrize("prefix", ["what?", "all*", "one[1]"])
+def test_only_what_is_named_is_deleted(s3, prefix):
+    fs, root = open_filesystem(s3.new_bucket(), s3.options)
+    neighbours = [f"{root}/{name}/x" for name in ("what1", "all2", "one1")]
+    fs.pipe(dict.fromkeys((f"{root}/{prefix}/x", f"{root}/{prefix}/y/z", *neighbours), b""))
+    fs.rm([f"{root}/{prefix}/x", f"{root}/{prefix}/none"])
+    fs.rm(f"{root}/{prefix}/y", recursive=True)
+    assert sorted(fs.find(root)) == sorted(neighbours)
+
+
+def test_what_may_not_be_deleted_is_told(s3):
+    url = s3.new_bucket()
+    fs, root = open_filesystem(url, s3.options)
+    fs.pipe_file(f"{root}/x", b"")
+    reader, _ = open_filesystem(url, s3.read_only_options)
+    with pytest.raises(PermissionError):
+        reader.rm([f"{root}/x"])
+    assert fs.exists(f"{root}/x")
+
+
+@pytest.mark.parametrize("wrong", [{"anonymous": True}, {"client_kwargs": {"endpoint": "x"}}], ids=["ours", "nested"])
+def test_an_option_that_nobody_knows_is_told(s3, wrong):
+    fs, root = open_filesystem(s3.new_bucket(), {**s3.options, **wrong})
+    with pytest.raises(StoreError, match=r"storage_options: .*(anonymous|endpoint)"):
+        fs.cat_file(f"{root}/x")
+
+
+def test_it_ends_without_a_word_whoever_collects_it(s3):
+    opened = [open_filesystem(s3.new_bucket(), s3.options)]
+    opened[0][0].pipe_file(f"{opened[0][1]}/x", b"data")
+    told = []
+
+    async def collect():
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what))
+        opened.clear()
+        gc.collect()
+        await asyncio.sleep(0.1)
+        gc.collect()
+
+    asyncio.run(collect())
+    assert told == []

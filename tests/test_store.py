@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import pickle
+import threading
 import uuid
 from pathlib import Path
 
@@ -190,6 +191,18 @@ def test_many_are_deleted_and_what_is_not_there_is_passed_over(store):
     assert [one.name for one in store.objects()] == ["g/e"]
 
 
+@pytest.mark.parametrize("url", ["simplecache::s3://bucket/x", "zip://x::s3://bucket/x.zip"])
+def test_what_is_within_another_url_is_no_store(url):
+    with pytest.raises(StoreError, match="for inputs only"):
+        Store(url)
+
+
+@pytest.mark.parametrize("url", ["s3:bucket/x", "s3:/bucket/x", "S3A:bucket/x", "gs:bucket"])
+def test_half_a_url_is_no_folder(url):
+    with pytest.raises(StoreError, match=r"did you mean '.*://bucket"):
+        Store(url)
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "https://127.0.0.1:9/x", "ftp://127.0.0.1:9/x"])
 def test_what_can_be_read_only_is_no_store(url):
     with pytest.raises(StoreError, match="can be read only"):
@@ -221,6 +234,23 @@ def test_a_patient_store_tries_again_and_an_impatient_one_does_not(monkeypatch):
         store.get("a")
     assert (told.value.fault, len(tries)) == ("unreachable", 1)
     assert store.patient(30).get("a") == b"data"
+
+
+def test_a_download_that_is_stopped_leaves_nothing(tmp_path, monkeypatch):
+    stop, silent = threading.Event(), threading.Event()
+    store = remote().patient(1e6, stop)
+
+    def cut_short(_, path):
+        Path(path).write_bytes(b"da")
+        stop.set()
+        silent.wait(30)
+
+    monkeypatch.setattr(store.fs, "get_file", cut_short)
+    monkeypatch.setattr("bemsweep.patience._GRACE_S", 0.2)
+    with pytest.raises(StoreError, match="stopped"):
+        store.download("a", tmp_path / "x" / "a")
+    assert not list((tmp_path / "x").iterdir())
+    silent.set()
 
 
 @settings(max_examples=30)

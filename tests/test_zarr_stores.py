@@ -74,6 +74,17 @@ def test_what_is_not_there_is_no_fault(store):
         zarr.open_group(store.zarr("none"), mode="r", zarr_format=3)
 
 
+def test_a_bucket_that_vanished_is_no_missing_chunk(other_s3):
+    store = Store(other_s3.new_bucket(), other_s3.options)
+    x = zarr.create_group(store.zarr("study"), zarr_format=3).create_array("x", shape=(4,), dtype="f8")
+    x[:] = 1.0
+    store.delete_folder("")
+    assert np.isnan(x[:]).all() or (x[:] == 0).all()
+    store.fs.rmdir(store.path())
+    with pytest.raises(StoreError, match="no such bucket"):
+        x[:]
+
+
 def test_nobody_is_warned_of_loops(s3):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -73,7 +73,9 @@ _growth = _Growth()
 def cache_folder() -> Path:
     """Return the folder of the local cache: ``$BEMSWEEP_CACHE_DIR`` or one in the user's cache."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("BEMSWEEP_CACHE_DIR") or Path(home) / "bemsweep")
+    folder = os.environ.get("BEMSWEEP_CACHE_DIR") or Path(home) / "bemsweep"
+    # Engines work in folders of their own, and nobody expands the tilde of a variable that a file sets.
+    return Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111 - pathlib's raises where there is no such user
 
 
 def cache_limit_bytes() -> int:

@@ -320,6 +320,8 @@ class Driver:
                 awaited = None
             self.stop.wait(_POLL_S)
         self._tell_stage("packing")
+        if self.stop.is_set():
+            self._store.check_writable()  # else workers would wait for a store that is away with all their patience
         for variant in self._store.stored(flight.cancel_runs()):  # ended, but not yet heard of
             self._stored.add(variant)
             self._dirty |= self._blocks_of(variant)

@@ -54,11 +54,13 @@ _CODES = {
     ),
     Fault.THROTTLED: (
         "SlowDown", "ServiceUnavailable", "503", "429", "Throttling", "ThrottlingException", "RequestLimitExceeded",
-        "TooManyRequests", "ServerBusy", "OperationAborted", "RequestTimeout",
+        "TooManyRequests", "ServerBusy", "OperationAborted", "RequestTimeout", "408",
     ),
     Fault.SERVER: ("InternalError", "500", "502", "504", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"),
 }  # fmt: skip
 _FAULT_OF_CODE = {code: fault for fault, codes in _CODES.items() for code in codes}
+
+_TELLING_STATUSES = ("401", "403", "408", "429", "500", "502", "503", "504")
 
 _TYPES = {
     "NoCredentialsError": Fault.NO_CREDENTIALS,
@@ -124,6 +126,8 @@ def fault_of(error: BaseException) -> Fault | None:
     for one in _chain(error):
         if (code := _code(one)) in _FAULT_OF_CODE:
             return _FAULT_OF_CODE[code]
+        if (fault := _fault_of_status(one)) is not None:
+            return fault
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Fault.NO_SPACE
     if isinstance(error, ValueError) and "endpoint" in str(error).casefold():  # botocore's, of a malformed URL
@@ -174,3 +178,14 @@ def _code(error: BaseException) -> str:
         if isinstance(code, (int, str)) and not isinstance(code, bool):
             return str(getattr(code, "value", code))
     return ""
+
+
+def _fault_of_status(error: BaseException) -> Fault | None:
+    """Return what the HTTP status of an S3 server's answer means, whose code tells nothing: a server of another make
+    has words of its own, and a proxy before it none. Never that something is missing.
+    """
+    response = getattr(error, "response", None)
+    if not isinstance(response, Mapping):
+        return None
+    status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+    return _FAULT_OF_CODE[status] if status in _TELLING_STATUSES else None

@@ -6,10 +6,12 @@ a limit of its own, so that at the start of a run a fault is told at once.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import tenacity
@@ -26,6 +28,10 @@ _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 10.0
 _SILENCE_S = 30.0
 """Waits are told once in so long."""
+_GRACE_S = 5.0
+"""So long a request may still last once all is to stop; a silent server would hold it for minutes."""
+_POLL_S = 0.2
+_STOPPED = f"stopped, and no answer for {_GRACE_S:.0f} s more"
 
 
 class Patience:
@@ -36,7 +42,7 @@ class Patience:
     limit_s
         How long, seconds; 0 to try once.
     stop
-        Once it is set nothing is tried again, and waits end.
+        Once it is set nothing is tried again, waits end, and what is under way has five seconds more.
     """
 
     def __init__(self, limit_s: float = 0.0, stop: threading.Event | None = None) -> None:
@@ -54,17 +60,56 @@ class Patience:
         ------
         Exception
             What `action` raised last.
+        TimeoutError
+            It did not end in time after `stop` was set; it is left to itself.
         """
+        if not self.limit_s:
+            return action()
         wait = tenacity.sleep_using_event(self.stop)
-        return tenacity.Retrying(**self._rules(), sleep=wait)(action)
+        return tenacity.Retrying(**self._rules(), sleep=wait)(lambda: self._attempt(action))
 
     async def acall(self, action: Callable[[], Awaitable[_T]]) -> _T:
         """Do the same with a coroutine."""
-
-        async def attempt() -> _T:  # tenacity awaits only what it sees to be a coroutine function
+        if not self.limit_s:
             return await action()
 
-        return await tenacity.AsyncRetrying(**self._rules())(attempt)
+        async def attempt() -> _T:  # tenacity awaits only what it sees to be a coroutine function
+            return await self._aattempt(action)
+
+        return await tenacity.AsyncRetrying(**self._rules(), sleep=self._asleep)(attempt)
+
+    def _attempt(self, action: Callable[[], _T]) -> _T:
+        """Do it in a thread of its own, for nothing else can leave a call that waits for a silent server."""
+        done: Future[_T] = Future()
+        threading.Thread(target=_fulfil, args=(done, action), name="bemsweep-store", daemon=True).start()
+        end = time.monotonic() + _GRACE_S
+        while True:
+            try:
+                return done.result(_POLL_S)
+            except TimeoutError:
+                if done.done():
+                    return done.result()
+                end = end if self.stop.is_set() else time.monotonic() + _GRACE_S
+                if time.monotonic() > end:
+                    raise TimeoutError(_STOPPED) from None
+
+    async def _aattempt(self, action: Callable[[], Awaitable[_T]]) -> _T:
+        task = asyncio.ensure_future(action())
+        end = time.monotonic() + _GRACE_S
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=_POLL_S)
+                end = end if self.stop.is_set() else time.monotonic() + _GRACE_S
+                if not task.done() and time.monotonic() > end:
+                    raise TimeoutError(_STOPPED)
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def _asleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.stop.is_set():
+            await asyncio.sleep(min(left, _POLL_S))
 
     def _rules(self) -> dict[str, Any]:
         return {
@@ -82,3 +127,10 @@ class Patience:
             return
         self._told_at = time.monotonic()
         _log.warning("the store fails, trying again for up to %.0f s: %s", self.limit_s, told(error))
+
+
+def _fulfil(done: Future[_T], action: Callable[[], _T]) -> None:
+    try:
+        done.set_result(action())
+    except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        done.set_exception(error)

@@ -41,6 +41,7 @@ TEMPORARY_SUFFIX = ".tmp"
 _PART_BYTES = 8 * 2**20
 """Large files go up in parts of this size, so many at once."""
 _PARTS_AT_ONCE = 3
+_REMOTE = ("s3", "gs", "az", "http", "https", "ftp")
 _DIGITS = "0123456789abcdef"
 _FOLDERS = len(_DIGITS) ** 2
 """So many folders hold the records."""
@@ -110,6 +111,12 @@ class Store:
         protocol = protocol_of(text)
         if protocol in ("http", "https", "ftp"):
             raise StoreError(f"no store at {redacted(text)}: {protocol} can be read only; it will do for inputs")
+        if "::" in text and "://" in text:
+            raise StoreError(f"no store at {redacted(text)}: what is within another URL will do for inputs only")
+        head, mark, rest = text.partition(":")
+        meant = f"{head}://{rest.lstrip('/')}"
+        if mark and not protocol and protocol_of(meant) in _REMOTE:
+            raise StoreError(f"no store at {redacted(text)}: did you mean {redacted(meant)!r}?")
         path = _without_tilde(text.partition("://")[2] or text).absolute()
         self.url = str(path) if not protocol else text if text.endswith("://") else text.rstrip("/")
         self.storage_options = dict(storage_options or {})
@@ -238,13 +245,19 @@ class Store:
         # Else s3fs holds ten parts of 50 MB in memory.
         parts = {"max_concurrency": 1} if protocol_of(self.url) == "s3" else {}
 
-        def fetch() -> bool:
-            with _temporary_beside(path) as temporary:
-                self.fs.get_file(self.path(name), str(temporary), **parts)
-                temporary.replace(path)
-            return True
+        what = f"cannot fetch {name} to {path}"
+        # The file is this thread's, and goes even if patience leaves a silent server to itself.
+        with self._told(what), _temporary_beside(path) as temporary:
 
-        return self._find(f"cannot fetch {name} to {path}", fetch) is not None
+            def fetch() -> bool:
+                self.fs.get_file(self.path(name), str(temporary), **parts)
+                return True
+
+            if self._find(what, fetch) is None:
+                temporary.unlink(missing_ok=True)
+                return False
+            temporary.replace(path)
+        return True
 
     def as_file(self, name: str, folder: Path) -> Path | None:
         """Return an object as a local file: itself if local, else fetched whole into `folder`; None if absent.
@@ -412,17 +425,21 @@ class Store:
     def _do(self, what: str, action: Callable[[], _T]) -> _T:
         """Do something, tried again while its fault passes and patience lasts."""
         with self._told(what):
-            return self.patience.call(action)
+            return self._patiently(action)
 
     def _find(self, what: str, action: Callable[[], _T]) -> _T | None:
         """Do something with an object; None if it is not there, which a missing bucket is not."""
         with self._told(what):
             try:
-                return self.patience.call(action)
+                return self._patiently(action)
             except FileNotFoundError as error:
                 if fault_of(error) is not Fault.MISSING:
                     raise
                 return None
+
+    def _patiently(self, action: Callable[[], _T]) -> _T:
+        _ = self.fs  # opened here, once, and not by the threads in which patience lets it act
+        return self.patience.call(action)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, WrapperStore
 
 from bemsweep.errors import StoreError
-from bemsweep.faults import fault_of, told
+from bemsweep.faults import Fault, fault_of, told
 from bemsweep.patience import Patience
 from bemsweep.redaction import redacted
 
@@ -33,7 +34,21 @@ class _Store(FsspecStore):
     def __init__(self, fs: Any, read_only: bool = False, path: str = "", **_: Any) -> None:
         Store.__init__(self, read_only=read_only)
         self.fs, self.path = fs, path
-        self.allowed_exceptions = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+        self.allowed_exceptions = ()  # `get` looks at them
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Return a value, or None if there is none; a bucket that is not there is no missing chunk full of NaN."""
+        try:
+            return await super().get(key, prototype, byte_range)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            if fault_of(error) is Fault.NO_BUCKET:
+                raise
+            return None
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all values below a prefix."""
+        with suppress(FileNotFoundError):
+            await super().delete_dir(prefix)
 
 
 class PatientStore(WrapperStore[FsspecStore]):
@@ -92,8 +107,7 @@ class PatientStore(WrapperStore[FsspecStore]):
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
         """Return parts of values."""
-        ranges = list(key_ranges)
-        return await self._do("parts", lambda: self._store.get_partial_values(prototype, ranges))
+        return await asyncio.gather(*(self.get(key, prototype, byte_range) for key, byte_range in key_ranges))
 
     async def _get_many(
         self, requests: Iterable[tuple[str, BufferPrototype, ByteRequest | None]]
