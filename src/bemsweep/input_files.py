@@ -342,7 +342,7 @@ class InputFiles:
             yield
         except StoreError as error:  # of opening it
             raise InputError(f"{url}: {str(error).removeprefix(f'no store at {url}: ')}") from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told as an error of the input, whatever it is
             fault = fault_of(error)
             if fault is Fault.MISSING:
                 raise _MissingError(f"{url}: no such file") from None
