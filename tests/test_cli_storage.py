@@ -192,6 +192,15 @@ def test_studies_are_listed(store, tmp_path):
     assert "bad cannot be read" in call("studies", "list", "--store", store.url)[2]
 
 
+def test_names_of_studies_are_told_whole(store):
+    """They are there to be copied into the next command, also from a pipe, which rich takes for 80 columns."""
+    name = "a-name-of-a-study-that-is-as-long-as-names-of-studies-are"
+    assert call("studies", "rename", "small", name, "--store", store.url)[0] == 0
+    _, text, _ = call("studies", "list", "--store", store.url)
+    assert name in text
+    assert len(text.splitlines()) == 3, "a line for each"
+
+
 def test_deleting_asks_or_wants_to_be_told(store):
     with pytest.raises(bs.BemsweepError, match="say --yes"):
         call("studies", "delete", "few", "--store", store.url)
