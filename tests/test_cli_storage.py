@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -89,6 +90,51 @@ def test_check_refuses_what_is_no_store():
     assert (status, "nosuch://x" in told) == (2, True)
 
 
+def test_what_the_same_command_would_meet_again_is_bad_input(s3):
+    list_ = ("studies", "list", "--store")
+    wrong = {"AWS_ACCESS_KEY_ID": "nobodys-key"}, {"AWS_SECRET_ACCESS_KEY": "not-its-secret"}
+    ended = [in_a_process({**s3.environment, **one}, *list_, s3.new_bucket()) for one in wrong]
+    ended.append(in_a_process(s3.environment, *list_, "s3://nobodys-bucket/x"))
+    ended.append(in_a_process({}, *list_, "nosuch://x"))
+    assert [done.returncode for done in ended] == [2, 2, 2, 2], [done.stderr for done in ended]
+
+
+ENV_FILES = {"utf16": "A_B=hunter2".encode("utf-16"), "latin1": b"A_B=hunter2\xff", "nul": b"A_B=hunter2\0"}
+
+
+@pytest.mark.parametrize("content", ENV_FILES.values(), ids=ENV_FILES)
+def test_an_env_file_that_is_none_is_told_without_what_is_in_it(tmp_path, content):
+    (tmp_path / "lab.env").write_bytes(content)
+    status, _, told = call("--env-file", tmp_path / "lab.env", "studies", "list")
+    assert status == 2
+    assert "lab.env" in told
+    assert "hunter" not in told
+
+
+def test_an_env_file_may_be_a_pipe(tmp_path, monkeypatch):
+    """As the shell makes one of ``<(pass show lab)``."""
+    monkeypatch.delenv("OF_THE_PIPE", raising=False)
+    os.mkfifo(tmp_path / "lab.env")
+    writer = threading.Thread(target=(tmp_path / "lab.env").write_text, args=("OF_THE_PIPE=1\n",), daemon=True)
+    writer.start()
+    status, _, told = call("--env-file", tmp_path / "lab.env", "studies", "list", "--store", tmp_path)
+    assert status == 0, told
+    assert os.environ.pop("OF_THE_PIPE") == "1"
+
+
+def test_fetch_opens_the_store_as_the_study_file_says(s3, made, tmp_path, monkeypatch):
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    url = s3.new_bucket()
+    filled(Store(url, s3.options), made)
+    study = tmp_path / "small.yaml"
+    options = f"storage_options: {{s3: {{endpoint_url: '{s3.endpoint_url}'}}}}"
+    study.write_text(f"name: small\nbaseline: a.idf\nweather: b.epw\n{options}\noutputs: [summary]\n")
+    status, text, told = call("fetch", study, "--store", url, "--to", tmp_path / "raw")
+    assert (status, "brought" in text) == (0, True), told
+
+
 # storage sync
 
 
@@ -144,6 +190,15 @@ def test_studies_are_listed(store, tmp_path):
     assert "no studies" in call("studies", "list", "--store", tmp_path / "empty")[1]
     store.put("studies/bad/study.json", b"{")
     assert "bad cannot be read" in call("studies", "list", "--store", store.url)[2]
+
+
+def test_names_of_studies_are_told_whole(store):
+    """They are there to be copied into the next command, also from a pipe, which rich takes for 80 columns."""
+    name = "a-name-of-a-study-that-is-as-long-as-names-of-studies-are"
+    assert call("studies", "rename", "small", name, "--store", store.url)[0] == 0
+    _, text, _ = call("studies", "list", "--store", store.url)
+    assert name in text
+    assert len(text.splitlines()) == 3, "a line for each"
 
 
 def test_deleting_asks_or_wants_to_be_told(store):

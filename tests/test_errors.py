@@ -47,3 +47,7 @@ def test_nearest_ignores_case_and_keeps_the_spelling():
     assert nearest("LIGTHS", ["Lights", "People"]) == " (did you mean 'Lights'?)"
     assert nearest("", ["Lights"]) == ""
     assert nearest("Lights", []) == ""
+
+
+def test_a_problem_shows_no_password_of_a_url():
+    assert "hunter22" not in str(StudyError([Problem("'https://me:hunter22@host/x' is none of them", "design_days")]))

@@ -59,6 +59,7 @@ CASES = {
     "disconnected": (aiohttp.ServerDisconnectedError(), Fault.UNREACHABLE),
     "reset": (ConnectionResetError("reset by peer"), Fault.UNREACHABLE),
     "timeout": (TimeoutError(), Fault.UNREACHABLE),
+    "option": (TypeError("AioSession.__init__() got an unexpected keyword argument 'profil'"), Fault.NOT_SERVED),
     "full": (OSError(errno.ENOSPC, "No space left on device"), Fault.NO_SPACE),
     "google_forbidden": (HttpError({"code": 403, "message": "no"}), Fault.FORBIDDEN),
     "google_busy": (HttpError({"code": 503, "message": "busy"}), Fault.THROTTLED),

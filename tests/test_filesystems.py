@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from bemsweep.errors import StoreError
+from bemsweep.faults import Fault
 from bemsweep.filesystems import open_filesystem
 
 
@@ -64,3 +65,10 @@ def test_a_wrong_option_is_told_without_its_value():
 def test_an_unknown_protocol_is_told():
     with pytest.raises(StoreError, match="no store at nonsense://x: Protocol not known"):
         open_filesystem("nonsense://x")
+
+
+def test_what_nothing_serves_is_no_passing_fault():
+    for url, options in (("nonsense://x", {}), ("s3://b/x", {"secret": "x", "password": "y"})):
+        with pytest.raises(StoreError) as told:
+            open_filesystem(url, options)
+        assert told.value.fault == Fault.NOT_SERVED

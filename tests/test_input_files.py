@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import sys
+import traceback
 import uuid
 import zipfile
 from pathlib import Path
@@ -121,6 +122,13 @@ def test_a_name_with_brackets_is_that_file(files, memory):
     ]
 
 
+@pytest.mark.parametrize("name", ["a[1].idf", "a?.idf"])
+def test_a_name_that_could_be_a_pattern_is_that_file_if_it_is_there(files, memory, name):
+    place = memory(**{name: b"this", "a1.idf": b"another"})
+    ((label, found),) = files.find(f"{place}/{name}", label="mine")
+    assert (label, found.path.read_bytes()) == ("mine", b"this")
+
+
 def test_a_url_that_is_not_there_is_told_with_the_nearest_name(files, memory):
     place = memory(**{"city.epw": b"weather"})
     assert told(files, f"{place}/cty.epw") == f"{place}/cty.epw: no such file (did you mean 'city.epw'?)"
@@ -218,6 +226,18 @@ def test_faults_over_http_are_told_apart(files, cache, status, message):
     assert [path for path in cache.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("status", [403, 410, 500])
+def test_where_a_server_sends_us_is_not_shown(files, status):
+    """Many sites answer with a redirect to a signed URL: whoever has that has the file."""
+    redirects = {"/a.idf": "/there?X-Amz-Signature=hunter2"}
+    with web_server({}, statuses={"/there": status}, redirects=redirects) as url:
+        try:
+            list(files.find(f"{url}/a.idf"))
+        except InputError:
+            shown = traceback.format_exc()
+    assert "hunter2" not in shown
+
+
 def test_half_a_file_over_http_is_none(files, cache):
     with web_server({"/x.epw": bytes(100_000)}, cut=["/x.epw"]) as url:
         assert told(files, f"{url}/x.epw").startswith(f"{url}/x.epw: no whole answer from the server")
@@ -294,8 +314,11 @@ def test_faults_on_s3_are_told_apart_and_without_secrets(s3, folder):
         assert "no such file" not in found
         assert "hunter2" not in found
         assert s3.options["secret"] not in found
-    found = told(InputFiles(folder, {"s3": s3.options}), "s3://no-such-bucket-of-anyone/a.idf")
-    assert "no such bucket" in found or "may not do that" in found
+    for name in ("a.idf", "*.idf", "a[1].idf", "models/*.idf"):
+        found = told(InputFiles(folder, {"s3": s3.options}), f"s3://no-such-bucket-of-anyone/{name}")
+        assert "no such bucket" in found or "may not do that" in found
+    parent, _, name = bucket.rpartition("/")
+    assert "it is a folder" in told(InputFiles(folder, {"s3": s3.options}), f"{parent}/{name}")
 
 
 # What a file names

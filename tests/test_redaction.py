@@ -9,6 +9,7 @@ from bemsweep.redaction import is_secret, redacted
 SECRETS = (
     "key", "secret", "token", "password", "account_key", "sas_token", "connection_string", "aws_secret_access_key",
     "Authorization", "x-api-key", "sig", "X-Amz-Signature", "X-Amz-Credential", "SSECustomerKey",
+    "passphrase", "X-Auth",
 )  # fmt: skip
 OTHERS = ("endpoint_url", "region_name", "anon", "profile", "signature_version", "key_path_style", "account_name")
 

@@ -62,6 +62,7 @@ def test_a_key_that_may_only_read_is_told_as_one(s3, has_object):
     assert found.latency_ms > 0
     assert found.upload_mb_s is None
     assert not found.is_allowed
+    assert found.left == (), "nothing was written"
     assert [one.name for one in Store(url, s3.options).objects()] == (["records/x"] if has_object else [])
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from bemsweep import store as module
 from bemsweep.errors import StoreError
+from bemsweep.faults import Fault
 from bemsweep.store import Store, patience_s, replace_file
 
 IDS = [f"{prefix}{n:062d}" for prefix in ("0a", "0b", "ff") for n in range(3)]
@@ -207,6 +208,14 @@ def test_half_a_url_is_no_folder(url):
 def test_what_can_be_read_only_is_no_store(url):
     with pytest.raises(StoreError, match="can be read only"):
         Store(url)
+
+
+@pytest.mark.parametrize("url", ["simplecache::s3://bucket/x", "sftp://me:hunter2@host/x", "az://box/x?sig=hunter2"])
+def test_a_url_that_is_not_alone_is_no_store(url):
+    with pytest.raises(StoreError) as told:
+        Store(url)
+    assert told.value.fault == Fault.NOT_SERVED
+    assert "hunter2" not in str(told.value)
 
 
 def test_patience_is_told_by_the_environment(monkeypatch):

@@ -225,6 +225,7 @@ def test_a_renamed_study_reads_the_same_and_runs_nothing_again(store, counter):
     [
         ("small", "few", "has a study 'few'"),
         ("small", "a/b", "'a/b' is no study name"),
+        ("small", "a.tmp", "'a.tmp' is no study name"),
         ("small", "", "'' is no study name"),
         ("small", "small", "is called 'small' already"),
         ("smal", "x", "did you mean 'small'"),

@@ -323,8 +323,9 @@ def test_a_store_is_not_copied_into_itself(tmp_path):
     for one, other in [("store", "store"), ("store", "store/in"), ("store/in", "store"), ("store", "link")]:
         with pytest.raises(BemsweepError, match="one lies in the other"):
             sync(Store(tmp_path / one), Store(tmp_path / other))
-    assert sync(store, Store(tmp_path / "store2")).total == 0
-    assert sync(Store("memory://a-b"), Store("memory://a-b2")).total == 0
+    for source, target in [(store, Store(tmp_path / "store2")), (Store("memory://a-b"), Store("memory://a-b2"))]:
+        source.put("notes.txt", b"x")
+        assert sync(source, target).copied == 1
 
 
 def test_buckets_of_one_server_are_told_apart(s3):
@@ -355,3 +356,8 @@ def test_a_large_object_is_not_held_in_memory(tmp_path, s3):
     done = sync(source, Store(f"{s3.new_bucket()}/store", s3.options))
     assert done.copied_bytes == size
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_a_store_without_anything_is_taken_for_a_mistyped_one(made, tmp_path):
+    with pytest.raises(BemsweepError, match=f"nothing to copy in {tmp_path}/typo"):
+        sync(Store(tmp_path / "typo"), copy_of(made))

@@ -162,3 +162,22 @@ def test_records_go_before_what_they_point_to(tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "delete_all", lambda self, some: asked.extend(some))
     delete_unused(store, find_unused(store, now=TOMORROW))
     assert [name.partition("/")[0] for name in asked] == ["raw", "records", "inputs"]
+
+
+def test_a_study_in_a_folder_that_may_not_be_read_stops_everything(made, tmp_path, monkeypatch):
+    """What walks a disk passes over such a folder, as if there were no study; its name still is in the folder above."""
+    store = filled(Store(tmp_path / "store"), made | {"studies/few/study.json": b"{}"})
+    objects, get = Store.objects, Store.get
+
+    def refuse(self, name):
+        if name.startswith("studies/few/"):
+            raise StoreError("you may not read that", fault="forbidden")
+        return get(self, name)
+
+    monkeypatch.setattr(Store, "get", refuse)  # and not the disk, as root may read everything
+    monkeypatch.setattr(
+        Store, "objects", lambda self, *given: (one for one in objects(self, *given) if "/few/" not in one.name)
+    )
+    for look in (lambda: find_unused(store, now=TOMORROW), lambda: find_deletion(store, "small", records=True)):
+        with pytest.raises(StoreError, match="you may not read that"):
+            look()

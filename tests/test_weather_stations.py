@@ -84,6 +84,12 @@ def store(tmp_path):
 # Search
 
 
+@pytest.mark.parametrize(("text", "name"), [("Zürich", "Zurich"), ("Bogotá", "Bogota"), ("SÃO PAULO", "Sao Paulo")])
+def test_accents_do_not_count(index, text, name):
+    assert search(text, limit=1, index=index) == search(name, limit=1, index=index)
+    assert name.split()[0] in search(text, limit=1, index=index)[0].name
+
+
 def test_a_name_finds_its_station_with_the_newest_years_first(index):
     station, *others = search("chicago ohare", index=index)
     assert (station.name, station.state, station.country, station.wmo) == (

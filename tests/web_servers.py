@@ -15,7 +15,7 @@ from s3_servers import free_ports
 
 
 @contextmanager
-def web_server(files, *, cut=(), statuses=None, password=""):
+def web_server(files, *, cut=(), statuses=None, redirects=None, password=""):
     """Give the URL of a server of `files`, path -> content, on loopback.
 
     Parameters
@@ -26,6 +26,8 @@ def web_server(files, *, cut=(), statuses=None, password=""):
         Paths of which half arrives, before the connection ends.
     statuses
         Path -> status that is answered instead.
+    redirects
+        Path -> where it sends whoever asks.
     password
         What must stand in the header Authorization.
     """
@@ -37,7 +39,11 @@ def web_server(files, *, cut=(), statuses=None, password=""):
             status = (statuses or {}).get(path, 200 if content is not None else 404)
             if password and self.headers.get("Authorization") != password:
                 status = 403
+            if target := (redirects or {}).get(path):
+                status = 302
             self.send_response(status)
+            if target:
+                self.send_header("Location", target)
             body = content if status == 200 else b"an error page"
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

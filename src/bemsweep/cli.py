@@ -31,7 +31,8 @@ from bemsweep import __version__
 from bemsweep.cli_storage import storage_app, studies_app
 from bemsweep.cli_weather import weather_app
 from bemsweep.console import BAD_INPUT, DEFAULT_STORE, GAVE_UP, JsonOption, StoreOption, err, out, print_json
-from bemsweep.errors import BemsweepError, InfrastructureError
+from bemsweep.errors import BemsweepError, InfrastructureError, StoreError
+from bemsweep.faults import LASTING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,8 @@ def main() -> None:
         sys.exit(STOPPED)
     except BemsweepError as error:
         err.print(Text(str(error)))
-        sys.exit(GAVE_UP if isinstance(error, InfrastructureError) else BAD_INPUT)
+        needs_mending = isinstance(error, StoreError) and error.fault in LASTING
+        sys.exit(GAVE_UP if isinstance(error, InfrastructureError) and not needs_mending else BAD_INPUT)
     except OSError as error:
         err.print(Text(f"the machine gave up: {type(error).__name__}: {error}; run again to carry on"))
         sys.exit(GAVE_UP)
@@ -101,9 +103,13 @@ def version_option(
 ) -> None:
     """Parametric studies of EnergyPlus models, gathered in one labelled xarray dataset."""
     if env_file is not None:
-        if not env_file.is_file():
+        if env_file.is_dir() or not env_file.exists():  # it may be a pipe
             raise typer.BadParameter(f"there is no file {env_file}", param_hint="--env-file")
-        load_dotenv(env_file)
+        try:
+            load_dotenv(env_file)
+        except (OSError, ValueError) as error:  # whose text could show a line of the file
+            told = f"{env_file} cannot be read as lines NAME=value in UTF-8 ({type(error).__name__})"
+            raise typer.BadParameter(told, param_hint="--env-file") from None
     if version:
         out.print(f"bemsweep {__version__}")
         raise typer.Exit
@@ -204,6 +210,9 @@ def run_command(
     except KeyboardInterrupt:
         _stop(started, made)
         sys.exit(STOPPED)
+    except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
+        err.print(Text(str(error)))
+        sys.exit(GAVE_UP)
     _report(started, made, as_json=as_json)
 
 
@@ -322,12 +331,13 @@ def fetch_command(
     from bemsweep import raw_files  # noqa: PLC0415 - fsspec and Zarr take a second to import
 
     name = _name_of(study)
+    home = _store_of(study, store)
     patterns = [pattern.strip() for patterns in files or [] for pattern in patterns.split(",")]
     columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Bar(*columns, console=err, disable=as_json) as bar:
         task = bar.add_task("fetching", total=None)
         done = raw_files.fetch(
-            store, name, to=to or Path(f"{name}-raw"), variants=variant or [], files=patterns,
+            home, name, to=to or Path(f"{name}-raw"), variants=variant or [], files=patterns,
             progress=lambda brought, total: bar.update(task, completed=brought, total=total),
         )  # fmt: skip
     if as_json:

@@ -12,7 +12,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -100,12 +102,21 @@ def sync_command(
 
 @contextmanager
 def _copying(*, is_quiet: bool) -> Iterator[Callable[[Copied], None]]:
-    columns = (TextColumn("copying"), BarColumn(), MofNCompleteColumn(), DownloadColumn(), TimeElapsedColumn())
+    size = TextColumn("{task.fields[size]}")
+    columns = (
+        TextColumn("copying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("objects"),
+        size,
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err, disable=is_quiet) as bar:
-        task = bar.add_task("copying", total=None)
+        task = bar.add_task("copying", total=None, size="")
 
         def tell(done: Copied) -> None:
-            bar.update(task, total=done.total, completed=done.copied + done.skipped)
+            size = size_text(done.copied_bytes + done.skipped_bytes)
+            bar.update(task, total=done.total, completed=done.copied + done.skipped, size=size)
 
         yield tell
 
@@ -170,7 +181,9 @@ def list_command(store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = Fa
     if as_json:
         print_json([{**asdict(one), "changed": one.changed.isoformat() if one.changed else None} for one in found])
     elif found:
-        out.print(_study_table(found))
+        table = _study_table(found)  # as wide as it is: names are there to be copied
+        width = Measurement.get(out, out.options.update(width=10_000), table).maximum
+        Console(highlight=False, width=width).print(table)
     else:
         out.print("there are no studies")
     for one in () if as_json else found:

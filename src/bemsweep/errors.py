@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from bemsweep.redaction import redacted
+
 __all__ = [
     "BemsweepError",
     "ConflictError",
@@ -60,7 +62,8 @@ class Problem:
         where = self.path
         if self.line is not None:
             where = f"{where}, line {self.line}" if where else f"line {self.line}"
-        return f"{self.message} @ {where}" if where else self.message
+        message = redacted(self.message)  # it may show a value that is a URL with a password, where none belongs
+        return f"{message} @ {where}" if where else message
 
 
 class StudyError(BemsweepError):

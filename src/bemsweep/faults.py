@@ -14,7 +14,7 @@ from typing import Any
 
 from bemsweep.redaction import redacted
 
-__all__ = ["PASSING", "Fault", "fault_of", "is_passing", "told"]
+__all__ = ["LASTING", "PASSING", "Fault", "fault_of", "is_passing", "told"]
 
 
 class Fault(StrEnum):
@@ -34,11 +34,18 @@ class Fault(StrEnum):
     UNREACHABLE = "unreachable"
     SERVER = "server"
     NO_SPACE = "no space"
+    NOT_SERVED = "not served"
     OTHER = "other"
 
 
 PASSING = (Fault.THROTTLED, Fault.UNREACHABLE, Fault.SERVER)
 """Faults after which another try may succeed."""
+
+LASTING = (
+    Fault.NO_BUCKET, Fault.FORBIDDEN, Fault.BAD_KEY, Fault.BAD_SECRET, Fault.EXPIRED, Fault.CLOCK_SKEW,
+    Fault.WRONG_REGION, Fault.WRONG_ENDPOINT, Fault.NO_CREDENTIALS, Fault.NOT_SERVED,
+)  # fmt: skip
+"""Faults that every try meets again, until somebody mends what was given."""
 
 _CODES = {
     Fault.MISSING: ("NoSuchKey", "404", "BlobNotFound"),
@@ -111,6 +118,7 @@ _ADVICE = {
     Fault.UNREACHABLE: "no answer from the server: check the network, the address (AWS_ENDPOINT_URL) and that it runs",
     Fault.SERVER: "the server has a fault of its own: try again later",
     Fault.NO_SPACE: "there is no space left",
+    Fault.NOT_SERVED: "its filesystem takes no such option: check storage_options",
     Fault.OTHER: "",
 }
 
@@ -128,15 +136,20 @@ def fault_of(error: BaseException) -> Fault | None:
             return _FAULT_OF_CODE[code]
         if (fault := _fault_of_status(one)) is not None:
             return fault
+    return _fault_of_type(error)
+
+
+def _fault_of_type(error: BaseException) -> Fault | None:
+    """Return what an error means that no server sent."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Fault.NO_SPACE
     if isinstance(error, ValueError) and "endpoint" in str(error).casefold():  # botocore's, of a malformed URL
         return Fault.WRONG_ENDPOINT
+    if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):  # told only when it is first used
+        return Fault.NOT_SERVED
     names = [base.__name__ for base in type(error).__mro__]
-    for name in names:
-        if name in _TYPES:
-            return _TYPES[name]
-    return Fault.OTHER if any(name in _FAMILIES for name in names) else None
+    known = next((_TYPES[name] for name in names if name in _TYPES), None)
+    return known or (Fault.OTHER if any(name in _FAMILIES for name in names) else None)
 
 
 def is_passing(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import fsspec
 
 from bemsweep.errors import StoreError
+from bemsweep.faults import Fault
 from bemsweep.places import protocol_of
 from bemsweep.redaction import redacted
 
@@ -48,7 +49,10 @@ def open_filesystem(
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         hint = f"pip install 'bemsweep[{extra}]'" if extra else str(error)
-        raise StoreError(f"{redacted(url)} needs a package that is not installed: {hint}") from error
+        raise StoreError(
+            f"{redacted(url)} needs a package that is not installed: {hint}", fault=Fault.NOT_SERVED
+        ) from error
     except (ValueError, TypeError, KeyError) as error:
-        raise StoreError(f"no store at {redacted(url)}: {redacted(str(error), options)}") from None
+        told = f"no store at {redacted(url)}: {redacted(str(error), options)}"
+        raise StoreError(told, fault=Fault.NOT_SERVED) from None
     return fs, path

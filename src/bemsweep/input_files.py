@@ -59,6 +59,7 @@ _ADVICE_ON_THE_WEB = {
     Fault.BAD_SECRET: "the server wants you to log in: download it with your browser and name the file",
     Fault.UNREACHABLE: "no whole answer from the server: check the address and the network, or try again later",
     Fault.SERVER: "the server has a fault of its own: try again later",
+    Fault.WRONG_ENDPOINT: "what answers there does not speak https as it should: check http against https",
 }
 _MOST_SHOWN = 10
 
@@ -243,16 +244,21 @@ class InputFiles:
         fixed = re.split(r"[*?[]", pattern, maxsplit=1)[0].rpartition("/")[0]
         if "://" not in fixed:
             raise InputError("a pattern needs a bucket or a folder before it")
+        if "*" not in pattern:  # brackets may be part of a name, which then means that file, as on this machine
+            with suppress(_MissingError), self._told(pattern):
+                if filesystem.info(path)["type"] == "file":
+                    return [(pattern, False)]
         with self._told(pattern):
             root = str(filesystem._strip_protocol(fixed)).rstrip("/")  # noqa: SLF001 - fsspec has no other name for it
             found = filesystem.glob(path, detail=True)
         places = sorted(
             fixed + str(name)[len(root) :] for name, facts in found.items() if facts.get("type", "file") == "file"
         )
-        if not places and "[" not in pattern:
+        if not places:
+            with suppress(_MissingError), self._told(pattern):
+                filesystem.ls(root)  # what globs finds nothing in a bucket that does not exist, either
             raise InputError("no file matches")
-        # Brackets may be part of a name.
-        return [(place, True) for place in places] or [(pattern, False)]
+        return [(place, True) for place in places]
 
     # From a place to a local file
 
@@ -300,20 +306,21 @@ class InputFiles:
                 else:
                     filesystem.get_file(path, str(to))
         except _MissingError as error:
-            raise InputError(f"{error}{self._nearest(filesystem, url, path)}") from error
+            names = [] if protocol_of(url) in _WEB else self._names_beside(filesystem, url, path)
+            if file_name(url) in names:
+                raise _folder_error(url) from None
+            raise InputError(f"{error}{nearest(file_name(url), names)}") from None
         if not to.is_file():  # some filesystems make a folder of a folder
             with suppress(OSError):
                 to.rmdir()
-            raise InputError(f"it is a folder; for all files of one give a pattern such as {url.rstrip('/')}/*")
+            raise _folder_error(url)
 
-    def _nearest(self, filesystem: Any, url: str, path: str) -> str:
-        """Return which names there are instead, where listing is possible."""
-        if protocol_of(url) in _WEB:
-            return ""
+    def _names_beside(self, filesystem: Any, url: str, path: str) -> list[str]:
+        """Return which names there are in the folder, where it may be listed."""
         with suppress(InputError), self._told(url):
-            listed = filesystem.ls(path.rpartition("/")[0], detail=False)
-            return nearest(file_name(url), [PurePosixPath(str(name)).name for name in listed])
-        return ""
+            listed = filesystem.ls(path.rstrip("/").rpartition("/")[0], detail=False)
+            return [PurePosixPath(str(name)).name for name in listed]
+        return []
 
     def _open(self, url: str) -> tuple[Any, str]:
         options = self._options_of(url)
@@ -327,22 +334,29 @@ class InputFiles:
 
     @contextmanager
     def _told(self, url: str) -> Iterator[None]:
-        """Turn what a filesystem raises into `InputError`, and what is not there into its own kind."""
+        """Turn what a filesystem raises into `InputError`, and what is not there into its own kind.
+
+        What it raised is not told along: it may show where a server sent us, which often is a signed URL.
+        """
         try:
             yield
         except StoreError as error:  # of opening it
-            raise InputError(f"{url}: {str(error).removeprefix(f'no store at {url}: ')}") from error
-        except Exception as error:
+            raise InputError(f"{url}: {str(error).removeprefix(f'no store at {url}: ')}") from None
+        except Exception as error:  # noqa: BLE001 - told as an error of the input, whatever it is
             fault = fault_of(error)
             if fault is Fault.MISSING:
-                raise _MissingError(f"{url}: no such file") from error
+                raise _MissingError(f"{url}: no such file") from None
             if protocol_of(url) in _WEB and fault in _ADVICE_ON_THE_WEB:
-                raise InputError(f"{url}: {_ADVICE_ON_THE_WEB[fault]} ({type(error).__name__})") from error
-            raise InputError(f"{url}: {told(error, self._options_of(url))}") from error
+                raise InputError(f"{url}: {_ADVICE_ON_THE_WEB[fault]} ({type(error).__name__})") from None
+            raise InputError(f"{url}: {told(error, self._options_of(url))}") from None
 
 
 class _MissingError(InputError):
     """There is no such file, which the server said itself."""
+
+
+def _folder_error(url: str) -> InputError:
+    return InputError(f"it is a folder; for all files of one give a pattern such as {url.rstrip('/')}/*")
 
 
 @contextmanager
@@ -352,7 +366,7 @@ def _told_of(spec: str) -> Iterator[None]:
         yield
     except InputError as error:
         told = str(error)
-        raise InputError(told if told.startswith(f"{spec}: ") else f"{spec}: {told}") from error.__cause__
+        raise InputError(told if told.startswith(f"{spec}: ") else f"{spec}: {told}") from None
     # ValueError: no name of a file; RuntimeError: no such ~user.
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{spec}: {error}") from error

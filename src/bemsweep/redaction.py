@@ -13,11 +13,11 @@ from typing import Any
 __all__ = ["is_secret", "redacted"]
 
 _PARTS = (
-    "secret", "password", "passwd", "token", "credential", "signature", "connectionstring", "accesskey", "accountkey",
-    "privatekey", "apikey", "customerkey", "authorization", "cookie",
+    "secret", "password", "passwd", "passphrase", "token", "credential", "signature", "connectionstring", "accesskey",
+    "accountkey", "privatekey", "apikey", "customerkey", "authorization", "cookie",
 )  # fmt: skip
 """Parts of names, without what is no letter, that only names of secrets have."""
-_NAMES = frozenset({"key", "sig", "auth", "pw", "pwd", "sas", "subscriptionkey"})
+_NAMES = frozenset({"key", "sig", "auth", "xauth", "pw", "pwd", "sas", "subscriptionkey"})
 _NO_SECRETS = frozenset({"signatureversion"})
 _LEAST_LENGTH, _LEAST_OF_ENVIRONMENT = 4, 8
 """Shorter texts are words such as ``true``, which a message may well have."""

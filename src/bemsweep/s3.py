@@ -16,6 +16,7 @@ from s3fs.core import S3FileSystem
 from s3fs.errors import translate_boto_error
 
 from bemsweep.errors import StoreError
+from bemsweep.faults import Fault
 from bemsweep.redaction import redacted
 
 __all__ = ["S3", "s3_options"]
@@ -35,7 +36,8 @@ class S3(S3FileSystem):
             client = await super().set_session(refresh=refresh, kwargs=kwargs or {})  # type: ignore[no-untyped-call]
         except (TypeError, AttributeError) as error:  # an option that nobody knows, or one of another form
             said = redacted(str(error), self.storage_options)
-            raise StoreError(f"S3 cannot be opened with these storage_options: {said}") from None
+            told = f"S3 cannot be opened with these storage_options: {said}"
+            raise StoreError(told, fault=Fault.NOT_SERVED) from None
         client.meta.events.unregister("before-call.s3", add_expect_header)
         return client
 

@@ -147,6 +147,7 @@ class _Probe:
         self.left: tuple[str, ...] = ()
         name = f"probe-{os.getpid()}-{os.urandom(4).hex()}"
         self._small, self._large = f"{name}-small", f"{name}-large"
+        self._tried: set[str] = set()
         self._written: set[str] = set()
         self._content = os.urandom(_SMALL_BYTES)
 
@@ -198,19 +199,20 @@ class _Probe:
 
     def _clean_up(self, folders: Iterable[Path]) -> None:
         left = []
-        for name in sorted(self._written):
+        for name in sorted(self._tried):
             try:
                 self.store.delete(name)
             except StoreError:
-                left.append(name)
+                left += [name] if name in self._written else []
         self.left = tuple(left)
         with suppress(OSError):  # something else has come to be there
             for folder in folders:
                 folder.rmdir()
 
     def _put(self, name: str, data: bytes) -> None:
-        self._written.add(name)  # first: it may arrive although we were interrupted
+        self._tried.add(name)  # first: it may arrive although we were interrupted
         self.store.put(name, data)
+        self._written.add(name)
 
     def _write(self) -> str:
         self._put(self._small, self._content)
@@ -288,7 +290,7 @@ def _missing_folders(store: Store) -> tuple[Path, ...]:
     if not store.is_local:
         return ()
     root = Path(store.path())
-    return tuple(folder for folder in (root, *root.parents) if not folder.exists())
+    return tuple(folder for folder in (root, *root.parents) if not os.path.exists(folder))  # noqa: PTH110 - False, too, where it may not look
 
 
 def _median_ms(request: Callable[[], object]) -> float:

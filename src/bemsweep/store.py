@@ -28,7 +28,7 @@ from bemsweep.errors import StoreError
 from bemsweep.faults import Fault, fault_of, told
 from bemsweep.filesystems import open_filesystem
 from bemsweep.patience import DEFAULT_PATIENCE_S, Patience
-from bemsweep.places import protocol_of
+from bemsweep.places import protocol_of, secret_in
 from bemsweep.redaction import redacted
 from bemsweep.zarr_stores import PatientStore
 
@@ -110,13 +110,17 @@ class Store:
         text = default_url() if url is None else str(url)
         protocol = protocol_of(text)
         if protocol in ("http", "https", "ftp"):
-            raise StoreError(f"no store at {redacted(text)}: {protocol} can be read only; it will do for inputs")
-        if "::" in text and "://" in text:
-            raise StoreError(f"no store at {redacted(text)}: what is within another URL will do for inputs only")
+            told = f"no store at {redacted(text)}: {protocol} can be read only; it will do for inputs"
+            raise StoreError(told, fault=Fault.NOT_SERVED)
+        if "::" in text and "://" in text:  # fsspec's chains, of which it would take the first for a folder
+            told = f"no store at {redacted(text)}: name the URL alone, without what stands before ::"
+            raise StoreError(told, fault=Fault.NOT_SERVED)
+        if wrong := secret_in(text):  # it would be shown, and travel with every task
+            raise StoreError(f"no store at {wrong}", fault=Fault.NOT_SERVED)
         head, mark, rest = text.partition(":")
         meant = f"{head}://{rest.lstrip('/')}"
         if mark and not protocol and protocol_of(meant) in _REMOTE:
-            raise StoreError(f"no store at {redacted(text)}: did you mean {redacted(meant)!r}?")
+            raise StoreError(f"no store at {redacted(text)}: did you mean {redacted(meant)!r}?", fault=Fault.NOT_SERVED)
         path = _without_tilde(text.partition("://")[2] or text).absolute()
         self.url = str(path) if not protocol else text if text.endswith("://") else text.rstrip("/")
         self.storage_options = dict(storage_options or {})

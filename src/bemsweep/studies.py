@@ -171,7 +171,8 @@ def find_deletion(store: Store, name: str, *, records: bool = False) -> Deletion
         raise _unknown(store, name)
     gone: list[StoredObject] = []
     if records:
-        names = {study for one in objects if (study := study_of(one.name)) is not None} - {name}
+        names = {study for one in objects if (study := study_of(one.name)) is not None}
+        names = (names | {*store.names("studies")}) - {name}  # also folders that may not be read
         others = {variant for other in names for variant in StudyState.load(store, other).variant_ids}
         mine = set(StudyState.load(store, name).variant_ids) - others
         gone = [one for one in objects if variant_of(one.name) in mine]

@@ -420,6 +420,8 @@ def check_study_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no study name: up to 100 letters, digits, '.', '_' and '-'")
+    if name.endswith(".tmp"):
+        raise ValueError(f"{name!r} is no study name: what ends in .tmp is taken for what a killed process left")
     return name
 
 

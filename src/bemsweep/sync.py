@@ -96,7 +96,7 @@ def sync(
     Raises
     ------
     BemsweepError
-        There is no such study, or one store is the other or lies in it.
+        There is no such study, nothing at all, or one store is the other or lies in it.
     ConflictError
         The target has a study of that name that is no earlier state of it; nothing was written.
     StoreError
@@ -120,6 +120,8 @@ def sync(
         and kind_of(one.name) != "leftover"
     }
     there = {one.name: one.size_bytes for one in target.objects()}
+    if not found:
+        raise BemsweepError(f"there is nothing to copy in {source.url}: check its name")
     # Both have answered: from now on a fault that passes is waited for.
     source, target = (store.patient(patience_s()) for store in (source, target))
     work = _Sync(source, target, found, there, tell or (lambda _: None))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import unicodedata
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -125,12 +126,18 @@ def search(text: str, *, limit: int = 5, index: StationIndex | None = None) -> l
             raise BemsweepError(f"no position {text}: latitude -90 to 90 first, then longitude -180 to 180, in degrees")
         near = index.nearest(latitude, longitude, limit=len(index))
         return _stations(((found.station, found.distance_km) for found in near), limit)
-    matches = index.search(text, limit=len(index))
+    matches = index.search(_as_indexed(text), limit=len(index))
     if not matches:
         words = {word for station in index.stations for word in re.findall(r"\w+", station.display_name)}
-        told = nearest(text, words) or "; give a part of a name, a WMO number, or LAT,LON"
+        told = nearest(_as_indexed(text), words) or "; give a part of a name, a WMO number, or LAT,LON"
         raise BemsweepError(f"no station fits {text!r}{told}")
     return _stations(((found.station, None) for found in matches), limit)
+
+
+def _as_indexed(text: str) -> str:
+    """Return a text as the index spells names, which is without accents."""
+    parts = unicodedata.normalize("NFKD", text)
+    return "".join(part for part in parts if not unicodedata.combining(part))
 
 
 def find_file(name: str, *, index: StationIndex | None = None) -> WeatherStation:
