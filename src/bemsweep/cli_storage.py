@@ -20,6 +20,7 @@ from rich.text import Text
 
 from bemsweep.console import BAD_INPUT, DEFAULT_STORE, GAVE_UP, JsonOption, StoreOption, err, out, print_json
 from bemsweep.errors import BemsweepError, StoreError
+from bemsweep.faults import PASSING
 from bemsweep.units import size_text
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ studies_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The
 UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="URL or path of a store.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A study's name in the store.")]
 
-_PASSING = ("unreachable", "throttled", "server")
 """Faults that another try may not meet."""
 
 
@@ -55,7 +55,7 @@ def check_command(url: UrlArgument, *, as_json: JsonOption = False) -> None:
     else:
         _show_check(found)
     if not found.is_allowed:
-        sys.exit(GAVE_UP if any(attempt.fault in _PASSING for attempt in found.attempts) else BAD_INPUT)
+        sys.exit(GAVE_UP if any(attempt.fault in PASSING for attempt in found.attempts) else BAD_INPUT)
 
 
 def _show_check(found: StorageCheck) -> None:

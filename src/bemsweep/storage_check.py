@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from bemsweep.errors import StoreError
 from bemsweep.faults import Fault
+from bemsweep.places import protocol_of
 from bemsweep.store import Store
 
 __all__ = ["Attempt", "StorageCheck", "check_storage"]
@@ -38,11 +39,10 @@ _SOURCES: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
         ("AWS_", "FSSPEC_S3"),
         (("AWS_CONFIG_FILE", "~/.aws/config"), ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")),
     ),
-    "gcs": (("GOOGLE_", "FSSPEC_GCS"), (("CLOUDSDK_CONFIG", "~/.config/gcloud"),)),
-    "abfs": (("AZURE_", "FSSPEC_ABFS"), ()),
+    "gs": (("GOOGLE_", "FSSPEC_GCS"), (("CLOUDSDK_CONFIG", "~/.config/gcloud"),)),
+    "az": (("AZURE_", "FSSPEC_ABFS"), ()),
 }
 """Protocol -> prefixes of the variables and files that its filesystem may be configured by."""
-_ALIASES = {"s3a": "s3", "gs": "gcs", "az": "abfs", "abfss": "abfs", "adl": "abfs"}
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ class _Probe:
 def _endpoint(store: Store) -> str:
     """Return the address of the server, without anything that could be a secret."""
     options = {**store.storage_options, **dict(store.storage_options.get("client_kwargs", {}))}
-    protocol = _protocol(store)
+    protocol = protocol_of(store.url)
     own = options.get("endpoint_url")
     if protocol == "s3":
         own = own or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -270,7 +270,7 @@ def _configuration(store: Store) -> Iterator[str]:
     """Yield the names of what may have configured a store's filesystem, never a value."""
     for name in sorted(store.storage_options):
         yield f"storage_options: {name}"
-    prefixes, files = _SOURCES.get(_protocol(store), ((), ()))
+    prefixes, files = _SOURCES.get(protocol_of(store.url), ((), ()))
     for name in sorted(os.environ):
         if name.startswith(prefixes):
             yield f"environment: {name}"
@@ -278,11 +278,6 @@ def _configuration(store: Store) -> Iterator[str]:
         path = os.environ.get(variable) or usual
         if Path(path).expanduser().exists():
             yield f"file: {path}"
-
-
-def _protocol(store: Store) -> str:
-    protocol = store.url.partition("://")[0] if "://" in store.url else "file"
-    return _ALIASES.get(protocol, protocol)
 
 
 def _missing_folders(store: Store) -> tuple[Path, ...]:
