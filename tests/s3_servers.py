@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import shutil
 import signal
 import socket
@@ -74,6 +75,11 @@ def is_server(command):
     return any(Path(part).name == "weed" or part == "moto.server" for part in command)
 
 
+def _clean_environment():
+    """Return the environment without credentials, which the server would take for those of an administrator."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+
 class SeaweedServer:
     """One server, which can be stopped and started again with its data."""
 
@@ -118,7 +124,8 @@ class SeaweedServer:
                     f"-master.port={self._master}", f"-volume.port={self._volume}", f"-filer.port={self._filer}",
                     "-volume.max=50", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0", "-s3.port.lance=0",
                 ],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent,  # noqa: PLW1509 - it only asks the kernel
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_clean_environment(),
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it only asks the kernel
             )  # fmt: skip
         deadline = time.monotonic() + 60
         while True:

@@ -194,7 +194,7 @@ def test_many_are_deleted_and_what_is_not_there_is_passed_over(store):
 
 @pytest.mark.parametrize("url", ["simplecache::s3://bucket/x", "zip://x::s3://bucket/x.zip"])
 def test_what_is_within_another_url_is_no_store(url):
-    with pytest.raises(StoreError, match="for inputs only"):
+    with pytest.raises(StoreError, match="name the URL alone"):
         Store(url)
 
 

@@ -324,7 +324,8 @@ class Store:
         """
         root, narrowed = self.path(), {"prefix": prefix} if prefix else {}
         where = self.path(folder) if folder else root
-        found = self._find(f"cannot list {folder}", lambda: self.fs.find(where, detail=True, **narrowed))
+        what = f"cannot list {folder}".rstrip()
+        found = self._find(what, lambda: self.fs.find(where, detail=True, **narrowed))
         for path, info in (found or {}).items():
             name = path.removeprefix(root).lstrip("/")
             if name and not name.endswith("/") and info.get("type") != "directory":
