@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -113,9 +114,8 @@ class Store:
             raise StoreError(f"no store at {redacted(text)}: {protocol} can be read only; it will do for inputs")
         if "::" in text and "://" in text:
             raise StoreError(f"no store at {redacted(text)}: what is within another URL will do for inputs only")
-        head, mark, rest = text.partition(":")
-        meant = f"{head}://{rest.lstrip('/')}"
-        if mark and not protocol and protocol_of(meant) in _REMOTE:
+        meant = re.sub("^([^:/]+):/*", r"\1://", text)
+        if not protocol and protocol_of(meant) in _REMOTE:
             raise StoreError(f"no store at {redacted(text)}: did you mean {redacted(meant)!r}?")
         path = _without_tilde(text.partition("://")[2] or text).absolute()
         self.url = str(path) if not protocol else text if text.endswith("://") else text.rstrip("/")
@@ -246,18 +246,16 @@ class Store:
         parts = {"max_concurrency": 1} if protocol_of(self.url) == "s3" else {}
 
         what = f"cannot fetch {name} to {path}"
-        # The file is this thread's, and goes even if patience leaves a silent server to itself.
-        with self._told(what), _temporary_beside(path) as temporary:
+        with self._told(what), _temporary_beside(path) as temporary:  # this thread's, not one's that patience leaves
 
             def fetch() -> bool:
                 self.fs.get_file(self.path(name), str(temporary), **parts)
                 return True
 
-            if self._find(what, fetch) is None:
-                temporary.unlink(missing_ok=True)
-                return False
-            temporary.replace(path)
-        return True
+            if found := self._find(what, fetch):
+                temporary.replace(path)
+            temporary.unlink(missing_ok=True)
+        return bool(found)
 
     def as_file(self, name: str, folder: Path) -> Path | None:
         """Return an object as a local file: itself if local, else fetched whole into `folder`; None if absent.
@@ -425,26 +423,23 @@ class Store:
     def _do(self, what: str, action: Callable[[], _T]) -> _T:
         """Do something, tried again while its fault passes and patience lasts."""
         with self._told(what):
-            return self._patiently(action)
+            return self.patience.call(action)
 
     def _find(self, what: str, action: Callable[[], _T]) -> _T | None:
         """Do something with an object; None if it is not there, which a missing bucket is not."""
         with self._told(what):
             try:
-                return self._patiently(action)
+                return self.patience.call(action)
             except FileNotFoundError as error:
                 if fault_of(error) is not Fault.MISSING:
                     raise
                 return None
 
-    def _patiently(self, action: Callable[[], _T]) -> _T:
-        _ = self.fs  # opened here, once, and not by the threads in which patience lets it act
-        return self.patience.call(action)
-
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
         """Turn what a filesystem raises into `StoreError`."""
         try:
+            _ = self.fs  # opened here, once, and not by the threads in which patience lets it act
             yield
         except StoreError:
             raise
