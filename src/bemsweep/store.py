@@ -244,7 +244,6 @@ class Store:
         """
         # Else s3fs holds ten parts of 50 MB in memory.
         parts = {"max_concurrency": 1} if protocol_of(self.url) == "s3" else {}
-
         what = f"cannot fetch {name} to {path}"
         with self._told(what), _temporary_beside(path) as temporary:  # this thread's, not one's that patience leaves
 
