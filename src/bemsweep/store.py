@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -71,7 +72,8 @@ def patience_s() -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise StoreError(f"BEMSWEEP_PATIENCE is {text!r} and must be a number of seconds, such as 300")
+        told = f"BEMSWEEP_PATIENCE is {text!r} and must be a number of seconds, such as 300"
+        raise StoreError(told, fault=Fault.NOT_SERVED)
     return seconds
 
 
@@ -109,18 +111,8 @@ class Store:
     ) -> None:
         text = default_url() if url is None else str(url)
         protocol = protocol_of(text)
-        if protocol in ("http", "https", "ftp"):
-            told = f"no store at {redacted(text)}: {protocol} can be read only; it will do for inputs"
-            raise StoreError(told, fault=Fault.NOT_SERVED)
-        if "::" in text and "://" in text:  # fsspec's chains, of which it would take the first for a folder
-            told = f"no store at {redacted(text)}: name the URL alone, without what stands before ::"
-            raise StoreError(told, fault=Fault.NOT_SERVED)
-        if wrong := secret_in(text):  # it would be shown, and travel with every task
-            raise StoreError(f"no store at {wrong}", fault=Fault.NOT_SERVED)
-        head, mark, rest = text.partition(":")
-        meant = f"{head}://{rest.lstrip('/')}"
-        if mark and not protocol and protocol_of(meant) in _REMOTE:
-            raise StoreError(f"no store at {redacted(text)}: did you mean {redacted(meant)!r}?", fault=Fault.NOT_SERVED)
+        if why := _why_no_store(text, protocol):
+            raise StoreError(f"no store at {why}", fault=Fault.NOT_SERVED)
         path = _without_tilde(text.partition("://")[2] or text).absolute()
         self.url = str(path) if not protocol else text if text.endswith("://") else text.rstrip("/")
         self.storage_options = dict(storage_options or {})
@@ -248,20 +240,17 @@ class Store:
         """
         # Else s3fs holds ten parts of 50 MB in memory.
         parts = {"max_concurrency": 1} if protocol_of(self.url) == "s3" else {}
-
         what = f"cannot fetch {name} to {path}"
-        # The file is this thread's, and goes even if patience leaves a silent server to itself.
-        with self._told(what), _temporary_beside(path) as temporary:
+        with self._told(what), _temporary_beside(path) as temporary:  # this thread's, not one's that patience leaves
 
             def fetch() -> bool:
                 self.fs.get_file(self.path(name), str(temporary), **parts)
                 return True
 
-            if self._find(what, fetch) is None:
-                temporary.unlink(missing_ok=True)
-                return False
-            temporary.replace(path)
-        return True
+            if found := self._find(what, fetch):
+                temporary.replace(path)
+            temporary.unlink(missing_ok=True)
+        return bool(found)
 
     def as_file(self, name: str, folder: Path) -> Path | None:
         """Return an object as a local file: itself if local, else fetched whole into `folder`; None if absent.
@@ -430,26 +419,23 @@ class Store:
     def _do(self, what: str, action: Callable[[], _T]) -> _T:
         """Do something, tried again while its fault passes and patience lasts."""
         with self._told(what):
-            return self._patiently(action)
+            return self.patience.call(action)
 
     def _find(self, what: str, action: Callable[[], _T]) -> _T | None:
         """Do something with an object; None if it is not there, which a missing bucket is not."""
         with self._told(what):
             try:
-                return self._patiently(action)
+                return self.patience.call(action)
             except FileNotFoundError as error:
                 if fault_of(error) is not Fault.MISSING:
                     raise
                 return None
 
-    def _patiently(self, action: Callable[[], _T]) -> _T:
-        _ = self.fs  # opened here, once, and not by the threads in which patience lets it act
-        return self.patience.call(action)
-
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
         """Turn what a filesystem raises into `StoreError`."""
         try:
+            _ = self.fs  # opened here, once, and not by the threads in which patience lets it act
             yield
         except StoreError:
             raise
@@ -459,6 +445,19 @@ class Store:
                 raise
             said = told(error, self.storage_options)
             raise StoreError(f"{what} in the store {redacted(self.url)}: {said}", fault=fault) from None
+
+
+def _why_no_store(text: str, protocol: str) -> str:
+    """Return what is wrong with the URL of a store, without a secret; ``""`` if nothing can be told before trying."""
+    shown = redacted(text)
+    if protocol in ("http", "https", "ftp"):
+        return f"{shown}: {protocol} can be read only; it will do for inputs"
+    if "::" in text and "://" in text:  # fsspec's chains, of which it would take the first for a folder
+        return f"{shown}: name the URL alone, without what stands before ::"
+    meant = re.sub("^([^:/]+):/*", r"\1://", text)
+    if not protocol and protocol_of(meant) in _REMOTE:
+        return f"{shown}: did you mean {redacted(meant)!r}?"
+    return secret_in(text)  # it would be shown, and travel with every task
 
 
 def _is_content(sha256: str, path: Path) -> bool:
