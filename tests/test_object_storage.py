@@ -8,7 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -224,6 +227,41 @@ def test_a_fault_at_the_start_is_told_at_once_and_what_to_do(s3, fault, monkeypa
     assert message in str(told.value)
     assert url in str(told.value)
     assert not any(secret in str(told.value) for secret in (SECRET, ADMIN_SECRET, "wrong-secret"))
+
+
+def test_a_web_page_is_no_store(monkeypatch):
+    """Such as the console of a MinIO, which is on the next port and answers everything."""
+    for name, value in {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}.items():
+        monkeypatch.setenv(name, value)
+    with web_page() as url, pytest.raises(StudyError, match="check AWS_ENDPOINT_URL and its port"):
+        bs.plan(small_study(), store="s3://bucket/x", storage_options={"endpoint_url": url}, engine=FakeEngine())
+
+
+@contextmanager
+def web_page():
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = b"<html>hello</html>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_PUT = do_DELETE = do_POST = do_GET  # noqa: N815 - the library's names
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.mark.parametrize(("fault", "status"), [("closed", 3), ("secret", 2)])

@@ -398,21 +398,25 @@ class Store:
         return PatientStore.of(fs, path, url, storage_options=options, patience=self.patience)
 
     def check_writable(self) -> None:
-        """Write and delete a probe.
+        """Write a probe, read it back and delete it.
 
         Raises
         ------
         StoreError
-            The store cannot be written; says where and why.
+            The store cannot be written or read; says where and why.
         """
-        name = f"probe-{os.getpid()}-{os.urandom(4).hex()}"
+        name, probe = f"probe-{os.getpid()}-{os.urandom(4).hex()}", b"bemsweep"
         try:
-            self.put(name, b"bemsweep")
+            self.put(name, probe)
         except StoreError as error:
             if error.fault == Fault.FORBIDDEN:
                 self.has(name)  # some servers say so of a bucket that does not exist: reading tells
             raise
+        is_store = self.get(name) == probe  # a web page answers everything with 200
         self.delete(name)
+        if not is_store:
+            told = f"{redacted(self.url)} gives back something else than was written there: no such server answers"
+            raise StoreError(f"{told}; check AWS_ENDPOINT_URL and its port", fault=Fault.WRONG_ENDPOINT)
 
     # Faults
 
