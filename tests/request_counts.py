@@ -25,6 +25,10 @@ def counted_requests():
         AioBaseClient._make_api_call = original
 
 
-def below(counts, folder):
-    """Return how many of the requests were for objects below a folder of the store."""
-    return sum(count for (_, key), count in counts.items() if f"/{folder}" in key)
+def below(counts, folder, operations=()):
+    """Return how many requests were for objects below a folder of the store; of `operations` only, if any are given."""
+    return sum(
+        count
+        for (operation, key), count in counts.items()
+        if f"/{folder}" in key and (not operations or operation in operations)
+    )
