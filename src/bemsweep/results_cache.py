@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ from functools import partial
 
 from zarr.abc.store import ByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import WrapperStore
 
 from bemsweep.cache import keep, kept
 from bemsweep.errors import StoreError
@@ -49,7 +48,7 @@ _told: ContextVar[_Index | None] = ContextVar("_told", default=None)
 """The index that the task at hand was told last: it reads the parts where that index, and no newer one, says."""
 
 
-class CommittedStore(WrapperStore[Store]):
+class CommittedStore(Store):
     """A study's cube as of one commit, for reading.
 
     Parameters
@@ -63,7 +62,8 @@ class CommittedStore(WrapperStore[Store]):
     """
 
     def __init__(self, store: Store, root: bytes, *, url: str = "") -> None:
-        super().__init__(store.with_read_only(read_only=True))
+        super().__init__(read_only=True)
+        self._store = store.with_read_only(read_only=True)
         self._folder = f"results/{hashlib.sha256(url.encode() + bytes(1) + root).hexdigest()}" if url else ""
         self._seen: dict[str, bytes] | None = {ROOT: root}
 
@@ -107,11 +107,33 @@ class CommittedStore(WrapperStore[Store]):
         """Return parts of objects."""
         return await asyncio.gather(*(self.get(key, prototype, byte_range) for key, byte_range in key_ranges))
 
-    async def _get_many(
-        self, requests: Iterable[tuple[str, BufferPrototype, ByteRequest | None]]
-    ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
-        for key, prototype, byte_range in requests:
-            yield key, await self.get(key, prototype, byte_range)
+    supports_writes = False
+    supports_deletes = False
+    supports_listing = True
+
+    async def exists(self, key: str) -> bool:
+        """Return True if there is an object of that key."""
+        return await self._store.exists(key)
+
+    async def set(self, key: str, value: Buffer) -> None:  # noqa: ARG002 - zarr's signature
+        """Refuse to write."""
+        self._check_writable()
+
+    async def delete(self, key: str) -> None:  # noqa: ARG002 - zarr's signature
+        """Refuse to delete."""
+        self._check_writable()
+
+    def list(self) -> AsyncIterator[str]:
+        """Yield all keys."""
+        return self._store.list()
+
+    def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the keys that begin so."""
+        return self._store.list_prefix(prefix)
+
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the names directly below a prefix."""
+        return self._store.list_dir(prefix)
 
     async def _get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None) -> Buffer | None:
         name = self._name(key, byte_range)

@@ -7,12 +7,12 @@ loop of its own, but requests run on the filesystem's: so both share its connect
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, WrapperStore
+from zarr.storage import FsspecStore
 
 from bemsweep.errors import StoreError
 from bemsweep.faults import Fault, fault_of, told
@@ -51,8 +51,10 @@ class _Store(FsspecStore):
             await super().delete_dir(prefix)
 
 
-class PatientStore(WrapperStore[FsspecStore]):
+class PatientStore(Store):
     """A Zarr store that tries again what passes.
+
+    No `zarr.storage.WrapperStore`: that hands on whatever later versions of zarr ask for, past all of this.
 
     Parameters
     ----------
@@ -82,11 +84,17 @@ class PatientStore(WrapperStore[FsspecStore]):
         return cls(_Store(fs, path=path), url, storage_options, patience)
 
     def __init__(self, store: FsspecStore, url: str, storage_options: Mapping[str, Any], patience: Patience) -> None:
-        super().__init__(store)
-        self._url, self._storage_options, self._patience = url, storage_options, patience
+        super().__init__(read_only=store.read_only)
+        self._store, self._url, self._storage_options, self._patience = store, url, storage_options, patience
 
-    def _with_store(self, store: FsspecStore) -> PatientStore:
+    def with_read_only(self, read_only: bool = False) -> PatientStore:
+        """Return the same store, to be read only or not."""
+        store = self._store.with_read_only(read_only)
         return PatientStore(store, self._url, self._storage_options, self._patience)
+
+    supports_writes = True
+    supports_deletes = True
+    supports_listing = True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PatientStore) and self._store == other._store
@@ -109,16 +117,6 @@ class PatientStore(WrapperStore[FsspecStore]):
         """Return parts of values."""
         return await asyncio.gather(*(self.get(key, prototype, byte_range) for key, byte_range in key_ranges))
 
-    async def _get_many(
-        self, requests: Iterable[tuple[str, BufferPrototype, ByteRequest | None]]
-    ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
-        for key, prototype, byte_range in requests:
-            yield key, await self.get(key, prototype, byte_range)
-
-    async def is_empty(self, prefix: str) -> bool:
-        """Return True if there is no key that begins so."""
-        return await Store.is_empty(self, prefix)
-
     async def exists(self, key: str) -> bool:
         """Return True if there is a value of that key."""
         return await self._do(key, lambda: self._store.exists(key))
@@ -130,9 +128,6 @@ class PatientStore(WrapperStore[FsspecStore]):
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write a value whole, unless there is one."""
         await self._do(key, lambda: self._store.set_if_not_exists(key, value))
-
-    async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
-        await asyncio.gather(*(self.set(key, value) for key, value in values))
 
     async def delete(self, key: str) -> None:
         """Delete a value."""
