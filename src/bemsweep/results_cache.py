@@ -21,6 +21,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 
 from bemsweep.cache import keep, kept
 from bemsweep.errors import StoreError
+from bemsweep.zarr_stores import PlainErrorStore
 
 __all__ = ["ROOT", "CommittedStore"]
 
@@ -48,7 +49,7 @@ _told: ContextVar[_Index | None] = ContextVar("_told", default=None)
 """The index that the task at hand was told last: it reads the parts where that index, and no newer one, says."""
 
 
-class CommittedStore(Store):
+class CommittedStore(PlainErrorStore):
     """A study's cube as of one commit, for reading.
 
     Parameters

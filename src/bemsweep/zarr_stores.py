@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-__all__ = ["PatientStore"]
+__all__ = ["PatientStore", "PlainErrorStore"]
 
 _T = TypeVar("_T")
 
@@ -51,7 +51,28 @@ class _Store(FsspecStore):
             await super().delete_dir(prefix)
 
 
-class PatientStore(Store):
+class PlainErrorStore(Store):
+    """A store whose errors come as they are, where zarr from 3.4 on hands them out in groups."""
+
+    async def get_ranges(self, *what: Any, **how: Any) -> AsyncIterator[Any]:
+        """Yield parts of a value, as zarr's own does.
+
+        Raises
+        ------
+        StoreError
+            One of them cannot be read.
+        """
+        try:
+            async for group in super().get_ranges(*what, **how):  # type: ignore[misc]  # not before zarr 3.4
+                yield group
+        except BaseExceptionGroup as errors:
+            told, _ = errors.split(StoreError)
+            if told is None:
+                raise
+            raise _first(told) from None
+
+
+class PatientStore(PlainErrorStore):
     """A Zarr store that tries again what passes.
 
     No `zarr.storage.WrapperStore`: that hands on whatever later versions of zarr ask for, past all of this.
@@ -180,3 +201,9 @@ async def _listed(keys: AsyncIterator[str]) -> list[str]:
 
 async def _awaited(action: Callable[[], Awaitable[_T]]) -> _T:
     return await action()
+
+
+def _first(errors: BaseException) -> BaseException:
+    while isinstance(errors, BaseExceptionGroup):
+        errors = errors.exceptions[0]
+    return errors
