@@ -369,8 +369,13 @@ def there_and_back(name, size, **changes):
     assert path.stat().st_size == size
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-small = there_and_back("small", 1)
-large = there_and_back("large", 200_000_000, outputs=[bs.Meter("Electricity:Facility", frequency="annual")])
+def outputs(frequency):
+    return [bs.Meter("Electricity:Facility", frequency=frequency)]
+
+# Runs take memory too, each a little more than the one before: what a large file adds is told after some of them.
+for frequency in ("monthly", "daily"):
+    small = there_and_back(frequency, 1, outputs=outputs(frequency))
+large = there_and_back("large", 200_000_000, outputs=outputs("annual"))
 print(large - small)
 """
 

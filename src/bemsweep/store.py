@@ -40,8 +40,7 @@ RECORD_SUFFIX = "parquet"
 TEMPORARY_SUFFIX = ".tmp"
 
 _PART_BYTES = 8 * 2**20
-"""Large files go up in parts of this size, so many at once."""
-_PARTS_AT_ONCE = 3
+"""Large files go up in parts of this size, one after the other: a worker has little memory to spare."""
 _REMOTE = ("s3", "gs", "az", "http", "https", "ftp")
 _DIGITS = "0123456789abcdef"
 _FOLDERS = len(_DIGITS) ** 2
@@ -225,7 +224,7 @@ class Store:
         if self.is_local:
             self._do(what, lambda: _replace_by_copy(path, Path(target)))
         elif protocol_of(self.url) == "s3":
-            parts = {"chunksize": _PART_BYTES, "max_concurrency": _PARTS_AT_ONCE}
+            parts = {"chunksize": _PART_BYTES, "max_concurrency": 1}
             self._do(what, lambda: self.fs.put_file(str(path), target, **parts))
         else:
             self._do(what, lambda: self.fs.put_file(str(path), target))
