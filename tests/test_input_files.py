@@ -443,3 +443,16 @@ def test_local_faults_are_told_with_the_name(files, folder):
     assert told(files, "~nobody-of-that-name/x.idf").startswith("~nobody-of-that-name/x.idf: ")
     os.mkfifo(folder / "pipe.idf")
     assert "is no file" in told(files, "pipe.idf")
+
+
+def test_downloads_make_room_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BEMSWEEP_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("BEMSWEEP_CACHE_SIZE", "1000")
+    old = tmp_path / "cache" / "downloads" / ("0" * 64) / "old.idf"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"x" * 900)
+    os.utime(old, (0, 0))
+    fsspec.filesystem("memory").pipe_file("/make-room/new.idf", b"y" * 900)
+    found = InputFiles(tmp_path).find_one("memory://make-room/new.idf")
+    assert found.path.read_bytes() == b"y" * 900
+    assert not old.exists()

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from bemsweep import store as module
 from bemsweep.errors import StoreError
 from bemsweep.faults import Fault
-from bemsweep.store import Store, patience_s, replace_file
+from bemsweep.local_files import replace_file
+from bemsweep.store import Store, patience_s
 
 IDS = [f"{prefix}{n:062d}" for prefix in ("0a", "0b", "ff") for n in range(3)]
 
@@ -502,7 +503,7 @@ def test_a_copy_that_was_swept_away_is_fetched_again():
 def test_an_input_is_hashed_once_and_not_for_every_variant(store, monkeypatch):
     digest = put_input(store)
     store.local_copy(digest, ".idf")
-    monkeypatch.setattr(module, "hashlib", None)
+    monkeypatch.setattr(module, "sha256_of", None)
     store.local_copy(digest, ".idf")
 
 

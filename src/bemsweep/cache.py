@@ -18,8 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bemsweep.errors import BemsweepError
+from bemsweep.local_files import TEMPORARY_SUFFIX, temporary_beside
 
-__all__ = ["cache_folder", "cache_limit_bytes", "cached", "keep", "kept", "touch", "trim"]
+__all__ = ["cache_folder", "cache_limit_bytes", "cached", "keep", "kept", "make_room", "touch", "trim"]
 
 DEFAULT_LIMIT = "10GB"
 
@@ -40,7 +41,6 @@ _STEPS = 20
 
 _FOLDERS = ("downloads", "inputs", "inventories", "results")
 _LOCKS = "locks"
-_TEMPORARY_SUFFIX = ".tmp"
 _OURS = re.compile(r"[0-9a-f]{64}")
 """In the name of everything that is kept, or of its folder: nobody's own file is ever evicted."""
 
@@ -135,7 +135,7 @@ def cached(name: str, fetch: Callable[[Path], None], is_good: Callable[[Path], b
             return path
         with _whole(path) as temporary:
             fetch(temporary)
-    _make_room(path)
+    make_room(path)
     return path
 
 
@@ -162,7 +162,7 @@ def keep(name: str, data: bytes) -> None:
     with _whole(path) as temporary, temporary.open("wb") as file:
         file.write(hashlib.sha256(data).digest())
         file.write(data)
-    _make_room(path)
+    make_room(path)
 
 
 def kept(name: str) -> bytes | None:
@@ -215,7 +215,7 @@ def trim() -> None:
     found = []
     for path, facts in _files(folder):
         is_leftover = now - facts.st_mtime > _LEFTOVER_S
-        if path.suffix == _TEMPORARY_SUFFIX and path.name.startswith("."):
+        if path.suffix == TEMPORARY_SUFFIX and path.name.startswith("."):
             if is_leftover:
                 _delete(path)
         elif _OURS.match(path.name) or _OURS.match(path.parent.name):
@@ -261,18 +261,24 @@ def _alone(name: str) -> Iterator[None]:
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """Give a temporary file to write, which takes its name at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name[:16]}-{os.getpid()}-{os.urandom(4).hex()}{_TEMPORARY_SUFFIX}"
-    try:
+    with temporary_beside(path) as temporary:
         yield temporary
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
-def _make_room(path: Path) -> None:
-    """Trim the cache if `path`, just added, may have put it over its limit."""
+def make_room(path: Path) -> None:
+    """Trim the cache if a file, just added, may have put it over its limit.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    BemsweepError
+        ``BEMSWEEP_CACHE_SIZE`` holds no size.
+    """
     with suppress(FileNotFoundError):
         if _growth.is_due(path.stat().st_size):
             trim()

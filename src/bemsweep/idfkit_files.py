@@ -22,9 +22,10 @@ from fsspec.utils import glob_translate
 
 from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.faults import Fault, fault_of, told
+from bemsweep.local_files import TEMPORARY_SUFFIX
 from bemsweep.patience import Patience
 from bemsweep.redaction import redacted
-from bemsweep.store import TEMPORARY_SUFFIX, Store
+from bemsweep.store import Store
 
 __all__ = ["FsspecFileSystem"]
 

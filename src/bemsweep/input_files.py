@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-import hashlib
-import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,10 +17,11 @@ from typing import Any
 
 import fsspec
 
-from bemsweep.cache import cache_folder
+from bemsweep.cache import cache_folder, make_room
 from bemsweep.errors import InputError, StoreError, nearest
 from bemsweep.faults import Fault, fault_of, told
 from bemsweep.filesystems import open_filesystem
+from bemsweep.local_files import sha256_of, temporary_beside
 from bemsweep.places import (
     beside,
     file_name,
@@ -104,7 +103,7 @@ class Input:
         OSError
             The file cannot be read.
         """
-        return cls(path, _sha256(path), source, place)
+        return cls(path, sha256_of(path), source, place)
 
 
 class InputFiles:
@@ -439,17 +438,13 @@ def _unpacked_name(name: str) -> str:
 def _kept(write: Callable[[Path], None], name: str) -> tuple[Path, str]:
     """Return a file of the cache that `write` makes, and its sha256, under which it is kept; whole or not at all."""
     folder = cache_folder() / "downloads"
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{os.getpid()}-{os.urandom(8).hex()}.tmp"
-    try:
+    with temporary_beside(folder / _safe_name(name)) as temporary:
         write(temporary)
-        digest = _sha256(temporary)
+        digest = sha256_of(temporary)
         path = folder / digest / _safe_name(name)
         path.parent.mkdir(exist_ok=True)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    make_room(path)
     return path, digest
 
 
@@ -457,11 +452,6 @@ def _safe_name(name: str) -> str:
     """Return a name that a file of any system can have and that leads to no other folder."""
     safe = re.sub(r"[^\w .,()\[\]+-]", "_", name)[-100:]
     return safe if safe.strip(".") else "file"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _find_bundled(name: str) -> Path:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from bemsweep.engine_files import RAW_FILES, files_fitting, unknown_file
 from bemsweep.errors import BemsweepError, InfrastructureError, StoreError
+from bemsweep.local_files import TEMPORARY_SUFFIX
 from bemsweep.patterns import matches
-from bemsweep.store import TEMPORARY_SUFFIX, Store, StoredObject, patience_s
+from bemsweep.store import Store, StoredObject, patience_s
 
 if TYPE_CHECKING:
     import pandas as pd

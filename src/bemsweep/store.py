@@ -7,10 +7,8 @@ passes is tried again for as long as the store is patient. It never decides what
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import os
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,16 +26,16 @@ from bemsweep.cache import cache_folder, cached, touch
 from bemsweep.errors import StoreError
 from bemsweep.faults import Fault, fault_of, told
 from bemsweep.filesystems import open_filesystem
+from bemsweep.local_files import TEMPORARY_SUFFIX, replace_by_copy, replace_file, sha256_of, temporary_beside
 from bemsweep.patience import DEFAULT_PATIENCE_S, Patience
 from bemsweep.places import protocol_of, secret_in
 from bemsweep.redaction import redacted
 from bemsweep.zarr_stores import PatientStore
 
-__all__ = ["DEFAULT_URL", "Store", "StoredObject", "default_url", "patience_s", "replace_file"]
+__all__ = ["DEFAULT_URL", "Store", "StoredObject", "default_url", "patience_s"]
 
 DEFAULT_URL = "bemsweep-store"
 RECORD_SUFFIX = "parquet"
-TEMPORARY_SUFFIX = ".tmp"
 
 _PART_BYTES = 8 * 2**20
 """Large files go up in parts of this size, one after the other: a worker has little memory to spare."""
@@ -222,7 +220,7 @@ class Store:
             raise FileNotFoundError(f"no file {path}")
         what, target = f"cannot write {name}", self.path(name)
         if self.is_local:
-            self._do(what, lambda: _replace_by_copy(path, Path(target)))
+            self._do(what, lambda: replace_by_copy(path, Path(target)))
         elif protocol_of(self.url) == "s3":
             parts = {"chunksize": _PART_BYTES, "max_concurrency": 1}
             self._do(what, lambda: self.fs.put_file(str(path), target, **parts))
@@ -240,7 +238,7 @@ class Store:
         # Else s3fs holds ten parts of 50 MB in memory.
         parts = {"max_concurrency": 1} if protocol_of(self.url) == "s3" else {}
         what = f"cannot fetch {name} to {path}"
-        with self._told(what), _temporary_beside(path) as temporary:  # this thread's, not one's that patience leaves
+        with self._told(what), temporary_beside(path) as temporary:  # this thread's, not one's that patience leaves
 
             def fetch() -> bool:
                 self.fs.get_file(self.path(name), str(temporary), **parts)
@@ -366,7 +364,7 @@ class Store:
             if self.is_local:
                 self._check_input(path, name, sha256)
             else:
-                cached(name, partial(self._fetch_input, name, sha256), partial(_is_content, sha256))
+                cached(name, partial(self._fetch_input, name, sha256), lambda copy: sha256_of(copy) == sha256)
         self._checked.add(path)
         return path
 
@@ -377,7 +375,7 @@ class Store:
     def _check_input(self, path: Path, name: str, sha256: str) -> None:
         if not path.exists():
             raise StoreError(f"the store {redacted(self.url)} has lost {name}: run the study again from its files")
-        if not _is_content(sha256, path):
+        if sha256_of(path) != sha256:
             raise StoreError(
                 f"{redacted(self.url_of(name))} is altered: delete it and run the study again from its files"
             )
@@ -463,11 +461,6 @@ def _why_no_store(text: str, protocol: str) -> str:
     return secret_in(text)  # it would be shown, and travel with every task
 
 
-def _is_content(sha256: str, path: Path) -> bool:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-
-
 def _without_tilde(text: str) -> Path:
     try:
         return Path(text).expanduser()
@@ -486,28 +479,3 @@ def _modified(info: Mapping[str, Any]) -> dt.datetime | None:
         if isinstance(value, dt.datetime):
             return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
     return None
-
-
-@contextmanager
-def _temporary_beside(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; what a failure leaves there is deleted."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name[:16]}-{os.getpid()}-{os.urandom(4).hex()}{TEMPORARY_SUFFIX}"
-    try:
-        yield temporary
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _replace_by_copy(source: Path, path: Path) -> None:
-    with _temporary_beside(path) as temporary:
-        shutil.copyfile(source, temporary)
-        temporary.replace(path)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    with _temporary_beside(path) as temporary:
-        temporary.write_bytes(data)
-        temporary.replace(path)

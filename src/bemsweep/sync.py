@@ -11,17 +11,17 @@ not an earlier state of the same one, and never deletes anything but what an ear
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from bemsweep.cube_metadata import has_same_chunks
 from bemsweep.errors import BemsweepError, ConflictError, StoreError, nearest
+from bemsweep.local_files import sha256_of
 from bemsweep.object_names import kind_of, study_of, variant_of
 from bemsweep.scratch import open_scratch
 from bemsweep.store import Store, patience_s
@@ -220,13 +220,13 @@ def copy_object(
         path, copy = folder / "read", folder / "read-back"
         if not source.download(name, path):
             return False, 0
-        size, digest = path.stat().st_size, _sha256(path)
+        size, digest = path.stat().st_size, sha256_of(path)
         if kind_of(name) == "input" and PurePosixPath(name).name.partition(".")[0] != digest:
             raise StoreError(f"{source.url_of(name)} is altered: delete it and run its study again from its files")
-        if is_there and target.download(to, copy) and _sha256(copy) == digest:
+        if is_there and target.download(to, copy) and sha256_of(copy) == digest:
             return False, size
         target.upload(path, to)
-        if not target.download(to, copy) or _sha256(copy) != digest:
+        if not target.download(to, copy) or sha256_of(copy) != digest:
             raise _altered(target, to)
     return True, size
 
@@ -321,11 +321,6 @@ def _place(store: Store) -> tuple[tuple[str, str], str]:
 
 def _altered(store: Store, name: str) -> StoreError:
     return StoreError(f"{store.url_of(name)} does not hold what was written to it: check the disk, then sync again")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _definition_name(study: str) -> str:
