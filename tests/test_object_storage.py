@@ -8,10 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -25,6 +23,7 @@ from bemsweep.testing import FakeEngine
 from request_counts import below, counted_requests
 from s3_servers import ADMIN_SECRET, KEY, SECRET, silent_port
 from small_studies import CHICAGO, grid_of, read, run_study, small_study
+from web_servers import served
 
 RUN_OF_ITS_OWN = ("engine_s", "total_s", "memory_bytes")
 """What no two runs of one variant have in common."""
@@ -237,7 +236,6 @@ def test_a_web_page_is_no_store(monkeypatch):
         bs.plan(small_study(), store="s3://bucket/x", storage_options={"endpoint_url": url}, engine=FakeEngine())
 
 
-@contextmanager
 def web_page():
     class Page(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -253,15 +251,7 @@ def web_page():
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return served(Page)
 
 
 @pytest.mark.parametrize(("fault", "status"), [("closed", 3), ("secret", 2)])
