@@ -8,8 +8,9 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ _COMMENT = re.compile(rb"![^\n]*")
 _STATEMENT = re.compile(rb"([^;]*);")
 _OBJECT_BEGIN = re.compile(rb"\s*[A-Za-z][A-Za-z0-9:_ /\-]*?\s*,")
 _VERSION = re.compile(rb"(?:^|;)\s*Version\s*,\s*(\d+)\.(\d+)(?:\.(\d+))?", re.IGNORECASE)
+
+_KINDS = {"number": "a number", "integer": "a whole number", "string": "a text", "array": "a list"}
+_SHOWN = 40
+"""How much of a value a message shows."""
 
 _BOOKKEEPING = frozenset({"idf_order", "idf_max_fields", "idf_max_extensible_fields"})
 """Fields that EnergyPlus's converter adds to epJSON and nobody reads."""
@@ -238,7 +243,7 @@ def _read_epjson(path: Path, content: bytes, part_of: _Version | None) -> IDFDoc
     schema = get_schema(version)
     if "\\ud" in (text := content.decode("utf-8")).lower():
         _refuse_surrogates(path, data)
-    problems = [f"line {_line_of(text, words)}: {message}" for words, message in _epjson_problems(data, schema)]
+    problems = [f"line {_line_of(text, words)}: {told}" for *words, told in _epjson_problems(data, schema)]
     if problems:
         raise ModelError(f"{path.name} is broken: {'; '.join(problems[:10])}")
     document: IDFDocument[bool] = IDFDocument(version=version, schema=schema, filepath=path)
@@ -252,7 +257,7 @@ def _read_epjson(path: Path, content: bytes, part_of: _Version | None) -> IDFDoc
 
 def _parsed(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
     try:
-        data = json.loads(content.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        data = json.loads(content.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         line = _line(content, error.start)
         raise ModelError(f"{path.name} is no epJSON: line {line} is not encoded as UTF-8") from error
@@ -294,26 +299,78 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _epjson_problems(data: Mapping[str, Mapping[str, Any]], schema: EpJSONSchema) -> Iterator[tuple[str, str]]:
-    """Yield a text to look for in the file, and what is wrong there."""
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _epjson_problems(data: Mapping[str, Mapping[str, Any]], schema: EpJSONSchema) -> Iterator[tuple[str, ...]]:
+    """Yield texts to look for in the file, one after the other, and what is wrong there.
+
+    EnergyPlus refuses all of it in an epJSON, but for unknown fields; in the IDF that is written for it, a text that
+    holds a number, or a choice in other letters, would pass.
+    """
     for object_type, objects in data.items():
         canonical = schema.resolve_type_name(object_type)
-        if canonical is None:
+        if canonical != object_type:
             hint = nearest(object_type, schema.object_types)
             yield object_type, f"EnergyPlus has no object type {object_type!r}{hint}"
             continue
         known = (schema.get_inner_schema(canonical) or {}).get("properties", {})
         for name, fields in objects.items():
             if not isinstance(fields, dict):
-                yield name, f"{object_type} {name!r} is no object"
+                yield object_type, name, f"{object_type} {name!r} is no object"
                 continue
-            for field in fields:
-                if field not in known and field not in _BOOKKEEPING:
-                    yield field, f"{object_type} {name!r} has no field {field!r}{nearest(field, known)}"
+            if not name.strip() and schema.has_name(canonical):
+                yield object_type, name, f"{object_type} {name!r} has a blank name"
+            for field, value in fields.items():
+                where = object_type, name, field
+                if field in known:
+                    told = _value_problems(value, known[field], field)
+                    yield from ((*where, f"{object_type} {name!r}: {problem}") for problem in told)
+                elif field not in _BOOKKEEPING:
+                    yield (*where, f"{object_type} {name!r} has no field {field!r}{nearest(field, known)}")
 
 
-def _line_of(text: str, words: str) -> int:
-    return text.count("\n", 0, max(text.find(json.dumps(words)), 0)) + 1
+def _value_problems(value: object, spec: Mapping[str, Any], field: str) -> Iterator[str]:
+    """Yield why EnergyPlus refuses a value of an epJSON, other than for its range."""
+    choices = spec.get("anyOf", [spec])
+    if not any(_is_of_kind(value, choice.get("type", "")) for choice in choices):
+        kinds = " or ".join(dict.fromkeys(_KINDS[choice["type"]] for choice in choices if choice.get("type") in _KINDS))
+        yield f"{field} takes {kinds}, not {json.dumps(value)[:_SHOWN]}"
+    elif isinstance(value, list):
+        inner = spec.get("items", {}).get("properties", {})
+        for number, group in enumerate(value, 1):
+            if not isinstance(group, dict):
+                yield f"{field}, entry {number} is no object but {json.dumps(group)[:_SHOWN]}"
+                continue
+            for part, one in group.items():
+                yield from _value_problems(one, inner.get(part, {}), f"{field}, entry {number}, {part}")
+    elif isinstance(value, str):
+        words = [word for choice in choices if choice.get("type", "string") == "string" for word in choice.get("enum", ())]
+        if words and value not in words:
+            hint = nearest(value, words) or f": {', '.join(word for word in words if word)}"
+            yield f"{field} has no choice {value[:_SHOWN]!r}{hint}"
+
+
+def _is_of_kind(value: object, kind: str) -> bool:
+    match kind:
+        case "number":
+            return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "string":
+            return isinstance(value, str)
+        case "array":
+            return isinstance(value, list)
+    return True
+
+
+def _line_of(text: str, words: Iterable[str]) -> int:
+    """Return the line of the last of `words`, each of which is looked for after the one before."""
+    position = 0
+    for word in words:
+        position = max(text.find(json.dumps(word, ensure_ascii=False), position), position)
+    return text.count("\n", 0, position) + 1
 
 
 def write_model(document: IDFDocument[bool], path: Path) -> str:
