@@ -639,3 +639,10 @@ def test_inputs_of_urls_and_archives_are_labelled_by_their_names():
     )
     assert list(study.baseline) == ["office", "school", "gs://b/*.idf"]
     assert list(study.weather) == ["USA IL", "denver"]
+
+
+def test_a_study_file_that_is_not_utf8_is_told_with_its_line(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_bytes("name: x\n# Zürich\n".encode("latin-1"))
+    with pytest.raises(StudyError, match=r"cannot read the study file .*study.yaml: it is not encoded as UTF-8.* @ line 2"):
+        Study.from_yaml(path)

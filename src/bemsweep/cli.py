@@ -31,7 +31,7 @@ from bemsweep import __version__
 from bemsweep.cli_storage import storage_app, studies_app
 from bemsweep.cli_weather import weather_app
 from bemsweep.console import BAD_INPUT, DEFAULT_STORE, GAVE_UP, JsonOption, StoreOption, err, out, print_json
-from bemsweep.errors import BemsweepError, InfrastructureError, StoreError
+from bemsweep.errors import BemsweepError, InfrastructureError, StoreError, shortened
 from bemsweep.faults import LASTING
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def main() -> None:
         err.print("stopped")
         sys.exit(STOPPED)
     except BemsweepError as error:
-        err.print(Text(str(error)))
+        err.print(Text(shortened(str(error))))
         needs_mending = isinstance(error, StoreError) and error.fault in LASTING
         sys.exit(GAVE_UP if isinstance(error, InfrastructureError) and not needs_mending else BAD_INPUT)
     except OSError as error:

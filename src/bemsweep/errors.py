@@ -20,6 +20,7 @@ the second is retried. All of them can be pickled, so they cross process borders
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -40,7 +41,10 @@ __all__ = [
     "StoreError",
     "StudyError",
     "nearest",
+    "shortened",
 ]
+
+_LONG_WORD = re.compile(r"\S{300,}")
 
 
 class BemsweepError(Exception):
@@ -62,7 +66,7 @@ class Problem:
         where = self.path
         if self.line is not None:
             where = f"{where}, line {self.line}" if where else f"line {self.line}"
-        message = redacted(self.message)  # it may show a value that is a URL with a password, where none belongs
+        message = redacted(shortened(self.message))  # it may show a value that is a URL with a password, where none belongs
         return f"{message} @ {where}" if where else message
 
 
@@ -152,3 +156,14 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
     by_fold = {candidate.casefold(): candidate for candidate in candidates}
     matches = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
     return f" (did you mean {by_fold[matches[0]]!r}?)" if matches else ""
+
+
+def shortened(message: str) -> str:
+    """Return `message` without the rest of words of 300 and more letters, which no name has, but a broken file may.
+
+    Examples
+    --------
+    >>> len(shortened("line 7 holds " + 100_000 * "x"))
+    214
+    """
+    return _LONG_WORD.sub(lambda word: f"{word[0][:200]}…", message)

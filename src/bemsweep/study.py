@@ -295,8 +295,12 @@ class Study(Part):
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise StudyError([Problem(f"cannot read the study file {path}: {error}")]) from None
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            told = f"cannot read the study file {path}: it is not encoded as UTF-8: {error.reason}"
+            raise StudyError([Problem(told, line=line)]) from None
         data, lines = parse_yaml(text)
         if not isinstance(data, dict):
             raise StudyError([Problem(f"{path} holds no mapping of name, baseline, weather, outputs …", line=1)])

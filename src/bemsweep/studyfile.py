@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from bemsweep.errors import Problem, StudyError, nearest
 
@@ -74,6 +75,10 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
         return _loader().load(text), lines
     except RecursionError:
         raise StudyError([Problem("not a study: nested too deeply")]) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        told = f"not YAML: the character {text[error.position : error.position + 1]!r} cannot stand in it"
+        raise StudyError([Problem(told, line=line)]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise StudyError([Problem(f"not YAML: {error.problem}", line=mark.line + 1 if mark else None)]) from None
