@@ -96,6 +96,19 @@ def test_sizing_words_and_comments_are_no_fault(tmp_path):
     assert len(read_model(write(tmp_path, text))["Zone"]) == 2
 
 
+@pytest.mark.parametrize("one", ["Version, 25.2;", "Building, Other;", "SimulationControl;\nSimulationControl, No;"])
+def test_two_of_what_a_model_has_one_are_told(tmp_path, one):
+    """EnergyPlus refuses it; of two Versions the IDF that is written for it would have one."""
+    name = one.partition(",")[0].partition(";")[0]
+    with pytest.raises(ModelError, match=f"it has 2 objects {name}, and a model has one"):
+        read_model(write(tmp_path, SMALL + one))
+
+
+def test_two_objects_of_one_name_are_told_once(tmp_path):
+    with pytest.raises(ModelError, match=r"model.idf is broken: line 4: Duplicate Zone object with name 'ONE'$"):
+        read_model(write(tmp_path, SMALL + "Zone, ONE;"))
+
+
 def epjson(**rest: object) -> dict[str, object]:
     return {"Version": {"Version 1": {"version_identifier": "25.2"}}, "Zone": {"One": {"x_origin": 1.5}}} | rest
 

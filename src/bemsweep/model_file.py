@@ -27,6 +27,9 @@ __all__ = ["NOT_IN_IDF", "read_ddy", "read_model", "read_objects", "read_version
 NOT_IN_IDF = ",;!\n\r"
 """Characters that end a field of an IDF, so that no text may hold them."""
 
+_PASSED_OVER = re.compile(r"^(Failed to parse|Skipping malformed) object: ")
+"""What idfkit says besides when it reads an object, and when it reads on."""
+
 _Version = tuple[int, int, int]
 
 _CANNOT_READ = {
@@ -98,7 +101,7 @@ def _read(path: Path, part_of: _Version | None) -> IDFDocument[bool]:
     content = _content(path)
     is_idf = path.suffix.lower() == ".idf"
     try:
-        return _read_idf(path, content, part_of) if is_idf else _read_epjson(path, content, part_of)
+        document = _read_idf(path, content, part_of) if is_idf else _read_epjson(path, content, part_of)
     except SchemaNotFoundError as error:
         version = ".".join(map(str, error.version[:2]))
         raise ModelError(
@@ -107,6 +110,10 @@ def _read(path: Path, part_of: _Version | None) -> IDFDocument[bool]:
         ) from error
     except IdfKitError as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
+    for object_type, objects in document.items():
+        if len(objects) > 1 and (document.schema.get_object_schema(object_type) or {}).get("maxProperties") == 1:
+            raise ModelError(f"{path.name} is broken: it has {len(objects)} objects {object_type}, and a model has one")
+    return document
 
 
 def read_ddy(path: Path) -> IDFDocument[bool]:
@@ -175,7 +182,7 @@ def _read_idf(path: Path, content: bytes, part_of: _Version | None) -> IDFDocume
         parser.parse(version)
         findings = (*error.diagnostics, *parser.diagnostics)
     if findings:
-        told = sorted({(finding.line or 0, finding.message) for finding in findings})
+        told = sorted({(finding.line or 0, _PASSED_OVER.sub("", finding.message)) for finding in findings})
         raise ModelError(f"{path.name} is broken: {'; '.join(f'line {line}: {text}' for line, text in told[:10])}")
     return document
 

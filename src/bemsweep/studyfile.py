@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -62,7 +63,8 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
         The text is no YAML, or a mapping holds a key twice (every such key is told).
     """
     try:
-        node = _loader().compose(text)
+        with warnings.catch_warnings(action="ignore", category=ReusedAnchorWarning):  # YAML allows it
+            node = _loader().compose(text)
         if node is None:
             return None, {}
         problems = list(_key_problems(node, (), set()))
@@ -72,7 +74,8 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
         lines = dict(itertools.islice(places, _MOST_VALUES))
         if next(places, None) is not None:  # a few lines of aliases of aliases stand for billions
             raise StudyError([Problem(f"a study file of more than {_MOST_VALUES:,} values: put them into a table")])
-        return _loader().load(text), lines
+        with warnings.catch_warnings(action="ignore", category=ReusedAnchorWarning):
+            return _loader().load(text), lines
     except RecursionError:
         raise StudyError([Problem("not a study: nested too deeply")]) from None
     except ReaderError as error:
@@ -166,6 +169,8 @@ def _message(finding: Any, parts: Mapping[str, type[BaseModel]]) -> str:
     kind, given, last = finding["type"], finding["input"], finding["loc"][-1] if finding["loc"] else ""
     if kind == "extra_forbidden":
         return f"unknown key {last!r}{nearest(str(last), _known_keys(finding['loc'], parts))}"
+    if kind == "invalid_key":
+        return f"a key is a text, not {shown(last)}"
     if kind == "missing":
         return f"{last!r} is missing"
     if kind in ("union_tag_not_found", "union_tag_invalid"):

@@ -197,5 +197,6 @@ def _wrong_end(ended: _Ended) -> str:
 
 
 def _says_where(one: Case, err: str) -> bool:
-    """Return True if a message names the file, or a place in the study."""
-    return bool(err.strip()) and (one.valid.target in err or "line " in err) and len(err) < 20_000
+    """Return True if a message names the file, or a place in the study, and is nothing but a message."""
+    says_where = one.valid.target in err or "line " in err
+    return bool(err.strip()) and says_where and len(err) < 5_000 and "site-packages" not in err
