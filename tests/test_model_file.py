@@ -96,7 +96,7 @@ def test_sizing_words_and_comments_are_no_fault(tmp_path):
     assert len(read_model(write(tmp_path, text))["Zone"]) == 2
 
 
-@pytest.mark.parametrize("one", ["Version, 25.2;", "Building, Other;", "SimulationControl;\nSimulationControl, No;"])
+@pytest.mark.parametrize("one", ["Version, 25.2;", "Building, Other;", "Timestep, 4;\nTimestep, 6;"])
 def test_two_of_what_a_model_has_one_are_told(tmp_path, one):
     """EnergyPlus refuses it; of two Versions the IDF that is written for it would have one."""
     name = one.partition(",")[0].partition(";")[0]

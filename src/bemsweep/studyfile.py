@@ -72,8 +72,9 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
             raise StudyError(problems)
         places = _lines(node, ())
         lines = dict(itertools.islice(places, _MOST_VALUES))
-        if next(places, None) is not None:  # a few lines of aliases of aliases stand for billions
-            raise StudyError([Problem(f"a study file of more than {_MOST_VALUES:,} values: put them into a table")])
+        if (beyond := next(places, None)) is not None:  # a few lines of aliases of aliases stand for billions
+            told = f"a study file of more than {_MOST_VALUES:,} values: put them into a table"
+            raise StudyError([Problem(told, str(next(iter(beyond[0]), "")), beyond[1])])
         with warnings.catch_warnings(action="ignore", category=ReusedAnchorWarning):
             return _loader().load(text), lines
     except RecursionError:

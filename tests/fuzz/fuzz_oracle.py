@@ -149,7 +149,7 @@ def _different_values(direct: Path, tree: xr.DataTree) -> Iterator[str]:
             yield f"{name} is there for {sorted(values)} and not for {sorted(truth)}"
             continue
         yield from (
-            f"{name} of {key!r} has other values than EnergyPlus itself gives"
+            f"{name} of {key or 'all'} has other values than EnergyPlus itself gives"
             for key, one in values.items()
             if not _is_same(one, truth[key])
         )

@@ -45,7 +45,7 @@ def differences_of_variants(wanted: Wanted, folder: Path, tree: xr.DataTree) -> 
         for name, value in row.items():
             found = variants[name].values[number]
             if not _is_value(found, value):
-                yield f"variant {number} has {name} {found!r} and not {value!r}"
+                yield f"variant {number} has {name} {found} and not {value}"
         yield from _differences_of_model(wanted, folder, str(variants["variant_id"].values[number]), row)
 
 
