@@ -7,7 +7,16 @@ import pickle
 import pytest
 
 from bemsweep import errors
-from bemsweep.errors import BemsweepError, InfrastructureError, ModelError, Problem, StoreError, StudyError, nearest, shortened
+from bemsweep.errors import (
+    BemsweepError,
+    InfrastructureError,
+    ModelError,
+    Problem,
+    StoreError,
+    StudyError,
+    nearest,
+    shortened,
+)
 
 CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
 

@@ -149,8 +149,8 @@ def test_a_broken_epjson_is_told_with_its_line(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("object_type", "fields", "message"),
     [
-        ("Zone", {"x_origin": ""}, "x_origin takes a number, not \"\""),
-        ("Zone", {"x_origin": "8"}, "x_origin takes a number, not \"8\""),
+        ("Zone", {"x_origin": ""}, 'x_origin takes a number, not ""'),
+        ("Zone", {"x_origin": "8"}, 'x_origin takes a number, not "8"'),
         ("Zone", {"x_origin": None}, "x_origin takes a number, not null"),
         ("Zone", {"x_origin": True}, "x_origin takes a number, not true"),
         ("Zone", {"x_origin": [1]}, "x_origin takes a number, not [1]"),
@@ -160,12 +160,12 @@ def test_a_broken_epjson_is_told_with_its_line(tmp_path, text, message):
         ("Zone", {"volume": None}, "volume takes a number or a text, not null"),
         ("Lights", {"design_level_calculation_method": "watts/area"}, "(did you mean 'Watts/Area'?)"),
         ("Lights", {"end_use_subcategory": 5}, "end_use_subcategory takes a text, not 5"),
-        ("BuildingSurface:Detailed", {"vertices": {"x": 1}}, "vertices takes a list, not {\"x\": 1}"),
+        ("BuildingSurface:Detailed", {"vertices": {"x": 1}}, 'vertices takes a list, not {"x": 1}'),
         ("BuildingSurface:Detailed", {"vertices": [1]}, "vertices, entry 1 is no object but 1"),
         (
             "BuildingSurface:Detailed",
             {"vertices": [{}, {"vertex_x_coordinate": "1"}]},
-            "vertices, entry 2, vertex_x_coordinate takes a number, not \"1\"",
+            'vertices, entry 2, vertex_x_coordinate takes a number, not "1"',
         ),
     ],
 )
@@ -179,7 +179,8 @@ def test_a_value_that_energyplus_refuses_in_an_epjson_is_told(tmp_path, object_t
 
 
 @pytest.mark.parametrize(
-    "fields", [{"volume": ""}, {"volume": "Autocalculate"}, {"volume": 3}, {"x_origin": 2}, {"part_of_total_floor_area": ""}]
+    "fields",
+    [{"volume": ""}, {"volume": "Autocalculate"}, {"volume": 3}, {"x_origin": 2}, {"part_of_total_floor_area": ""}],
 )
 def test_values_that_energyplus_takes_in_an_epjson_are_taken(tmp_path, fields):
     document = read_model(write(tmp_path, json.dumps(epjson(Zone={"One": fields})), "model.epJSON"))

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from bemsweep.schedule_values import read_schedule_values
 
 
-
 def read(text):
     return read_schedule_values(text.encode())
 

@@ -644,12 +644,14 @@ def test_inputs_of_urls_and_archives_are_labelled_by_their_names():
 def test_a_study_file_that_is_not_utf8_is_told_with_its_line(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_bytes("name: x\n# Zürich\n".encode("latin-1"))
-    with pytest.raises(StudyError, match=r"cannot read the study file .*study.yaml: it is not encoded as UTF-8.* @ line 2"):
+    with pytest.raises(
+        StudyError, match=r"cannot read the study file .*study.yaml: it is not encoded as UTF-8.* @ line 2"
+    ):
         Study.from_yaml(path)
 
 
 def test_a_key_that_is_no_text_is_told(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(HEAD + "parameters:\n  lamps: {8: 1, object: Lights, field: watts_per_floor_area, values: [1]}\n")
-    with pytest.raises(StudyError, match=r"a key is a text, not 8 @ parameters.lamps.8, line 6"):
+    with pytest.raises(StudyError, match=r"this takes a text for a key, not 8 @ parameters.lamps.8, line 6"):
         Study.from_yaml(path)

@@ -66,7 +66,9 @@ class Problem:
         where = self.path
         if self.line is not None:
             where = f"{where}, line {self.line}" if where else f"line {self.line}"
-        message = redacted(shortened(self.message))  # it may show a value that is a URL with a password, where none belongs
+        message = redacted(
+            shortened(self.message)
+        )  # it may show a value that is a URL with a password, where none belongs
         return f"{message} @ {where}" if where else message
 
 

@@ -353,7 +353,9 @@ def _value_problems(value: object, spec: Mapping[str, Any], field: str) -> Itera
             for part, one in group.items():
                 yield from _value_problems(one, inner.get(part, {}), f"{field}, entry {number}, {part}")
     elif isinstance(value, str):
-        words = [word for choice in choices if choice.get("type", "string") == "string" for word in choice.get("enum", ())]
+        words = [
+            word for choice in choices if choice.get("type", "string") == "string" for word in choice.get("enum", ())
+        ]
         if words and value not in words:
             hint = nearest(value, words) or f": {', '.join(word for word in words if word)}"
             yield f"{field} has no choice {value[:_SHOWN]!r}{hint}"

@@ -38,6 +38,7 @@ _TAKES = {
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
+    "invalid_key": "a text for a key",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_too_short": "a text that is not blank",
@@ -170,8 +171,6 @@ def _message(finding: Any, parts: Mapping[str, type[BaseModel]]) -> str:
     kind, given, last = finding["type"], finding["input"], finding["loc"][-1] if finding["loc"] else ""
     if kind == "extra_forbidden":
         return f"unknown key {last!r}{nearest(str(last), _known_keys(finding['loc'], parts))}"
-    if kind == "invalid_key":
-        return f"a key is a text, not {shown(last)}"
     if kind == "missing":
         return f"{last!r} is missing"
     if kind in ("union_tag_not_found", "union_tag_invalid"):

@@ -4,6 +4,8 @@ A mutator takes the file's bytes and a `random.Random` and returns other bytes; 
 seed gives the same bytes. Never reads or writes a file.
 """
 
+# ruff: noqa: E501 - lists of what is put in read better in few lines
+
 from __future__ import annotations
 
 import json
@@ -20,7 +22,7 @@ _T = TypeVar("_T")
 
 NUMBERS = (
     "", "1e999", "-1e999", "NaN", "nan", "inf", "-Infinity", "-0", "-0.0", "1e-400", "0x10", "0o17", "1,5", "1.000,5",
-    "1_000", "١٢", "１２", "1d3", "12 W", "99999999999999999999", "-1", "--1", "1.2.3", "true", "null", "1e", ".", "+",
+    "1_000", "١٢", "\uff11\uff12", "1d3", "12 W", "99999999999999999999", "-1", "--1", "1.2.3", "true", "null", "1e", ".", "+",
     "1 2", "0.1234567890123456789", "1E+2", "007", "1e5", "-273.16", "2147483648", "autosize", "%", "5%", "~",
 )  # fmt: skip
 WORDS = (
@@ -70,7 +72,7 @@ def insert_hostile(content: bytes, rng: Random) -> bytes:
     """Write something that is no text, or not this kind of text, somewhere."""
     hostile = (
         b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3\x28", b"\x80", b"\r", b"\x1a", b"\t", b"\x0c", b"\xe2\x80\xa8",
-        b"\xc2\xa0", b"x" * 100_000, b"," * 5_000, b"(" * 3_000, b"\n" * 200, b"\x1b[31m", b";", b"!", b"#", b"\"",
+        b"\xc2\xa0", b"x" * 100_000, b"," * 5_000, b"(" * 3_000, b"\n" * 200, b"\x1b[31m", b";", b"!", b"#", b'"',
     )  # fmt: skip
     at = _place(content, rng)
     return content[:at] + pick(hostile, rng) + content[at:]
@@ -100,8 +102,8 @@ def replace_all(content: bytes, rng: Random) -> bytes:
     """Put something else in the file's place."""
     return pick(
         (
-            b"", b"\n\n\n", b" ", b"\0", b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n", b"null\n", b"[]\n",
-            b"{}\n", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", b"PK\x03\x04" + b"\0" * 60,
+            b"", b"\n\n\n", b" ", b"\0", b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n", b"null\n",
+            b"[]\n", b"{}\n", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", b"PK\x03\x04" + b"\0" * 60,
             content[::-1], b"\x89PNG\r\n\x1a\n", b"SQLite format 3\0", content + content,
         ),
         rng,
@@ -225,12 +227,13 @@ def add_object(content: bytes, rng: Random) -> bytes:
     """Add an object that does not belong, or belongs elsewhere."""
     return content + b"\n" + pick(
         (
-            b"Version, 9.6;", b"Version, 25.2;", b"Lights;", b"NoSuch:Object, 1;", b"Zone, , , , ;", b"##include x.imf\n",
-            b"HVACTemplate:Thermostat, T, , 20, , 26;", b"Schedule:File, F, , missing.csv, 1, 0;", b"Parametric:Logic, x;",
-            b"Schedule:File, F, , /etc/passwd, 1, 0;", b"PythonPlugin:Instance, P, No, evil, Evil;", b"Timestep, 7;",
-            b"RunPeriod, X, 2, 30, , 2, 31, , , No, No, No, Yes, Yes;", b"Output:Variable, *, Nothing, Hourly;",
+            b"Version, 9.6;", b"Version, 25.2;", b"Lights;", b"NoSuch:Object, 1;", b"Zone, , , , ;",
+            b"##include x.imf\n", b"HVACTemplate:Thermostat, T, , 20, , 26;", b"Schedule:File, F, , missing.csv, 1, 0;",
+            b"Parametric:Logic, x;", b"Schedule:File, F, , /etc/passwd, 1, 0;", b"PythonPlugin:Instance, P, No, evil, Evil;",
+            b"Timestep, 7;", b"RunPeriod, X, 2, 30, , 2, 31, , , No, No, No, Yes, Yes;", b"Output:Variable, *, Nothing, Hourly;",
             b"ExternalInterface, PtolemyServer;", b"Lights, " + b"a, " * 2000 + b"b;", b"SimulationControl, Maybe;",
-            b"EnergyManagementSystem:Program, P, RUN;", b"Site:Location, , NaN, 1, 1, 1;", b"Zone, " + b"z" * 5000 + b";",
+            b"EnergyManagementSystem:Program, P, RUN;", b"Site:Location, , NaN, 1, 1, 1;",
+            b"Zone, " + b"z" * 5000 + b";",
         ),
         rng,
     )  # fmt: skip
@@ -253,8 +256,8 @@ def mutate_json(content: bytes, rng: Random) -> bytes:
     for _ in range(60):
         deep = [deep]
     others = (
-        None, True, "", "abc", [], {}, [1, 2], {"a": 1}, 1e308, -1, 0, 123456789012345678901234567890, "1.5", "autosize",
-        float("nan"), float("inf"), deep, "x" * 4000, "a,b", "a;b", "a!b", "a\nb", "\ud800", "\u0000", [None], 1.0,
+        None, True, "", "abc", [], {}, [1, 2], {"a": 1}, 1e308, -1, 0, 123456789012345678901234567890, "1.5",
+        "autosize", float("nan"), float("inf"), deep, "x" * 4000, "a,b", "a;b", "a!b", "a\nb", "\ud800", "\u0000", [None], 1.0,
     )  # fmt: skip
     what = rng.randrange(4)
     if what == 0 and isinstance(owner, dict):
@@ -331,7 +334,23 @@ def mutate_cell(content: bytes, rng: Random) -> bytes:
     elif what == 2:
         del cells[column + 1 :]
     else:
-        hostile = (*NUMBERS, "99.9", "999", "9999", "-100", "200", "24", "0", "25", "60", "13", "32", "2023", "1899", "abc")
+        hostile = (
+            *NUMBERS,
+            "99.9",
+            "999",
+            "9999",
+            "-100",
+            "200",
+            "24",
+            "0",
+            "25",
+            "60",
+            "13",
+            "32",
+            "2023",
+            "1899",
+            "abc",
+        )
         cells[column] = pick(hostile, rng).encode()
     lines[at] = b",".join(cells)
     return b"\n".join(lines)
@@ -360,7 +379,20 @@ def mutate_header(content: bytes, rng: Random) -> bytes:
             cells.insert(column, b"1")
             lines[at] = b",".join(cells)
         case _:
-            hostile = (*NUMBERS, "Yes", "No", "2", "2/30", "12/30", "1/2", "13/1", "Funday", "366", "Monday", "1/1/2017")
+            hostile = (
+                *NUMBERS,
+                "Yes",
+                "No",
+                "2",
+                "2/30",
+                "12/30",
+                "1/2",
+                "13/1",
+                "Funday",
+                "366",
+                "Monday",
+                "1/1/2017",
+            )
             cells[column] = pick(hostile, rng).encode()
             lines[at] = b",".join(cells)
     return b"\n".join(lines)
@@ -408,9 +440,11 @@ def mutate_table(content: bytes, rng: Random) -> bytes:
         case 6:
             lines[at] = pick((b"", b",", b",,,", b"#comment", b"   ", b'""'), rng)
         case 7:
-            lines[0] = pick((lines[0].upper(), lines[0] + b"," + lines[0], b"", lines[0].replace(b",", b", "), b"1,2,3"), rng)
+            lines[0] = pick(
+                (lines[0].upper(), lines[0] + b"," + lines[0], b"", lines[0].replace(b",", b", "), b"1,2,3"), rng
+            )
         case _:
-            lines[at] = lines[at].replace(b",", b'\n,', 1) if rng.randrange(2) else b'"a\nb"' + lines[at]
+            lines[at] = lines[at].replace(b",", b"\n,", 1) if rng.randrange(2) else b'"a\nb"' + lines[at]
     return b"\n".join(lines)
 
 
@@ -420,12 +454,30 @@ _SCALARS = (
     "Yes", "no", "on", "1e3", "0o10", "0x1F", "1_000", "22:00", "~", ".inf", "-.inf", ".nan", "-0.0", "+1", "1.", ".5",
     "2024-01-01", "2024-13-45", "'8'", '"8"', "!!python/object:os.system x", "!!str 8", "!!int '8'", "!foo 8", "*x",
     "&x 8", "{a: 1}", "[1, 2]", "[]", "{}", "|", ">", "null", "''", "true", "1e400", "1e-400", "0b11", "=", "<<", "? a",
-    "- 1", "\"\\x41\"", "\"\\ud800\"", "'", "%", "@a", "`a`", "a: b", "a #b", "99999999999999999999999", "007", "1__0",
+    "- 1", '"\\x41"', '"\\ud800"', "'", "%", "@a", "`a`", "a: b", "a #b", "99999999999999999999999", "007", "1__0",
 )  # fmt: skip
-_KEYS = ("lighting", "values", "extra", "name", "outputs", "parameters", "weather", "run", "{a: b}", "[1]", "1", "null", "<<", "?", "")
+_KEYS = (
+    "lighting",
+    "values",
+    "extra",
+    "name",
+    "outputs",
+    "parameters",
+    "weather",
+    "run",
+    "{a: b}",
+    "[1]",
+    "1",
+    "null",
+    "<<",
+    "?",
+    "",
+)
 _BLOCKS = (
-    "bomb: [&a [x, x, x, x, x, x, x, x, x], &b [*a, *a, *a, *a, *a, *a, *a, *a, *a], &c [*b, *b, *b, *b, *b, *b, *b, *b],"
-    " &d [*c, *c, *c, *c, *c, *c, *c, *c], &e [*d, *d, *d, *d, *d, *d, *d, *d], &f [*e, *e, *e, *e, *e, *e, *e]]",
+    (
+        "bomb: [&a [x, x, x, x, x, x, x, x, x], &b [*a, *a, *a, *a, *a, *a, *a, *a, *a], &c [*b, *b, *b, *b, *b, *b, *b,"
+        " *b], &d [*c, *c, *c, *c, *c, *c, *c, *c], &e [*d, *d, *d, *d, *d, *d, *d, *d], &f [*e, *e, *e, *e, *e, *e, *e]]"
+    ),
     "a: &a [*a]", "<<: {name: other}", "---\nname: second", "...", "%YAML 1.1\n---", "name: twice", "seed: 1",
     "storage_options: {s3: {secret: abc}}", "keep: ['*']", "keep: ['../x']", "timeout_s: 1e9", "timeout_s: '20'",
     "timeout_s: -1", "timeout_s: true", "engine: /nowhere", "exclude: ['__import__(\"os\")']", "exclude: [lighting > ]",
@@ -471,7 +523,11 @@ _IDF = (mutate_separator, drop_object, double_object, add_object) * 2
 MUTATORS: dict[str, tuple[Mutator, ...]] = {
     "idf": (*_GENERAL, *_TOKENS, *_IDF),
     "epjson": (*_GENERAL, *_TOKENS, *(mutate_json,) * 12, double_json_key, double_json_key, nest_deeply),
-    "epw": (*_BYTES, *_LINES, *(mutate_hours, mutate_cell, mutate_cell, mutate_header, mutate_header, mutate_years) * 3),
+    "epw": (
+        *_BYTES,
+        *_LINES,
+        *(mutate_hours, mutate_cell, mutate_cell, mutate_header, mutate_header, mutate_years) * 3,
+    ),
     "ddy": (*_GENERAL, *_TOKENS, *_IDF),
     "table": (*_GENERAL, *_TOKENS, *(mutate_table,) * 14),
     "schedule": (*_GENERAL, *_TOKENS, *(mutate_table,) * 8),

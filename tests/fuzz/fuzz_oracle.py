@@ -15,21 +15,34 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from fuzz_cases import Case
+from fuzz_readings import expected_schedule, expected_study, expected_table
+from fuzz_variants import differences_of_variants
+from ruamel.yaml.error import YAMLError
 
 import bemsweep as bs
 from bemsweep.errors import BemsweepError
 from bemsweep.results import errors
 from bemsweep.store import Store
 from direct_engine import run_energyplus
-from fuzz_cases import Case
-from fuzz_readings import expected_schedule, expected_study, expected_table
-from fuzz_variants import differences_of_variants
-from ruamel.yaml.error import YAMLError
 from short_runs import series
 
 __all__ = ["ORACLE_FAULTS", "false_about"]
 
-ORACLE_FAULTS = (ValueError, KeyError, IndexError, OSError, TypeError, AttributeError, BemsweepError, sqlite3.Error, YAMLError, csv.Error, SyntaxError, NameError)
+ORACLE_FAULTS = (
+    ValueError,
+    KeyError,
+    IndexError,
+    OSError,
+    TypeError,
+    AttributeError,
+    BemsweepError,
+    sqlite3.Error,
+    YAMLError,
+    csv.Error,
+    SyntaxError,
+    NameError,
+)
 """What may happen to an oracle that meets what it does not know: then a success is not believed."""
 
 _LIMIT_S = 60.0
@@ -49,7 +62,7 @@ _CLIMATE = {
 }
 
 
-def false_about(one: Case, folder: Path, out: str) -> list[str]:
+def false_about(one: Case, folder: Path, out: str) -> list[str]:  # noqa: PLR0911 - one for each kind
     """Return what is false about a case that ended well, or vague about one whose variants failed.
 
     Parameters
@@ -191,7 +204,9 @@ def _false_about_days(one: Case, folder: Path, tree: xr.DataTree) -> Iterator[st
         return
     room = re.sub(rb"![^\n]*", b"", one.files["room.idf"])
     kept = [part for part in room.split(b";") if b"SizingPeriod:DesignDay" not in part]
-    if reason := _run(b";".join([*days, *kept]) + _OUTPUTS.encode(), folder / "direct", "-D", weather=folder / "days.epw"):
+    if reason := _run(
+        b";".join([*days, *kept]) + _OUTPUTS.encode(), folder / "direct", "-D", weather=folder / "days.epw"
+    ):
         yield reason
         return
     yield from _different_values(folder / "direct", tree)
@@ -222,5 +237,7 @@ def _false_about_description(one: Case, folder: Path, told: dict) -> Iterator[st
         if counts.get(name, 0) != found.get(name, 0):
             yield f"{found.get(name, 0)} {name} are told of, and the file has {counts.get(name, 0)}"
     suffix = Path(one.valid.target).suffix
-    if not told["note"] and (reason := _run(_with_outputs(one), folder / "direct", "-D", suffix=suffix, weather=folder / "days.epw")):
+    if not told["note"] and (
+        reason := _run(_with_outputs(one), folder / "direct", "-D", suffix=suffix, weather=folder / "days.epw")
+    ):
         yield reason

@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-
 __all__ = ["FieldChange", "Wanted", "expected_schedule", "expected_study", "expected_table"]
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TOP = {
-    "name", "baseline", "weather", "run", "timeout_s", "design", "parameters", "exclude", "reference", "dtype", "outputs",
-    "keep", "keep_model_outputs", "design_days", "engine", "storage_options",
+    "name", "baseline", "weather", "run", "timeout_s", "design", "parameters", "exclude", "reference", "dtype",
+    "outputs", "keep", "keep_model_outputs", "design_days", "engine", "storage_options",
 }  # fmt: skip
 _OF_PARAMETER = {"object", "field", "name", "values", "multiply", "add", "operation", "where"}
 
@@ -152,6 +151,6 @@ def _levels(spec: dict[str, Any]) -> tuple[list[Value], str]:
 
 def _is_met(condition: str, point: dict[str, Value]) -> bool:
     try:
-        return bool(eval(condition, {"__builtins__": {}}, dict(point)))  # noqa: S307 - bemsweep took it for a condition
+        return bool(eval(condition, {"__builtins__": {}}, dict(point)))
     except TypeError:  # null compared
         return False

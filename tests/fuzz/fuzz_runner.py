@@ -20,9 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 import fuzz_oracle
+import psutil
 from fuzz_cases import Case, case
 
 __all__ = ["LIMIT_S", "Judged", "judge", "judge_number"]
@@ -94,8 +93,8 @@ def _become_command(folder: Path, words: tuple[str, ...]) -> None:
         os.dup2(file, number)
     os.environ["BEMSWEEP_CACHE_DIR"] = str(folder / "cache")
     sys.argv = ["bemsweep", *words]
-    from bemsweep import planning, task  # noqa: PLC0415 - imported before the fork
-    from bemsweep.cli import main  # noqa: PLC0415 - with it
+    from bemsweep import planning, task
+    from bemsweep.cli import main
 
     planning.open_engine = task.open_engine = cache(_open_engine)
     main()
@@ -103,7 +102,7 @@ def _become_command(folder: Path, words: tuple[str, ...]) -> None:
 
 def _open_engine(choice: str | None = None) -> Any:
     """Open one engine for the plan and the run, whose host ends with the process."""
-    from bemsweep.host_client import open_engine  # noqa: PLC0415 - with the others
+    from bemsweep.host_client import open_engine
 
     engine = open_engine(choice)
     engine.close = lambda: None
@@ -173,7 +172,7 @@ def _judged(one: Case, folder: Path) -> tuple[str, str, str]:
     if _in_process(_write_verdict, one, folder, ended.out) is None:
         return "succeeded", "hang", "the oracle hung"
     verdict = folder / "verdict"
-    found = pickle.loads(verdict.read_bytes()) if verdict.exists() else ["the oracle died"]  # noqa: S301 - own file
+    found = pickle.loads(verdict.read_bytes()) if verdict.exists() else ["the oracle died"]
     if ended.status == 0:
         return "succeeded", "false success" if found else "", "; ".join(found)
     return "failed", "vague message" if found else "", "; ".join(found)

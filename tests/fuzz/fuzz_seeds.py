@@ -155,7 +155,7 @@ KINDS = {"idf": 130, "epjson": 75, "epw": 70, "ddy": 30, "table": 60, "schedule"
 
 
 @cache
-def seeds_of(kind: str) -> tuple[Seed, ...]:
+def seeds_of(kind: str) -> tuple[Seed, ...]:  # noqa: PLR0911 - one for each kind
     """Return the valid inputs of one of `KINDS`."""
     room = {"room.idf": (_FOLDER / "room.idf").read_bytes(), "days.epw": _ten_days()}
     box = {"box.idf": BOX.encode()}

@@ -14,10 +14,10 @@ from typing import Any
 
 import idfkit
 import xarray as xr
+from fuzz_readings import FieldChange, Value, Wanted
 
 from bemsweep.reproduction import reproduce
 from bemsweep.store import Store
-from fuzz_readings import FieldChange, Value, Wanted
 
 __all__ = ["differences_of_variants"]
 
@@ -96,8 +96,7 @@ def _apply(document: Any, change: FieldChange, value: Value) -> None:
 
 
 def _fields(document: Any, object_type: str) -> list[tuple[str, dict[str, Any]]]:
-    objects = document[object_type] if object_type in document else []
     return [
         (obj.name, {name: _as_number(value) for name, value in obj.data.items() if value not in (None, "")})
-        for obj in objects
+        for obj in document[object_type]
     ]

@@ -1,6 +1,7 @@
 """``make fuzz``: run all mutated inputs and print what came of them; the exit status is 1 if there is any defect.
 
-Two run at a time. ``run_fuzz.py 20250114:17 …`` runs those cases alone and tells all of each.
+Two run at a time. ``PYTHONPATH=tests python tests/fuzz/run_fuzz.py 20250114:17 …`` runs those cases alone and tells all
+of each.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 
 from fuzz_cases import COUNT, SEED
 from fuzz_runner import Judged, judge_number
@@ -40,7 +39,9 @@ def table(found: list[Judged]) -> str:
         counts += [sum(one.defect == defect for one in of_kind) for defect in _DEFECTS]
         rows.append((kind, str(len(of_kind)), *map(str, counts)))
     widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (heads, *rows))
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (heads, *rows)
+    )
 
 
 def main() -> int:

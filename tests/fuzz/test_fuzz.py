@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-import pytest
-
 import fuzz_runner
+import pytest
 from fuzz_cases import COUNT, FOUND, SEED, Case, case
 from fuzz_readings import expected_schedule, expected_study, expected_table
 from fuzz_runner import LIMIT_S, judge
@@ -88,7 +87,7 @@ def test_a_command_that_hangs_is_ended(monkeypatch):
 
 
 def _wait_for_ever():
-    import threading  # noqa: PLC0415 - in the process that is to hang
+    import threading
 
     threading.Event().wait()
 
@@ -110,7 +109,10 @@ def test_another_reading_of_a_study(tmp_path):
 
 
 def test_the_table_counts_and_the_exit_status_tells(monkeypatch, capsys):
-    found = [fuzz_runner.Judged("1:1", "idf", "run", (), "refused"), fuzz_runner.Judged("1:2", "epw", "run", (), "succeeded", "false success")]
+    found = [
+        fuzz_runner.Judged("1:1", "idf", "run", (), "refused"),
+        fuzz_runner.Judged("1:2", "epw", "run", (), "succeeded", "false success"),
+    ]
     assert table(found).splitlines()[-1].split() == ["all", "2", "1", "0", "0", "0", "0", "1", "0", "0"]
     monkeypatch.setattr("run_fuzz.judge_number", lambda _, number: found[number])
     monkeypatch.setattr("sys.argv", ["run_fuzz.py", "--count", "2"])
