@@ -19,7 +19,14 @@ SEED = 20250114
 COUNT = sum(KINDS.values())
 """How many these are."""
 
-FOUND: tuple[tuple[int, int, str], ...] = ()
+FOUND: tuple[tuple[int, int, str], ...] = (
+    (SEED, 2, "an epJSON's text where EnergyPlus wants a number became a blank field, and the default"),
+    (SEED, 24, "a message showed a number of 100,000 letters"),
+    (SEED, 65, "a character that YAML does not know was told without its line, with a position in <unicode string>"),
+    (SEED, 85, "an anchor that is given again printed a warning of the YAML library"),
+    (SEED, 121, "of two Version objects, which EnergyPlus refuses, the model written for it had one"),
+    (SEED, 226, "aliases of aliases were told without a place"),
+)
 """Cases that found a defect once: seed, number, and what they found."""
 
 

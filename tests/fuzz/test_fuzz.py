@@ -9,12 +9,9 @@ import fuzz_runner
 import pytest
 from fuzz_cases import COUNT, FOUND, SEED, Case, case
 from fuzz_readings import expected_schedule, expected_study, expected_table
-from fuzz_runner import LIMIT_S, judge
+from fuzz_runner import LIMIT_S, judge, judge_number
 from fuzz_seeds import KINDS, seeds_of
-from run_fuzz import main, run_all, table
-
-SHORT = [(SEED + 1, number) for number in range(30)]
-"""Other cases than those of ``make fuzz``, some of each kind."""
+from run_fuzz import main, table
 
 
 def test_a_case_is_always_the_same_bytes():
@@ -34,11 +31,21 @@ def test_every_case_is_mutated_and_every_kind_has_its_share():
 
 
 @pytest.mark.engine
-@pytest.mark.heavy
-def test_no_mutated_input_ends_in_a_traceback_a_hang_or_a_false_success():
-    numbers = [*SHORT, *((seed, number) for seed, number, _ in FOUND)]
-    wrong = {one.label: (one.defect, one.how, one.told) for one in run_all(numbers) if one.defect}
-    assert not wrong, f"run_fuzz.py {' '.join(wrong)} runs them alone"
+@pytest.mark.parametrize("number", range(30))
+def test_no_mutated_input_ends_in_a_traceback_a_hang_or_a_false_success(number):
+    """Other cases than those of ``make fuzz``, some of each kind."""
+    assert_no_defect(SEED + 1, number)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("seed", "number"), [pytest.param(*found[:2], id=f"{found[1]}") for found in FOUND])
+def test_what_found_a_defect_once_finds_none(seed, number):
+    assert_no_defect(seed, number)
+
+
+def assert_no_defect(seed, number):
+    one = judge_number(seed, number)
+    assert not one.defect, f"{one.label} {one.kind} {one.command} {one.how}: {one.outcome}, {one.defect}: {one.told}"
 
 
 @dataclass(frozen=True)
