@@ -146,6 +146,17 @@ def test_a_broken_epjson_is_told_with_its_line(tmp_path, text, message):
         read_model(write(tmp_path, text, "model.epJSON"))
 
 
+def test_a_key_that_is_there_twice_is_told_with_its_line(tmp_path):
+    text = """{"Zone": {
+    "One }": {"x_origin": 1, "y_origin": 2},
+    "Two": {"x_origin": 1,
+            "type": 1,
+            "x_origin": 2},
+    "Three": {"x_origin": 3}}}"""
+    with pytest.raises(ModelError, match=r"model.epJSON is broken: line 5: 'x_origin' is there twice"):
+        read_model(write(tmp_path, text, "model.epJSON"))
+
+
 @pytest.mark.parametrize(
     ("object_type", "fields", "message"),
     [

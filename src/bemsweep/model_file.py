@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -43,6 +44,7 @@ _STATEMENT = re.compile(rb"([^;]*);")
 _OBJECT_BEGIN = re.compile(rb"\s*[A-Za-z][A-Za-z0-9:_ /\-]*?\s*,")
 _VERSION = re.compile(rb"(?:^|;)\s*Version\s*,\s*(\d+)\.(\d+)(?:\.(\d+))?", re.IGNORECASE)
 
+_STRING_OR_END = re.compile(r'"(?:\\.|[^"\\])*"|\}')
 _KINDS = {"number": "a number", "integer": "a whole number", "string": "a text", "array": "a list"}
 _SHOWN = 40
 """How much of a value a message shows."""
@@ -263,8 +265,14 @@ def _read_epjson(path: Path, content: bytes, part_of: _Version | None) -> IDFDoc
 
 
 def _parsed(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
+    ended = itertools.count(1)  # objects, as each is read
     try:
-        data = json.loads(content.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        text = content.decode("utf-8")
+        data = json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _without_duplicates(pairs, text, next(ended)),
+            parse_constant=_no_constant,
+        )
     except UnicodeDecodeError as error:
         line = _line(content, error.start)
         raise ModelError(f"{path.name} is no epJSON: line {line} is not encoded as UTF-8") from error
@@ -298,11 +306,16 @@ def _refuse_surrogates(path: Path, data: dict[str, dict[str, Any]]) -> None:
         raise ModelError(f"{path.name} is broken: {error.object[error.start]!r} is no character") from None
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]], text: str, number: int) -> dict[str, Any]:
+    """Return the object of `pairs`, which is the one that ends as the `number`th in `text`."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        twice = next(key for key in keys if keys.count(key) > 1)
+        ends = (match.start() for match in _STRING_OR_END.finditer(text) if match[0] == "}")
+        end = next(itertools.islice(ends, number - 1, None))
+        line = text.count("\n", 0, max(text.rfind(json.dumps(twice, ensure_ascii=False), 0, end), 0)) + 1
+        raise ValueError(f"line {line}: {twice!r} is there twice")
     return found
 
 
