@@ -67,6 +67,10 @@ StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file."
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help="Path of an installed EnergyPlus, instead of the one that came along.")
 ]
+AllowPythonOption = Annotated[
+    bool,
+    typer.Option("--allow-python", help="The study file may run code: functions that it calls, its `engine`."),
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="More than a million variants are meant.")]
 
 
@@ -171,10 +175,11 @@ def plan_command(
     engine: EngineOption = None,
     *,
     yes: YesOption = False,
+    allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a study and say what there is to run; runs nothing but a short look at each baseline."""
-    made = _plan(study, store, engine, yes=yes)
+    made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
     if as_json:
         print_json(made.counts())
     else:
@@ -192,6 +197,7 @@ def run_command(
         list[str] | None, typer.Option("--again", help="Run these again: failed, timed_out, out_of_memory.")
     ] = None,
     yes: YesOption = False,
+    allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run what is missing of a study and gather the results."""
@@ -200,7 +206,7 @@ def run_command(
     statuses = {word for words in again or [] for word in words.split(",")}
     if unknown := statuses - set(AGAIN):
         raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
-    made = _plan(study, store, engine, yes=yes)
+    made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
     if not as_json:
         out.print(Text(str(made)))
     started = run(made, wait=False, limit=limit, again=statuses)  # type: ignore[arg-type]
@@ -296,11 +302,12 @@ def reproduce_command(
         Path | None, typer.Option("--study", help="The study file, if the variant calls a Python function.")
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Run it too, and compare every bit with the record.")] = False,
+    allow_python: AllowPythonOption = False,
 ) -> None:
     """Write the exact model, weather and command of one variant, to look into it."""
     from bemsweep.reproduction import reproduce  # noqa: PLC0415 - idfkit takes a second to import
 
-    functions = {} if study is None else _functions_of(study)
+    functions = {} if study is None else _functions_of(study, engine, allow_python=allow_python)
     done = reproduce(_store_of(str(study or ""), store), variant, to=to, functions=functions, engine=engine, run=run)
     out.print(Text(f"{done.record.variant_id}: {done.record.status} {done.record.message}".rstrip()))
     out.print(Text(f"model, weather and run.py are in {to}; the model's sha256 is the record's: {done.model_sha256}"))
@@ -366,38 +373,43 @@ def engine_list_command(*, as_json: JsonOption = False) -> None:
         out.print(Text(f"{version}\n  {path}"))
 
 
-def _plan(path: Path, store: str, engine: str | None, *, yes: bool) -> Plan:
+def _plan(path: Path, store: str, engine: str | None, *, yes: bool, allow_python: bool) -> Plan:
     from bemsweep.planning import plan  # noqa: PLC0415 - idfkit and zarr take a second to import
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
-    study: Study = Study.from_yaml(path)
+    study: Study = Study.from_yaml(path, allow_python=allow_python, engine=engine)
     return plan(study, store=store, engine=engine, yes=yes)
 
 
-def _functions_of(path: Path) -> dict[str, Any]:
+def _functions_of(path: Path, engine: str | None, *, allow_python: bool) -> dict[str, Any]:
     from bemsweep.resolution import import_functions  # noqa: PLC0415 - idfkit takes a second to import
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
-    return import_functions(Study.from_yaml(path))
+    return import_functions(Study.from_yaml(path, allow_python=allow_python, engine=engine))
 
 
 def _name_of(study: str) -> str:
     """Return the name of a study given as a file or by name."""
-    if not study.endswith((".yaml", ".yml")):
-        return study
-    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
-
-    return Study.from_yaml(study).name
+    return _read(study).name if _is_file(study) else study
 
 
 def _store_of(study: str, url: str) -> Store:
     """Return the store, opened as the study says if that is given as a file."""
     from bemsweep.places import options_for  # noqa: PLC0415 - with what follows
     from bemsweep.store import Store  # noqa: PLC0415 - fsspec and zarr take a second to import
+
+    return Store(url, options_for(url, _read(study).storage_options) if _is_file(study) else None)
+
+
+def _is_file(study: str) -> bool:
+    return study.endswith((".yaml", ".yml"))
+
+
+def _read(study: str) -> Study:
+    """Return a study for its name and storage options, which need no code of its to run."""
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
-    is_file = study.endswith((".yaml", ".yml"))
-    return Store(url, options_for(url, Study.from_yaml(study).storage_options) if is_file else None)
+    return Study.from_yaml(study, allow_python=True)
 
 
 class _Rate(ProgressColumn):
