@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings

@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,7 +31,17 @@ from rich.text import Text
 from bemsweep import __version__
 from bemsweep.cli_storage import storage_app, studies_app
 from bemsweep.cli_weather import weather_app
-from bemsweep.console import BAD_INPUT, DEFAULT_STORE, GAVE_UP, JsonOption, StoreOption, err, out, print_json
+from bemsweep.console import (
+    BAD_INPUT,
+    DEFAULT_STORE,
+    GAVE_UP,
+    JsonOption,
+    StoreOption,
+    err,
+    out,
+    print_json,
+    write_any_character,
+)
 from bemsweep.errors import BemsweepError, InfrastructureError, StoreError
 from bemsweep.faults import LASTING
 
@@ -76,6 +87,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="More than a million vari
 
 def main() -> None:
     """Run the command line; every expected error becomes a message and an exit status."""
+    write_any_character()
     for ending in ("SIGTERM", "SIGHUP"):  # a stopped job and a closed terminal end as cleanly as Ctrl-C
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), signal.default_int_handler)
@@ -92,7 +104,7 @@ def main() -> None:
         err.print(Text(f"the machine gave up: {type(error).__name__}: {error}; run again to carry on"))
         sys.exit(GAVE_UP)
     except Exception:  # noqa: BLE001 - status 1 would say that some variants failed
-        err.print_exception()
+        err.print(traceback.format_exc())
         err.print("this is a bug in bemsweep: please report it with the study file")
         sys.exit(BUG)
 

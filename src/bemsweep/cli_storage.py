@@ -21,6 +21,7 @@ from rich.text import Text
 from bemsweep.console import BAD_INPUT, DEFAULT_STORE, GAVE_UP, JsonOption, StoreOption, err, out, print_json
 from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.faults import PASSING
+from bemsweep.redaction import visible
 from bemsweep.units import size_text
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _study_table(found: list[StudySummary]) -> Table:
         counts = (f"{finished:,}", f"{failed:,}") if one.statuses else ("?", "?")
         sizes = (size_text(size.size_bytes) for size in (one.records, one.shared, one.raw, one.cube))
         changed = f"{one.changed:%Y-%m-%d %H:%M} UTC" if one.changed else ""
-        table.add_row(Text(one.name), f"{one.variants:,}", *counts, *sizes, changed)
+        table.add_row(Text(visible(one.name)), f"{one.variants:,}", *counts, *sizes, changed)
     return table
 
 

@@ -75,7 +75,7 @@ def open_results(
     try:
         # A Zarr store instead of a URL: the same for every filesystem, with this store's options.
         if home.is_local:
-            return xr.open_datatree(cube, engine="zarr", chunks=None)  # type: ignore[arg-type]
+            return xr.open_datatree(cube, engine="zarr", chunks=None, zarr_format=3)  # type: ignore[arg-type]
         root = home.get(home.study_name(name, "results.zarr", ROOT))
         if root is not None:
             if cache:
