@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-__all__ = ["Kind", "check_study_name", "is_inside", "is_variant_id", "kind_of", "study_of", "variant_of"]
+__all__ = ["Kind", "check_study_name", "is_device", "is_inside", "is_variant_id", "kind_of", "study_of", "variant_of"]
 
 Kind = Literal["input", "record", "raw", "probe", "study", "leftover", "other"]
 """``leftover`` is what a killed process left: temporary files, and probes of whether a store can be written.
@@ -38,8 +38,8 @@ def kind_of(name: str) -> Kind:
     if _LEFTOVER.fullmatch(name):
         return "leftover"
     kind = _KINDS.get(name.partition("/")[0], "other") if "/" in name else "other"
-    is_nobodys = (kind in ("record", "raw") and variant_of(name) is None) or (kind == "study" and study_of(name) is None)
-    return "other" if is_nobodys else kind
+    owner = {"record": variant_of, "raw": variant_of, "study": study_of}.get(kind)
+    return "other" if owner is not None and owner(name) is None else kind
 
 
 def variant_of(name: str) -> str | None:
@@ -90,4 +90,9 @@ def _why_no_study_name(name: str) -> str:
         return "what ends in .tmp is taken for what a killed process left"
     if name.endswith("."):
         return "Windows drops a dot at the end of a name"
-    return "Windows takes it for a device" if _DEVICE.fullmatch(name) else ""
+    return "Windows takes it for a device" if is_device(name) else ""
+
+
+def is_device(name: str) -> bool:
+    """Return True if Windows takes a file of that name for a device, such as ``con`` and ``NUL.txt``."""
+    return _DEVICE.fullmatch(name) is not None

@@ -59,12 +59,12 @@ def redacted(text: str, storage_options: Mapping[str, Any] | None = None) -> str
 
 
 def visible(text: str) -> str:
-    """Return a text with what acts on a terminal, such as an escape sequence, shown by its number.
+    r"""Return a text with what acts on a terminal, such as an escape sequence, shown by its number.
 
     Examples
     --------
     >>> print(visible("zone\x1b[2J\r\u202e"))
-    zone\\x1b[2J\\r\\u202e
+    zone\x1b[2J\r\u202e
     """
     return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 

@@ -258,13 +258,19 @@ class Study(Part):
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _lines: Lines = PrivateAttr(default_factory=dict)
-    _engine_instead: str | None = PrivateAttr(default=None)
+    _engine_instead: Path | None = PrivateAttr(default=None)
 
     def __init__(self, **settings: Any) -> None:
         self._validate(settings, {}, Path.cwd())
 
     def _validate(
-        self, settings: dict[str, Any], lines: Lines, folder: Path, *, refused: Iterable[Problem] = ()
+        self,
+        settings: dict[str, Any],
+        lines: Lines,
+        folder: Path,
+        *,
+        refused: Iterable[Problem] = (),
+        engine: Path | None = None,
     ) -> None:
         refused = [*refused, *(_secret_problems(settings, lines) if lines else ())]
         try:
@@ -273,7 +279,7 @@ class Study(Part):
             refused += study_problems(error, settings, lines, parts=_PARTS)
         if refused:
             raise StudyError(sorted(refused, key=lambda problem: problem.line or 0))
-        self._lines, self._folder = lines, folder
+        self._lines, self._folder, self._engine_instead = lines, folder, engine
 
     @classmethod
     def from_yaml(cls, path: str | Path, *, allow_python: bool = False, engine: str | Path | None = None) -> Self:
@@ -313,8 +319,8 @@ class Study(Part):
         refused = [] if allow_python else [_problem(*found, lines) for found in runs_code(settings)]
         study = cls.__new__(cls)
         # What `Study(**data)` does, with the lines at hand for the messages.
-        Study._validate(study, settings, lines, path.resolve().parent, refused=refused)
-        study._engine_instead = None if engine is None else str(Path(engine).expanduser().absolute())
+        instead = None if engine is None else Path(engine).expanduser().absolute()
+        Study._validate(study, settings, lines, path.resolve().parent, refused=refused, engine=instead)
         return study
 
     def to_dict(self) -> dict[str, Any]:
@@ -332,9 +338,12 @@ class Study(Part):
 
     @property
     def engine_path(self) -> str | None:
-        """Where the study's own engine is, None if it names none; relative paths start from `folder`."""
+        """Where the engine is that the study was given, or names; None if it names none.
+
+        Relative paths start from `folder`.
+        """
         if self.engine is None:
-            return self._engine_instead
+            return None if self._engine_instead is None else str(self._engine_instead)
         return str(self._folder / Path(self.engine).expanduser())
 
     def resolved_outputs(self) -> tuple[Output, ...]:

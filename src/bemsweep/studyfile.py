@@ -17,7 +17,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bemsweep.errors import Problem, StudyError, nearest
 
-__all__ = ["Lines", "parse_yaml", "runs_code", "shown", "study_problems"]
+__all__ = ["Lines", "has_no_place", "parse_yaml", "runs_code", "shown", "study_problems"]
 
 _TAGS = frozenset(
     {
@@ -97,6 +97,9 @@ def _key_problems(
         return
     seen.add(id(node))
     above = (*above, node)
+    if isinstance(node, ScalarNode) and has_no_place(node.value):
+        told = f"{shown(node.value)} holds a character that no file can: NUL, or half of one"
+        yield Problem(told, ".".join(map(str, path)), node.start_mark.line + 1)
     if isinstance(node, MappingNode):
         first: dict[str, int] = {}
         for key, value in node.value:
@@ -148,7 +151,7 @@ def runs_code(settings: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str | in
         other = "or name another one by --engine PATH (in Python: engine=PATH)"
         yield f"{shown(engine)} is a program, which runs code: {allowing}; {other}", ("engine",)
     for name, parameter in _items(settings.get("parameters")):
-        edits = [((), parameter)]
+        edits: list[tuple[tuple[Any, ...], Any]] = [((), parameter)]
         for label, listed in _items(parameter.get("options") if isinstance(parameter, Mapping) else None):
             edits += [(("options", label, number), edit) for number, edit in _items(listed)]
         for where, edit in edits:
@@ -186,6 +189,11 @@ def study_problems(
         line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), None)
         problems.append(Problem(_message(finding, parts), ".".join(map(str, path)), line))
     return sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
+
+
+def has_no_place(text: str) -> bool:
+    """Return True if a text holds what cannot be written as UTF-8, or a NUL, at which other programs cut it."""
+    return "\0" in text or (not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text))
 
 
 def shown(value: object) -> str:
