@@ -97,11 +97,11 @@ def main() -> None:
         err.print("stopped")
         sys.exit(STOPPED)
     except BemsweepError as error:
-        err.print(Text(str(error)))
+        err.print(str(error))
         needs_mending = isinstance(error, StoreError) and error.fault in LASTING
         sys.exit(GAVE_UP if isinstance(error, InfrastructureError) and not needs_mending else BAD_INPUT)
     except OSError as error:
-        err.print(Text(f"the machine gave up: {type(error).__name__}: {error}; run again to carry on"))
+        err.print(f"the machine gave up: {type(error).__name__}: {error}; run again to carry on")
         sys.exit(GAVE_UP)
     except Exception:  # noqa: BLE001 - status 1 would say that some variants failed
         err.print(traceback.format_exc())
@@ -147,7 +147,7 @@ def describe_command(
     if as_json:
         print_json(told.to_dict())
     else:
-        out.print(Text(str(told)))
+        out.print(str(told))
 
 
 @app.command("init")
@@ -168,7 +168,7 @@ def init_command(
     except FileExistsError:  # since it was looked at
         _check_can_be_written(file)
     run = f"bemsweep run {shlex.quote(str(file))}"
-    out.print(Text(f"wrote {file}; look at it, then\n  {run} --limit 2\n  {run}"))
+    out.print(f"wrote {file}; look at it, then\n  {run} --limit 2\n  {run}")
 
 
 def _check_can_be_written(file: Path) -> None:
@@ -195,7 +195,7 @@ def plan_command(
     if as_json:
         print_json(made.counts())
     else:
-        out.print(Text(str(made)))
+        out.print(str(made))
 
 
 @app.command("run")
@@ -220,7 +220,7 @@ def run_command(
         raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
     made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
     if not as_json:
-        out.print(Text(str(made)))
+        out.print(str(made))
     started = run(made, wait=False, limit=limit, again=statuses)  # type: ignore[arg-type]
     try:
         _watch(started, is_quiet=as_json)
@@ -229,7 +229,7 @@ def run_command(
         _stop(started, made)
         sys.exit(STOPPED)
     except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
-        err.print(Text(str(error)))
+        err.print(str(error))
         sys.exit(GAVE_UP)
     _report(started, made, as_json=as_json)
 
@@ -300,7 +300,7 @@ def export_command(
     if as_json:
         print_json([str(file) for file in files])
     for file in () if as_json else files:
-        out.print(Text(str(file)))
+        out.print(str(file))
 
 
 @app.command("reproduce")
@@ -321,13 +321,13 @@ def reproduce_command(
 
     functions = {} if study is None else _functions_of(study, engine, allow_python=allow_python)
     done = reproduce(_store_of(str(study or ""), store), variant, to=to, functions=functions, engine=engine, run=run)
-    out.print(Text(f"{done.record.variant_id}: {done.record.status} {done.record.message}".rstrip()))
-    out.print(Text(f"model, weather and run.py are in {to}; the model's sha256 is the record's: {done.model_sha256}"))
+    out.print(f"{done.record.variant_id}: {done.record.status} {done.record.message}".rstrip())
+    out.print(f"model, weather and run.py are in {to}; the model's sha256 is the record's: {done.model_sha256}")
     if done.differences:
         raise BemsweepError(f"the run differs from the record in: {', '.join(done.differences)}")
     if done.run is not None:
         told = f"all {len(done.record.series)} series are" if done.record.series else "the outcome is"
-        out.print(Text(f"run again in {to / 'engine'}: {told} the same as the record's, to the last bit"))
+        out.print(f"run again in {to / 'engine'}: {told} the same as the record's, to the last bit")
 
 
 @app.command("fetch")
@@ -363,14 +363,14 @@ def fetch_command(
         told = {"folder": str(done.folder), "brought": len(done.brought), "there": len(done.there)}
         print_json({**told, "bytes": done.size_bytes, "without": list(done.without), "pending": list(done.pending)})
         return
-    out.print(Text(f"{len(done.brought):,} files brought to {done.folder}, {len(done.there):,} were there already"))
-    out.print(Text(f"{done.folder / raw_files.TABLE_NAME} tells whose folder is which"))
+    out.print(f"{len(done.brought):,} files brought to {done.folder}, {len(done.there):,} were there already")
+    out.print(f"{done.folder / raw_files.TABLE_NAME} tells whose folder is which")
     if done.without:
         why = "have none: they ran before `keep` asked for such files, or had nothing to write into them"
         again = f"`bemsweep reproduce {done.without[0][:12]} --to DIR --run` runs one again"
-        out.print(Text(f"{len(done.without):,} variants {why}; {again}"))
+        out.print(f"{len(done.without):,} variants {why}; {again}")
     if done.pending:
-        out.print(Text(f"{len(done.pending):,} variants have not run yet"))
+        out.print(f"{len(done.pending):,} variants have not run yet")
 
 
 @engine_app.command("list")
@@ -382,7 +382,7 @@ def engine_list_command(*, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(engines)
     for version, path in () if as_json else engines.items():
-        out.print(Text(f"{version}\n  {path}"))
+        out.print(f"{version}\n  {path}")
 
 
 def _plan(path: Path, store: str, engine: str | None, *, yes: bool, allow_python: bool) -> Plan:
@@ -460,9 +460,7 @@ def _stop(run: Run, plan: Plan) -> None:
     run.cancel()
     run.wait()
     left = run.progress.to_do - run.progress.done
-    err.print(
-        Text(f"stopped with {left:,} variants to go. Results so far: {_where(plan)}\nThe same command carries on.")
-    )
+    err.print(f"stopped with {left:,} variants to go. Results so far: {_where(plan)}\nThe same command carries on.")
 
 
 def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
@@ -481,9 +479,9 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
             out.print(_explained(groups, plan.store.url))
         if idle := run.without_effect:
             told = f"{len(idle)} of {len(plan.study.parameters)} parameters change nothing: {', '.join(idle)}"
-            out.print(Text(f"{told} (all outputs are the same to the last bit at each of their levels)"))
-        out.print(Text(f"results are in {_where(plan)}; open them with"))
-        out.print(Text(f'  xr.open_datatree("{_where(plan)}", engine="zarr")'))
+            out.print(f"{told} (all outputs are the same to the last bit at each of their levels)")
+        out.print(f"results are in {_where(plan)}; open them with")
+        out.print(f'  xr.open_datatree("{_where(plan)}", engine="zarr")')
     if not groups.empty:
         sys.exit(FAILED)
 
@@ -492,7 +490,7 @@ def _where(plan: Plan) -> str:
     return plan.store.url_of(plan.store.study_name(plan.study.name, "results.zarr"))
 
 
-def _explained(groups: pd.DataFrame, store: str) -> Text:
+def _explained(groups: pd.DataFrame, store: str) -> str:
     """Return each group of failures with what it means, where its .err is, and how to look at one by oneself."""
     where = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
     lines = []
@@ -505,4 +503,4 @@ def _explained(groups: pd.DataFrame, store: str) -> Text:
         }
         lines.append(f"{line['count']:,} {line['status']}: {line['message']}")
         lines += [f"    {word:<9} {text}" for word, text in told.items() if text]
-    return Text("\n".join(lines))
+    return "\n".join(lines)
