@@ -42,7 +42,7 @@ from bemsweep.console import (
     print_json,
     write_any_character,
 )
-from bemsweep.errors import BemsweepError, InfrastructureError, StoreError
+from bemsweep.errors import BemsweepError, InfrastructureError, StoreError, TooManyFailuresError
 from bemsweep.faults import LASTING
 
 if TYPE_CHECKING:
@@ -208,26 +208,37 @@ def run_command(
     again: Annotated[
         list[str] | None, typer.Option("--again", help="Run these again: failed, timed_out, out_of_memory.")
     ] = None,
+    max_failures: Annotated[
+        str | None,
+        typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
+    ] = None,
     yes: YesOption = False,
     allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run what is missing of a study and gather the results."""
     from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
+    from bemsweep.stop_rule import StopRule  # noqa: PLC0415 - with what it explains
 
     statuses = {word for words in again or [] for word in words.split(",")}
     if unknown := statuses - set(AGAIN):
         raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
+    try:
+        StopRule(max_failures)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-failures") from None
     made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
     if not as_json:
         out.print(str(made))
-    started = run(made, wait=False, limit=limit, again=statuses)  # type: ignore[arg-type]
+    started = run(made, wait=False, limit=limit, again=statuses, max_failures=max_failures)  # type: ignore[arg-type]
     try:
         _watch(started, is_quiet=as_json)
         started.wait()
     except KeyboardInterrupt:
         _stop(started, made)
         sys.exit(STOPPED)
+    except TooManyFailuresError as error:
+        err.print(str(error))
     except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
         err.print(str(error))
         sys.exit(GAVE_UP)
@@ -441,6 +452,7 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
         TextColumn("{task.fields[failed]} failed  {task.fields[cached]} cached"), _Rate(),
     )  # fmt: skip
     with Bar(*columns, console=err, disable=is_quiet) as bar:
+        is_told = is_quiet  # the estimate
         task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None)
         while True:
             is_done, now = run.is_done, run.progress
@@ -448,6 +460,9 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
                 task, description=now.stage, completed=now.done + now.cached, total=now.total, failed=now.failed,
                 cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s,
             )  # fmt: skip
+            if now.estimate is not None and not is_told:
+                bar.console.print(str(now.estimate))
+                is_told = True
             if is_done:
                 return
             time.sleep(0.1)

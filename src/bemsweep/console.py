@@ -34,7 +34,7 @@ class _PlainConsole(Console):
     """A console that prints texts as they are: ``[red]`` and ``:smile:`` mean nothing, nor do control characters."""
 
     def print(self, *objects: Any, **how: Any) -> None:
-        super().print(*(Text(visible(one)) if isinstance(one, str) else one for one in objects), **how)
+        super().print(*(Text(visible(str(one))) if isinstance(one, (str, Text)) else one for one in objects), **how)
 
 
 out = _PlainConsole(highlight=False, soft_wrap=True)
