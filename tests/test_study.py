@@ -40,7 +40,7 @@ def from_text(tmp_path):
     def read(text):
         path = tmp_path / "study.yaml"
         path.write_text(text, encoding="utf-8")
-        return Study.from_yaml(path)
+        return Study.from_yaml(path, allow_python=True)
 
     return read
 

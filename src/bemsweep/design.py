@@ -10,7 +10,7 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from bemsweep.expressions import compile_condition, compile_value
 from bemsweep.options import Options
 from bemsweep.parts import Value, read_level
 from bemsweep.study import Study
+from bemsweep.studyfile import has_no_place, shown
 
 __all__ = ["LABELS", "Points", "design_points"]
 
@@ -98,7 +99,17 @@ def design_points(
     if study.reference:
         blank = (None,) * len(study.parameters)
         rows = dict.fromkeys([*((*pair, *blank) for pair in itertools.product(*(labels[n] for n in LABELS))), *rows])
+    if unwritable := list(_unwritable(study, names, rows)):
+        raise StudyError(unwritable)
     return Points(names, tuple(rows))
+
+
+def _unwritable(study: Study, names: Sequence[str], rows: Collection[tuple[Value, ...]]) -> Iterator[Problem]:
+    for position, name in enumerate(names):
+        where = (name,) if name in LABELS else ("parameters", name)
+        for text in dict.fromkeys(row[position] for row in rows):
+            if isinstance(text, str) and has_no_place(text):
+                yield study.problem(f"{shown(text)} holds a character that results cannot: NUL, or half of one", *where)
 
 
 def _conditions(

@@ -20,6 +20,8 @@ __all__ = ["count_messages", "first_severe", "judge", "signal_name"]
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE}
 _SUMMARY = re.compile(r"EnergyPlus (?:Completed|Terminated).*?(\d+) Warning; (\d+) Severe Errors")
 _MESSAGE_LENGTH = 1000
+_NO_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
+"""NUL, at which other programs cut a text, and halves of characters, which UTF-8 does not have."""
 _MACHINE, _MODEL = "InfrastructureError: ", "ModelError: "
 
 
@@ -55,10 +57,16 @@ def judge(run: EngineRun) -> tuple[Status, str]:
             f"the run was killed by {signal_name(-run.returncode)} from outside: was the machine out of memory?"
         )
     if reason := _machine_fault(run):
-        raise InfrastructureError(reason)
+        raise InfrastructureError(_for_record(reason))
     if reason := _model_fault(run):
-        return "failed", reason
+        return "failed", _for_record(reason)
     return "succeeded", ""
+
+
+def _for_record(text: str) -> str:
+    """Return a message that is not too long and that every file of results can hold."""
+    text = _NO_CHARACTERS.sub("\ufffd", text)
+    return text if len(text) <= _MESSAGE_LENGTH else f"{text[:_MESSAGE_LENGTH]} ..."
 
 
 def _machine_fault(run: EngineRun) -> str:
@@ -113,7 +121,7 @@ def _first_error(run: EngineRun) -> str:
     text = " ".join(" ".join([messages[0].message, *messages[0].details]).split())
     if not is_fatal:
         text = f"EnergyPlus died of {signal_name(-run.returncode)} after: {text}"
-    return text if len(text) <= _MESSAGE_LENGTH else f"{text[:_MESSAGE_LENGTH]} ..."
+    return text
 
 
 def count_messages(err: str) -> tuple[int, int]:

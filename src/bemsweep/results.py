@@ -14,10 +14,11 @@ import xarray as xr
 from zarr.abc.store import Store as ZarrStore
 
 from bemsweep.cache import cache_limit_bytes
-from bemsweep.errors import BemsweepError
+from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.explanations import explain, message_kind
 from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.levels import parameter_names
+from bemsweep.object_names import is_variant_id
 from bemsweep.results_cache import ROOT, CommittedStore
 from bemsweep.store import Store
 
@@ -71,7 +72,7 @@ def open_results(
     try:
         # A Zarr store instead of a URL: the same for every filesystem, with this store's options.
         if home.is_local:
-            return xr.open_datatree(cube, engine="zarr", chunks=None)  # type: ignore[arg-type]
+            return xr.open_datatree(cube, engine="zarr", chunks=None, zarr_format=3)  # type: ignore[arg-type]
         root = home.get(home.study_name(name, "results.zarr", ROOT))
         if root is not None:
             if cache:
@@ -81,7 +82,7 @@ def open_results(
                 return xr.open_datatree(commit, engine="zarr", chunks=None, zarr_format=3)  # type: ignore[arg-type]
     except FileNotFoundError:
         pass
-    known = ", ".join(home.names("studies")) or "none"
+    known = ", ".join(home.studies()) or "none"
     raise BemsweepError(f"no results of a study {name!r} in {home.url}; studies there: {known}")
 
 
@@ -106,7 +107,10 @@ def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str
     """
     root = open_results(store, name, storage_options=storage_options).to_dataset(inherit=False)
     columns = [*parameter_names(root), *TABLE_COLUMNS]
-    return pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
+    table = pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
+    if not table["variant_id"].map(is_variant_id).all():  # they name objects and folders
+        raise StoreError(f"the results of {name!r} are altered: they hold what is no variant_id; run the study again")
+    return table
 
 
 def failed(store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None) -> pd.DataFrame:
