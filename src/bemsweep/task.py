@@ -11,8 +11,9 @@ import io
 import platform
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,7 @@ from bemsweep.edits import Edit, InputRef, files_of
 from bemsweep.engine import Engine, Job
 from bemsweep.engine_files import needs_asking
 from bemsweep.errors import InfrastructureError
+from bemsweep.heartbeat import Running, longest
 from bemsweep.host_client import open_engine
 from bemsweep.layout import BLOCK_ROWS
 from bemsweep.outcome import count_messages, judge
@@ -96,6 +98,8 @@ class Context:
     """The Python functions that edits name."""
     keep: Mapping[str, bool] = field(default_factory=dict)
     """Names of the raw files to keep -> True if compressed."""
+    max_memory_bytes: int | None = None
+    """Limit for the memory of one engine run; None for none."""
     patience_s: float = 0.0
     """How long workers try to reach the store, seconds."""
 
@@ -148,6 +152,8 @@ class Workplace:
         """The context's store, which tries again until this workplace is closed."""
         self._engine: Engine | None = None
         self._lock = threading.Lock()
+        self._under_way: dict[str, tuple[float, str]] = {}
+        """Of each variant under way the begin, monotonic, and what it is at when the engine does not say."""
 
     def engine(self) -> Engine:
         """Return the engine, which must be the build that the plan was made with.
@@ -174,6 +180,27 @@ class Workplace:
         """End a variant's run, if it is running here."""
         if self._engine is not None:
             self._engine.kill(variant_id)
+
+    @contextmanager
+    def under_way(self, variant_id: str) -> Iterator[Callable[[str], None]]:
+        """Tell of a variant while it is here; give a function that notes what it is at outside of the engine."""
+        begun = time.monotonic()
+
+        def note(at: str) -> None:
+            self._under_way[variant_id] = begun, at
+
+        try:
+            note("reading inputs")
+            yield note
+        finally:
+            self._under_way.pop(variant_id, None)
+
+    def running(self) -> tuple[Running, ...]:
+        """Return the variants that have been under way here for the longest; takes no lock, so it never waits."""
+        under_way, engine, now = self._under_way.copy(), self._engine, time.monotonic()
+        told = longest(Running(variant, at, now - begun) for variant, (begun, at) in under_way.items())
+        in_engine = engine.running() if engine is not None and told else {}
+        return tuple(replace(one, at=in_engine.get(one.variant_id, one.at)) for one in told)
 
     def close(self) -> None:
         """End the engine and all of its runs, and whatever waits for the store."""
@@ -208,6 +235,13 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
     One record in the store, and before it, under ``raw/``, the files to keep and the .err of a failed variant.
     Scratch is deleted.
     """
+    with workplace.under_way(variant_id) as note:
+        return _run_variant(variant_id, row, workplace, note)
+
+
+def _run_variant(
+    variant_id: str, row: Sequence[Value], workplace: Workplace, note: Callable[[str], None]
+) -> Finished:
     started = time.perf_counter()
     context, store = workplace.context, workplace.store
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
@@ -226,10 +260,12 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
         edit_files={ref.sha256: _local(store, ref) for ref in files_of(edits)},
         keep_model_outputs=context.keep_model_outputs,
         raw_files=tuple(sorted(name for name in context.keep if needs_asking(name))),
+        max_memory_bytes=context.max_memory_bytes,
     )
     engine = workplace.engine()
     with open_scratch() as scratch:
         run = engine.run(job, scratch, timeout_s=context.timeout_s)
+        note("storing results")
         status, message = judge(run)
         if status != "succeeded" and run.err:
             store.put(store.raw_name(variant_id, "eplusout.err"), run.err.encode())
