@@ -124,8 +124,10 @@ class _Host:
                         self._reap()
                     if self._requests in ready:
                         match receive(self._requests):
-                            case "run", *run:
-                                self._start(*run)
+                            case "run", *run, max_memory_bytes:
+                                pid = self._start(*run)
+                                if max_memory_bytes is not None:
+                                    self._limits[pid] = max_memory_bytes
                             case "kill", serial:
                                 self._kill(serial)
                             case ("ask",):
@@ -155,9 +157,8 @@ class _Host:
                 _kill_group(pid)
                 self._exceeded[pid] = max(held, self._exceeded.get(pid, 0))
 
-    def _start(
-        self, serial: int, baseline: str, job: bytes, scratch: str, sys_path: list[str], max_memory_bytes: int | None
-    ) -> None:
+    def _start(self, serial: int, baseline: str, job: bytes, scratch: str, sys_path: list[str]) -> int:
+        """Fork a run and return its process id."""
         document = self._parsed(baseline)
         pid = os.fork()
         if pid == 0:
@@ -165,9 +166,8 @@ class _Host:
         with suppress(OSError):  # in both processes, so that neither can act before the group exists
             os.setpgid(pid, pid)
         self._serials[pid] = serial
-        if max_memory_bytes is not None:
-            self._limits[pid] = max_memory_bytes
         self._scratch = [known for known in self._scratch if Path(known).exists()] + [scratch]
+        return pid
 
     def _parsed(self, baseline: str) -> IDFDocument[bool] | None:
         """Return the parsed baseline, or None if it cannot be: then the run parses it again and reports why."""

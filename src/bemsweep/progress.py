@@ -6,7 +6,10 @@ Decides only what follows from its own numbers, such as the time to go; who coun
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bemsweep.heartbeat import Running
 
 __all__ = ["Progress"]
 
@@ -29,6 +32,8 @@ class Progress:
     """Seconds since the run began."""
     stage: str = "starting"
     """``starting``, ``running``, ``packing`` or ``done``."""
+    running: tuple[Running, ...] = ()
+    """Those variants that have been under way for the longest, as their workers told lately; the longest first."""
 
     @property
     def done(self) -> int:
@@ -49,3 +54,13 @@ class Progress:
     def eta_s(self) -> float | None:
         """Seconds to go at this rate; None before the first variant is done."""
         return (self.to_do - self.done) / self.rate if self.done else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, for whoever looks from another process."""
+        values = asdict(self) | {"statuses": dict(self.statuses), "elapsed_s": round(self.elapsed_s, 1)}
+        return values | {"running": [one.to_dict() for one in self.running]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
+        """Return what `to_dict` made."""
+        return cls(**{**values, "running": tuple(Running.from_dict(one) for one in values["running"])})

@@ -239,9 +239,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
         return _run_variant(variant_id, row, workplace, note)
 
 
-def _run_variant(
-    variant_id: str, row: Sequence[Value], workplace: Workplace, note: Callable[[str], None]
-) -> Finished:
+def _run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace, note: Callable[[str], None]) -> Finished:
     started = time.perf_counter()
     context, store = workplace.context, workplace.store
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
