@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from bemsweep.heartbeat import Running
 from bemsweep.progress import Progress
 
 
@@ -14,3 +17,11 @@ def test_rates_follow_from_what_is_done() -> None:
 
 def test_nothing_is_said_of_the_time_to_go_before_anything_is_done() -> None:
     assert Progress(total=12, cached=0, to_do=12, elapsed_s=5.0).eta_s is None
+
+
+def test_it_survives_json() -> None:
+    progress = Progress(
+        total=12, cached=2, to_do=10, statuses={"succeeded": 3}, elapsed_s=10.0, stage="running",
+        running=(Running("ab" * 32, "07/21", 5.0, "tcp://127.0.0.1:1"),),
+    )  # fmt: skip
+    assert Progress.from_dict(json.loads(json.dumps(progress.to_dict()))) == progress

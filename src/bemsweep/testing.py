@@ -154,7 +154,7 @@ class FakeEngine:
         killed = threading.Event()
         with self._lock:
             self._killed[job.run_id] = killed
-            self._under_way[job.run_id] = time.monotonic(), duration_s
+            self._under_way[job.run_id] = time.monotonic(), timeout_s if is_hanging else duration_s
         try:
             was_killed = killed.wait(timeout_s if is_hanging else duration_s)
         finally:
