@@ -23,10 +23,11 @@ import cloudpickle
 
 from bemsweep.energyplus import Build, build_at, find_builds
 from bemsweep.engine import EngineRun, Job
-from bemsweep.errors import EngineNotFoundError, InfrastructureError
+from bemsweep.errors import EngineDiedError, EngineNotFoundError, InfrastructureError
 from bemsweep.heartbeat import where
 from bemsweep.host_process import KILL_TIMEOUT_S, KILLED, HostProcess
 from bemsweep.memory import WATCH_INTERVAL_S
+from bemsweep.outcome import signal_name
 from bemsweep.simulate import read_run
 
 __all__ = ["FreshEngine", "HostEngine", "find_engines", "open_engine"]
@@ -39,6 +40,8 @@ _ASK_INTERVAL_S = 10.0
 
 _MOST_SILENT = 6
 """How often in a row it may not answer: what keeps it from answering, parsing a large model, takes a second."""
+
+_HUNG = "the engine's host does not answer any more and was killed"
 
 _HAS_FORK = sys.platform == "linux"
 """macOS forks too, but no one has proven yet that its frameworks survive it."""
@@ -122,9 +125,8 @@ class _Host:
                 raise InfrastructureError("the engine's host has ended")
             serial = next(self._serials)
             self._waiting[serial] = waiting
-            job, scratch = waiting.job, str(waiting.scratch)
-            message = ("run", serial, str(job.baseline), pickled, scratch, _import_path(), job.max_memory_bytes)
-            self._child.send(message)
+            job, where_to = waiting.job, (str(waiting.scratch), _import_path())
+            self._child.send(("run", serial, str(job.baseline), pickled, *where_to, job.max_memory_bytes))
         return serial
 
     def ask(self) -> None:
@@ -139,8 +141,7 @@ class _Host:
     def kill(self, serial: int) -> None:
         """Ask the host to kill the run's process group."""
         with self._lock:
-            if serial in self._waiting:
-                self._child.send(("kill", serial))
+            self._child.send(("kill", serial))
 
     def cancel(self, run_id: str) -> None:
         """Kill the runs of that name."""
@@ -186,10 +187,12 @@ class _Host:
                             waiting = self._waiting.pop(serial)
                         waiting.ended.set_result(tuple(end))
         with self._lock:
+            has_hung = self.is_dead or self._child.is_deaf  # we killed it, so no run is to blame
             self.is_dead = True
             last_words = self._child.end()
             left, self._waiting = self._waiting, {}
-        error = broken or InfrastructureError(f"the engine's host has died{_last_words(last_words)}")
+        died = EngineDiedError(f"the engine's host {_how_it_ended(self._child.returncode, last_words)}")
+        error = broken or (InfrastructureError(_HUNG) if has_hung else died)
         if not self.version.done():
             self.version.set_exception(error)
         for waiting in left.values():
@@ -259,8 +262,10 @@ class HostEngine(_Engine):
         ------
         EngineNotFoundError
             The build is not an EnergyPlus.
+        EngineDiedError
+            The host has died under the run.
         InfrastructureError
-            The host cannot be started, has died or does not answer.
+            The host cannot be started or does not answer.
 
         Side effects
         ------------
@@ -341,7 +346,7 @@ class HostEngine(_Engine):
             if host.answers > answers:
                 raise InfrastructureError("the run was killed at its time-out and does not end: is its disk gone?")
         host.kill_host()
-        raise InfrastructureError("the engine's host does not answer any more and was killed")
+        raise InfrastructureError(_HUNG)
 
 
 class FreshEngine(_Engine):
@@ -395,7 +400,7 @@ class FreshEngine(_Engine):
             last_words = child.end()
         run = _read(waiting, (returncode, memory_bytes, exceeded), begin)
         if run.stage == "start" and not (run.is_timed_out or run.is_cancelled or run.memory_limit_bytes):
-            raise InfrastructureError(f"the engine's process has died{_last_words(last_words)}")
+            raise EngineDiedError(f"the engine's process {_how_it_ended(child.returncode, last_words)}")
         return run
 
     @staticmethod
@@ -459,7 +464,9 @@ def _reported_version(child: HostProcess) -> str:
     try:
         kind, text = child.receive()
     except EOFError:
-        raise InfrastructureError(f"the engine's process has died{_last_words(child.end())}") from None
+        last_words = child.end()
+        told = f"the engine's process {_how_it_ended(child.returncode, last_words)}"
+        raise InfrastructureError(told) from None
     if kind == "broken":
         raise EngineNotFoundError(text)
     return str(text)
@@ -476,8 +483,9 @@ def _reported_memory(child: HostProcess) -> int:
     return int(message[2])
 
 
-def _last_words(line: str) -> str:
-    return f", its last words: {line}" if line else ""
+def _how_it_ended(returncode: int | None, last_words: str) -> str:
+    how = f"was killed by {signal_name(-returncode)}" if returncode is not None and returncode < 0 else "has died"
+    return f"{how}, its last words: {last_words}" if last_words else how
 
 
 def _read(waiting: _Waiting, end: tuple[int, int, int], begin: float) -> EngineRun:

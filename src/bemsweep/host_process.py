@@ -56,6 +56,8 @@ class HostProcess:
                 raise InfrastructureError(f"the engine's process cannot be started: {error}") from error
             self._stderr = os.dup(stderr.fileno())
         self._last_words = ""
+        self.is_deaf = False
+        """True if it was killed because it did not read."""
         self._stdin, self._stdout = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
 
     def send(self, message: object) -> None:
@@ -65,6 +67,7 @@ class HostProcess:
                 send(self._stdin.fileno(), message, timeout_s=_READ_TIMEOUT_S)
         except TimeoutError as error:
             _log.warning("the engine's process %d is killed: %s", self._process.pid, error)
+            self.is_deaf = True
             self.kill_group()
         except OSError:  # who waits for the answer learns of a dead child there
             pass
@@ -103,6 +106,11 @@ class HostProcess:
         else:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    @property
+    def returncode(self) -> int | None:
+        """Return code of the child, negative for a signal; None if it has not ended by itself."""
+        return self._process.poll()
 
     def end(self) -> str:
         """Make sure that the child is gone and return the last line it wrote to its standard error.

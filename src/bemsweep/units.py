@@ -144,3 +144,19 @@ def read_size(given: object) -> int:
         meant = next((unit for unit in known if unit.lower().startswith(match["unit"].lower()[:1])), "GiB")
         raise ValueError(f"{given!r} has no unit of sizes, did you mean {meant}? Known are {', '.join(known)}")
     return round(float(match["number"]) * _BYTES[match["unit"]])
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as people read it.
+
+    Examples
+    --------
+    >>> duration_text(42.3), duration_text(3720), duration_text(200_000)
+    ('42 s', '1 h 2 min', '2 days 7 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return f"{hours // 24} days {hours % 24} h"
