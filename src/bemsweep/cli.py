@@ -435,8 +435,7 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
             is_done, now = run.is_done, run.progress
             bar.update(
                 task, description=now.stage, completed=now.done + now.cached, total=now.total, failed=now.failed,
-                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s,
-                longest=f"longest: {now.running[0]}" if now.running else "",
+                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s, longest=now.longest,
             )  # fmt: skip
             if now.estimate is not None and not is_told:
                 bar.console.print(Text(str(now.estimate)))

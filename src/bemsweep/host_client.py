@@ -297,8 +297,7 @@ class HostEngine(_Engine):
 
     def running(self) -> dict[str, str]:
         """Return what each run under way is at, by its id; never waits."""
-        host = self._host
-        return {} if host is None else host.running()
+        return {} if (host := self._host) is None else host.running()
 
     def close(self) -> None:
         """End the host and all of its runs, which are reported as cancelled."""
@@ -331,14 +330,12 @@ class HostEngine(_Engine):
         while (left := deadline - time.monotonic()) > 0:
             with suppress(TimeoutError):
                 return waiting.ended.result(timeout=min(left, _ASK_INTERVAL_S))
-            silent = silent + 1 if host.answers == answers else 0
-            answers = host.answers
+            silent, answers = (silent + 1 if host.answers == answers else 0), host.answers
             if silent > _MOST_SILENT:
                 break
             host.ask()
         else:
-            waiting.is_timed_out = True
-            answers = host.answers
+            waiting.is_timed_out, answers = True, host.answers
             host.kill(serial)
             host.ask()
             with suppress(TimeoutError):
@@ -416,8 +413,7 @@ class FreshEngine(_Engine):
                 exceeded = held
         waiting.is_timed_out = not exceeded
         child.kill_group()
-        returncode = child.wait(KILL_TIMEOUT_S)
-        if returncode is None:
+        if (returncode := child.wait(KILL_TIMEOUT_S)) is None:
             raise InfrastructureError("the run was killed and does not end: is its disk gone?")
         return returncode, exceeded
 

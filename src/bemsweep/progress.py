@@ -100,6 +100,11 @@ class Progress:
         """Seconds to go at this rate; None before the first variant is done."""
         return (self.to_do - self.done) / self.rate if self.done else None
 
+    @property
+    def longest(self) -> str:
+        """The variant that has been under way for the longest, in a few words; ``""`` if none is known."""
+        return f"longest: {self.running[0]}" if self.running else ""
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, for whoever looks from another process."""
         values = asdict(self) | {"statuses": dict(self.statuses), "elapsed_s": round(self.elapsed_s, 1)}
