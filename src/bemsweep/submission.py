@@ -221,7 +221,7 @@ class Flight:
 
         Raises
         ------
-        InfrastructureError
+        SchedulerLostError
             It is gone.
         """
         if self._client.status != "running":
@@ -232,7 +232,7 @@ class Flight:
 
         Raises
         ------
-        InfrastructureError
+        SchedulerLostError
             The scheduler is gone.
         """
         self.check_scheduler()
@@ -257,7 +257,7 @@ class Flight:
 
         Raises
         ------
-        InfrastructureError
+        SchedulerLostError
             The scheduler is gone.
         """
         return max(0, max(LEAST_WINDOW, 3 * self.threads()) - len(self.runs))
