@@ -101,6 +101,11 @@ def test_severes_of_a_run_that_completed_are_no_failure():
 
 
 def test_time_out_is_a_status_even_though_the_run_was_killed():
+    outgrown = EngineRun(-9, "engine", memory_limit_bytes=2**31, memory_bytes=2_200_000_000)
+    assert judge(outgrown) == (
+        "out_of_memory",
+        "stopped at 2,098 MiB of memory, at stage 'engine', by the study's max_memory of 2,048 MiB",
+    )
     status, message = judge(EngineRun(-9, "engine", is_timed_out=True, engine_s=61.2))
     assert status == "timed_out"
     assert "61 s" in message

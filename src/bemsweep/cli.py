@@ -450,15 +450,16 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
     columns = (
         TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TextColumn("done"),
         TextColumn("{task.fields[failed]} failed  {task.fields[cached]} cached"), _Rate(),
+        TextColumn("{task.fields[longest]}"),
     )  # fmt: skip
     with Bar(*columns, console=err, disable=is_quiet) as bar:
         is_told = is_quiet  # the estimate
-        task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None)
+        task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None, longest="")
         while True:
             is_done, now = run.is_done, run.progress
             bar.update(
                 task, description=now.stage, completed=now.done + now.cached, total=now.total, failed=now.failed,
-                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s,
+                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s, longest=now.longest,
             )  # fmt: skip
             if now.estimate is not None and not is_told:
                 bar.console.print(str(now.estimate))

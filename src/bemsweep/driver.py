@@ -128,7 +128,7 @@ class Driver:
             )
 
     def _tell_stage(self, stage: str) -> None:
-        self._progress = replace(self._progress, stage=stage)
+        self._progress = replace(self._progress, stage=stage, running=())
 
     # Before the first task
 
@@ -257,6 +257,7 @@ class Driver:
             self._release(flight)
             self._submit(flight)
             self._take_finished(flight)
+            self._progress = replace(self._progress, running=flight.running())
             is_due = time.monotonic() > next_commit
             for block in self._table.ready(is_due=is_due) - flight.packings:
                 self._pack(block, flight)
@@ -447,5 +448,6 @@ def context_of(plan: Plan) -> Context:
         utc_offsets_h={label: weather.facts.utc_offset_h for label, weather in plan.weather.items()},
         calls=plan.resolved.functions,
         keep=plan.study.kept_files(),
+        max_memory_bytes=plan.study.max_memory,
         patience_s=patience_s(),
     )

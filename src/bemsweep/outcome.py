@@ -37,7 +37,7 @@ def judge(run: EngineRun) -> tuple[Status, str]:
     -------
     tuple
         ``succeeded`` with ``""``; ``failed`` with the first severe or fatal message, or what the engine died
-        of; or ``timed_out``.
+        of; ``timed_out`` or ``out_of_memory`` with what the limit ended.
 
     Raises
     ------
@@ -52,6 +52,10 @@ def judge(run: EngineRun) -> tuple[Status, str]:
         raise RunCancelledError("the run was stopped on request")
     if run.is_timed_out:
         return "timed_out", f"stopped after {run.engine_s:.0f} s, at stage {run.stage!r}, by the study's time-out"
+    if run.memory_limit_bytes:
+        held, limit = (f"{size / 2**20:,.0f} MiB" for size in (run.memory_bytes, run.memory_limit_bytes))
+        told = f"stopped at {held} of memory, at stage {run.stage!r}, by the study's max_memory of {limit}"
+        return "out_of_memory", told
     if run.returncode < 0 and -run.returncode not in _CRASHES:
         raise EngineDiedError(
             f"the run was killed by {signal_name(-run.returncode)} from outside: was the machine out of memory?"

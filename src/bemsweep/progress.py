@@ -6,8 +6,10 @@ Decides only what follows from its own numbers, such as the time to go; who coun
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from bemsweep.heartbeat import Running
 from bemsweep.units import duration_text, size_text
 
 __all__ = ["Estimate", "Progress"]
@@ -75,6 +77,8 @@ class Progress:
     """``starting``, ``trying`` (the first variants, at the design's corners), ``running``, ``packing`` or ``done``."""
     estimate: Estimate | None = None
     """What the rest will cost; None until the first variants have finished."""
+    running: tuple[Running, ...] = ()
+    """Those variants that have been under way for the longest, as their workers told lately; the longest first."""
 
     @property
     def done(self) -> int:
@@ -95,3 +99,23 @@ class Progress:
     def eta_s(self) -> float | None:
         """Seconds to go at this rate; None before the first variant is done."""
         return (self.to_do - self.done) / self.rate if self.done else None
+
+    @property
+    def longest(self) -> str:
+        """The variant that has been under way for the longest, in a few words; ``""`` if none is known."""
+        return f"longest: {self.running[0]}" if self.running else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, for whoever looks from another process."""
+        values = asdict(self) | {"statuses": dict(self.statuses), "elapsed_s": round(self.elapsed_s, 1)}
+        if self.estimate is not None:
+            values["estimate"] = {**asdict(self.estimate), "seconds": list(self.estimate.seconds)}
+        return values | {"running": [one.to_dict() for one in self.running]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
+        """Return what `to_dict` made."""
+        running = tuple(Running.from_dict(one) for one in values["running"])
+        told = values["estimate"]
+        estimate = told and Estimate(**{**told, "seconds": tuple(told["seconds"]), "severe": tuple(told["severe"])})
+        return cls(**{**values, "running": running, "estimate": estimate})

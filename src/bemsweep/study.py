@@ -38,6 +38,7 @@ from bemsweep.parameters import Call, Field, Insert, Schedule, Target
 from bemsweep.parts import Part, Value, read_level
 from bemsweep.places import check_no_secret, is_pattern, label_of, read_storage_options, secret_options
 from bemsweep.studyfile import Lines, parse_yaml, runs_code, shown, study_problems
+from bemsweep.units import read_size
 from bemsweep.wanted import (
     TAKEN_NAMES,
     CellOfTable,
@@ -56,6 +57,9 @@ __all__ = ["DdyDays", "DesignDaySource", "ListedDesign", "Study", "Weather"]
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
+
+_LEAST_MEMORY = 64 * 2**20
+"""Bytes; the library of EnergyPlus alone takes as many."""
 
 _Spec = Annotated[StrictStr, AfterValidator(check_no_secret)]
 
@@ -141,6 +145,15 @@ def _read_column(name: str, column: Any) -> list[Value]:
         raise ValueError(f"column {name!r}: {error}") from None
 
 
+def _read_memory(given: object) -> object:
+    if given is None:
+        return None
+    size = read_size(given)
+    if size < _LEAST_MEMORY:
+        raise ValueError(f"no run of EnergyPlus fits into {shown(given)}, which is {size:,} bytes: write 2 GiB, say")
+    return size
+
+
 def _read_path(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ValueError(f"{text!r} is no path")
@@ -208,6 +221,8 @@ class Study(Part):
         True}``.
     timeout_s
         Limit for one variant's engine run, seconds by the clock.
+    max_memory
+        Limit for the memory of one variant's engine run: bytes, or a text such as ``"2 GiB"``; None for no limit.
     keep_model_outputs
         True to keep the model's own Output objects beside the study's.
     engine
@@ -250,6 +265,7 @@ class Study(Part):
     dtype: Literal["float64", "float32"] = "float64"
     keep: list[Keep] = []
     timeout_s: float = Setting(default=3600.0, gt=0, allow_inf_nan=False, strict=True)
+    max_memory: Annotated[int, BeforeValidator(_read_memory)] | None = None
     keep_model_outputs: StrictBool = False
     engine: Annotated[StrictStr, BeforeValidator(_text), AfterValidator(_read_path)] | None = None
     storage_options: Annotated[dict[str, dict[str, Any]], PlainValidator(read_storage_options)] = Setting(

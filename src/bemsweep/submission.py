@@ -22,6 +22,7 @@ from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed
 from distributed.client import ClosedClientError
 
 from bemsweep.errors import InfrastructureError, Problem, SchedulerLostError, StudyError, WorkerLostError
+from bemsweep.heartbeat import Running, longest
 from bemsweep.parts import Value
 from bemsweep.redaction import redacted
 from bemsweep.store import Store
@@ -39,6 +40,13 @@ LEAST_WINDOW = 500
 """Variants that the scheduler holds at once: enough to keep workers busy, few enough to cost it little."""
 
 _THREADS_STAY_S = 10.0
+
+_RUNNING_STAYS_S = 2.0
+"""How long what the workers told of their runs is taken for new, at least."""
+
+_PAUSES_PER_ASKING = 50
+"""How many times as long as asking the scheduler took the next asking waits: it tells of every worker."""
+
 _ALONE_S = 30.0
 """So long without workers is worth a word."""
 _ALLOWED_FAILURES = 10
@@ -65,12 +73,19 @@ class ContextPlugin(WorkerPlugin):
         On Python 3.11 the worker's statistical profiler is off from now on.
         """
         self.workplace = Workplace(self._context)
+        worker.metrics[self.name] = self._running
         if sys.version_info < (3, 12):
             for name in PROFILERS & worker.periodic_callbacks.keys():
                 worker.periodic_callbacks[name].stop()
 
-    def teardown(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
+    def _running(self, worker: Any) -> list[tuple[str, str, float]]:  # noqa: ARG002 - Dask's signature
+        """Return what goes to the scheduler with each of the worker's heartbeats."""
+        running = () if self.workplace is None else self.workplace.running()
+        return [(one.variant_id, one.at, round(one.seconds, 1)) for one in running]
+
+    def teardown(self, worker: Any) -> None:
         """End the engine and its runs."""
+        worker.metrics.pop(self.name, None)
         if self.workplace is not None:
             self.workplace.close()
 
@@ -147,6 +162,8 @@ class Flight:
         self._submitted: Counter[str | int] = Counter()
         """How often each; part of its key, because a key that erred keeps its error."""
         self._threads, self._threads_until, self._alone_since = 0, 0.0, 0.0
+        self._running: tuple[Running, ...] = ()
+        self._running_until = time.monotonic() + _RUNNING_STAYS_S
         self.runs: set[str | int] = set()
         """Variants under way."""
         self.packings: set[str | int] = set()
@@ -244,6 +261,30 @@ class Flight:
             The scheduler is gone.
         """
         return max(0, max(LEAST_WINDOW, 3 * self.threads()) - len(self.runs))
+
+    def running(self) -> tuple[Running, ...]:
+        """Return the variants that have been under way for the longest, the longest first.
+
+        What workers told with their last heartbeat, asked for every two seconds, and less often where that costs
+        more: the scheduler tells of all its workers at once, 2 kB each.
+
+        Raises
+        ------
+        InfrastructureError
+            The scheduler is gone.
+        """
+        begin = time.monotonic()
+        if self.runs and begin > self._running_until:
+            with _reaching_scheduler():
+                workers = self._client.scheduler_info(n_workers=-1).get("workers", {})
+            self._running = longest(
+                Running(str(variant), str(at), float(seconds), address)
+                for address, worker in workers.items()
+                for variant, at, seconds in worker.get("metrics", {}).get(self._run_id, ())
+            )
+            took = time.monotonic() - begin
+            self._running_until = begin + max(_RUNNING_STAYS_S, took * _PAUSES_PER_ASKING)
+        return tuple(one for one in self._running if one.variant_id in self.runs)
 
     def run(self, variants: Sequence[tuple[str, Sequence[Value], int]]) -> None:
         """Submit variants.

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from bemsweep.edits import Edit, InputRef, files_of
 from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.engine_files import needs_asking
 from bemsweep.errors import EngineDiedError, InfrastructureError
+from bemsweep.heartbeat import Running, longest
 from bemsweep.host_client import open_engine
 from bemsweep.layout import BLOCK_ROWS
 from bemsweep.outcome import count_messages, first_severe, judge
@@ -104,6 +105,8 @@ class Context:
     """The Python functions that edits name."""
     keep: Mapping[str, bool] = field(default_factory=dict)
     """Names of the raw files to keep -> True if compressed."""
+    max_memory_bytes: int | None = None
+    """Limit for the memory of one engine run; None for none."""
     patience_s: float = 0.0
     """How long workers try to reach the store, seconds."""
 
@@ -166,6 +169,8 @@ class Workplace:
         self._alone: list[Engine] = []
         """Engines that each serve one run, whose engine has died before."""
         self._lock = threading.Lock()
+        self._under_way: dict[str, tuple[float, str]] = {}
+        """Of each variant under way the begin, monotonic, and what it is at when the engine does not say."""
         self._faults = 0
 
     @contextmanager
@@ -205,6 +210,28 @@ class Workplace:
             engines = self._engines()
         for engine in engines:
             engine.kill(variant_id)
+
+    @contextmanager
+    def under_way(self, variant_id: str) -> Iterator[None]:
+        """Tell of a variant as long as it is here."""
+        self._under_way[variant_id] = time.monotonic(), "reading inputs"
+        try:
+            yield
+        finally:
+            self._under_way.pop(variant_id, None)
+
+    def tell(self, variant_id: str, at: str) -> None:
+        """Note what a variant under way is at, outside of the engine."""
+        self._under_way[variant_id] = self._under_way[variant_id][0], at
+
+    def running(self) -> tuple[Running, ...]:
+        """Return the variants that have been under way here for the longest; takes no lock, so it never waits."""
+        under_way, now = self._under_way.copy(), time.monotonic()
+        told = longest(Running(variant, at, now - begun) for variant, (begun, at) in under_way.items())
+        in_engine: dict[str, str] = {}
+        for engine in self._engines() if told else []:
+            in_engine |= engine.running()
+        return tuple(replace(one, at=in_engine.get(one.variant_id, one.at)) for one in told)
 
     def close(self) -> None:
         """End the engine and all of its runs, and whatever waits for the store."""
@@ -273,7 +300,8 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace, *, 
     Scratch is deleted.
     """
     try:
-        finished = _run_and_record(variant_id, row, workplace, deaths=deaths)
+        with workplace.under_way(variant_id):
+            finished = _run_and_record(variant_id, row, workplace, deaths=deaths)
     except EngineDiedError:
         raise
     except InfrastructureError:
@@ -298,6 +326,7 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
                 raise
             run = run or read_run(scratch, returncode=-1)
             status, message = "failed", f"died in each of {MOST_TRIES} tries, of which all but the first alone: {error}"
+        workplace.tell(variant_id, "storing results")
         if status != "succeeded" and run.err:
             store.put(store.raw_name(variant_id, "eplusout.err"), run.err.encode())
         keep_files(store, variant_id, scratch, context.keep)
@@ -361,6 +390,7 @@ def _job(variant_id: str, row: Sequence[Value], context: Context, store: Store) 
         edit_files={ref.sha256: _local(store, ref) for ref in files_of(edits)},
         keep_model_outputs=context.keep_model_outputs,
         raw_files=tuple(sorted(name for name in context.keep if needs_asking(name))),
+        max_memory_bytes=context.max_memory_bytes,
     )
 
 
