@@ -34,6 +34,7 @@ class Fault(StrEnum):
     UNREACHABLE = "unreachable"
     SERVER = "server"
     NO_SPACE = "no space"
+    ALTERED = "altered"
     NOT_SERVED = "not served"
     OTHER = "other"
 
@@ -118,6 +119,7 @@ _ADVICE = {
     Fault.UNREACHABLE: "no answer from the server: check the network, the address (AWS_ENDPOINT_URL) and that it runs",
     Fault.SERVER: "the server has a fault of its own: try again later",
     Fault.NO_SPACE: "there is no space left",
+    Fault.ALTERED: "what is stored is cut or altered",
     Fault.NOT_SERVED: "its filesystem takes no such option: check storage_options",
     Fault.OTHER: "",
 }

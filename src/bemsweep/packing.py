@@ -34,6 +34,9 @@ __all__ = ["OpenRecord", "Packed", "pack"]
 OpenRecord = Callable[[], BinaryIO]
 """Opens a record's file for reading; it is closed after use."""
 
+_WHY_LENGTH = 60
+"""What is told of a record that cannot be read; the answer of a task stays small."""
+
 _MOST_NAMED = 16
 
 _BUFFER_BYTES = 256_000_000
@@ -46,8 +49,9 @@ class Packed:
 
     unknown: tuple[str, ...]
     """variant_ids, at most 16, with series that have no place in the cube yet; if any, nothing was written."""
-    unreadable: tuple[int, ...]
-    """Rows, at most 16, whose record cannot be read or does not fit the calendar; they were packed as missing."""
+    unreadable: Mapping[int, str]
+    """Rows, at most 16, whose record cannot be read or does not fit the calendar, and why; they were packed as
+    missing."""
     facts: pd.DataFrame
     """A line per finished row: ``row`` and the columns of `TABLE_COLUMNS`."""
 
@@ -96,7 +100,13 @@ class _Tile:
             target[(rows, *whole, self.last)] = buffer[:, 0]
 
 
-def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]) -> Packed:
+def pack(
+    store: Store,
+    first_row: int,
+    open_records: Sequence[OpenRecord | None],
+    *,
+    variant_ids: Sequence[str] | None = None,
+) -> Packed:
     """Write the records of the rows from `first_row` on into the cube.
 
     Parameters
@@ -108,6 +118,8 @@ def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]
     open_records
         For each row of the block what opens its record; None for a variant that is not finished, which
         becomes missing values.
+    variant_ids
+        Whose records these are to be; one of another variant cannot be read. None not to ask.
 
     Returns
     -------
@@ -133,7 +145,8 @@ def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]
     if first_row % BLOCK_ROWS or not 0 < len(open_records) <= BLOCK_ROWS:
         raise ValueError(f"rows {rows.start} to {rows.stop} are no block of {BLOCK_ROWS} rows or the start of one")
     layout = read_layout(store)
-    sources, unknown, unreadable = _read_headers(layout, open_records)
+    expected = [""] * len(open_records) if variant_ids is None else list(variant_ids)
+    sources, unknown, unreadable = _read_headers(layout, open_records, expected)
     if not unknown:
         group = zarr.open_group(store, mode="r+", zarr_format=3, use_consolidated=False)
         _write_design_days(group, layout, rows, sources)
@@ -142,25 +155,25 @@ def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]
             buffers = [
                 np.full((len(open_records), *tile.shape), np.nan, dtype=layout.dtype_of(tile.array)) for tile in tiles
             ]
-            unreadable += _fill(tiles, buffers, [source for source in sources if source.offset not in unreadable])
+            unreadable |= _fill(tiles, buffers, [source for source in sources if source.offset not in unreadable])
             for tile, buffer in zip(tiles, buffers, strict=True):
                 if tile.array.method == "moment":
                     buffer = layout.calendar.place(buffer)  # noqa: PLW2901 - the same, of certain years
                 tile.write(targets[tile.array], rows, buffer)
     return Packed(
         unknown=tuple(unknown[:_MOST_NAMED]),
-        unreadable=tuple(first_row + offset for offset in sorted(unreadable)[:_MOST_NAMED]),
+        unreadable={first_row + offset: unreadable[offset] for offset in sorted(unreadable)[:_MOST_NAMED]},
         facts=_facts(first_row, [source for source in sources if source.offset not in unreadable]),
     )
 
 
 def _read_headers(
-    layout: Layout, open_records: Sequence[OpenRecord | None]
-) -> tuple[list[_Source], list[str], list[int]]:
-    """Return every record's places, the variants that have series without one, and the unreadable rows."""
+    layout: Layout, open_records: Sequence[OpenRecord | None], variant_ids: Sequence[str]
+) -> tuple[list[_Source], list[str], dict[int, str]]:
+    """Return every record's places, the variants that have series without one, and why rows cannot be read."""
     sources: list[_Source] = []
     unknown: list[str] = []
-    unreadable: list[int] = []
+    unreadable: dict[int, str] = {}
     # Most variants of a study report the same series: one list of places serves them all.
     shared: dict[tuple[Place | None, ...], tuple[Place, ...]] = {}
     for offset, open_record in enumerate(open_records):
@@ -168,20 +181,24 @@ def _read_headers(
             continue
         try:
             with contextlib.closing(open_record()) as file:
-                reader = RecordFile(file)
+                reader = RecordFile(file, variant_ids[offset])
                 record = reader.header()
             found = tuple(layout.find(series) for series in record.series)
-        except (RecordError, ConflictError):
-            unreadable.append(offset)
+        except (RecordError, ConflictError) as error:
+            unreadable[offset] = _why(error)
             continue
         places = shared.setdefault(found, tuple(place for place in found if place is not None))
         if len(places) < len(found):
             unknown.append(record.variant_id)
         elif not _fits(layout, record, places, reader.lengths):
-            unreadable.append(offset)
+            unreadable[offset] = "it does not fit the study's calendar"
         else:
             sources.append(_Source(offset, open_record, dataclasses.replace(record, series=()), places))
     return sources, unknown, unreadable
+
+
+def _why(error: Exception) -> str:
+    return str(error).partition("\n")[0][:_WHY_LENGTH]
 
 
 def _fits(layout: Layout, record: Record, places: Sequence[Place], lengths: Sequence[int]) -> bool:
@@ -229,9 +246,9 @@ def _passes(tiles: Iterator[_Tile], *, row_bytes: int) -> Iterator[list[_Tile]]:
         yield run
 
 
-def _fill(tiles: Sequence[_Tile], buffers: Sequence[npt.NDArray[Any]], sources: Sequence[_Source]) -> list[int]:
-    """Put what the records hold for these tiles into the buffers; return the rows that cannot be read."""
-    unreadable: list[int] = []
+def _fill(tiles: Sequence[_Tile], buffers: Sequence[npt.NDArray[Any]], sources: Sequence[_Source]) -> dict[int, str]:
+    """Put what the records hold for these tiles into the buffers; return why rows cannot be read."""
+    unreadable: dict[int, str] = {}
     wanted: dict[int, dict[int, list[int]]] = {}
     for source in sources:
         positions = wanted.get(id(source.places))
@@ -244,8 +261,8 @@ def _fill(tiles: Sequence[_Tile], buffers: Sequence[npt.NDArray[Any]], sources: 
                 for position, values in RecordFile(file).values(list(positions)):
                     for number in positions[position]:
                         tiles[number].put(source.places[position], values, buffers[number][source.offset])
-        except RecordError:
-            unreadable.append(source.offset)
+        except RecordError as error:
+            unreadable[source.offset] = _why(error)
             for buffer in buffers:
                 buffer[source.offset] = np.nan
     return unreadable
