@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 import bemsweep as bs
-from bemsweep.driver import Progress
 from bemsweep.errors import ConflictError
+from bemsweep.progress import Progress
 from bemsweep.testing import FakeEngine
 from small_studies import grid_of, read, small_study
 

@@ -12,11 +12,10 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from distributed import Client
 
@@ -24,18 +23,20 @@ from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
 from bemsweep.cube_metadata import titles
 from bemsweep.edits import InputRef
-from bemsweep.errors import ConflictError, InfrastructureError, Problem, StoreError, StudyError
+from bemsweep.errors import ConflictError, InfrastructureError, Problem, RecordError, StoreError, StudyError
 from bemsweep.input_files import Input
-from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Layout
+from bemsweep.layout import Layout
 from bemsweep.planning import Plan
+from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Series, Status
 from bemsweep.store import Store, patience_s
 from bemsweep.studystate import StudyState
 from bemsweep.submission import ContextPlugin, Flight
 from bemsweep.task import Context, Finished, Packed, read_facts
+from bemsweep.variant_table import VariantTable
 
-__all__ = ["Driver", "Progress", "context_of"]
+__all__ = ["Driver", "context_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,46 +49,6 @@ MOST_TRIES = 4
 _POLL_S = 0.02
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    total: int
-    """Variants that the study asks for, each counted once."""
-    cached: int
-    """Of these, those that had a record before this run."""
-    to_do: int = 0
-    """Variants that this run is to finish."""
-    statuses: Mapping[str, int] = field(default_factory=dict)
-    """How many variants of this run ended how."""
-    gave_up: int = 0
-    """Variants that could not be run by the machine's fault."""
-    elapsed_s: float = 0.0
-    """Seconds since the run began."""
-    stage: str = "starting"
-    """``starting``, ``running``, ``packing`` or ``done``."""
-
-    @property
-    def done(self) -> int:
-        """Variants that this run finished."""
-        return sum(self.statuses.values())
-
-    @property
-    def failed(self) -> int:
-        """Variants of this run that did not succeed."""
-        return sum(count for status, count in self.statuses.items() if status != "succeeded")
-
-    @property
-    def rate(self) -> float:
-        """Variants finished per second."""
-        return self.done / self.elapsed_s if self.elapsed_s else 0.0
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds to go at this rate; None before the first variant is done."""
-        return (self.to_do - self.done) / self.rate if self.done else None
-
-
 class Driver:
     """One run of a plan; everything but `progress`, `table` and `stop` belongs to the thread of `execute`."""
 
@@ -98,29 +59,12 @@ class Driver:
         self._store = plan.store.patient(patience_s(), self.stop)
         self._client, self._limit, self._again = client, limit, again
         self._run_id = f"bemsweep-{self._name}-{time.time_ns()}"
-        self._rows_of: dict[str, list[int]] = {}
-        """Rows that each variant fills."""
-        for row, variant in enumerate(plan.variant_ids):
-            self._rows_of.setdefault(variant, []).append(row)
-        self._row_to_run: dict[str, int] = {}
-        """Of each variant that the study asks for, the first row that it asks for: older rows of the same variant
-        may stand for names and edits that the study no longer has."""
-        for row, (variant, is_wanted) in enumerate(zip(plan.variant_ids, plan.is_wanted, strict=True)):
-            if is_wanted:
-                self._row_to_run.setdefault(variant, row)
-        self._table = _blank_table(plan)
-        self._stored: set[str] = set()
+        self._table = VariantTable(plan)
         self._queue: deque[str] = deque()
-        self._open: Counter[int] = Counter()
-        """Per block, how many of its rows wait for a variant of this run."""
         self._tries: Counter[str | int] = Counter()
         self._gave_up: dict[str, str] = {}
-        self._dirty: set[int] = set()
-        """Blocks with records that the cube does not show yet."""
-        self._digests: dict[int, str] = {}
-        """Content of the blocks that are packed."""
         self._has_grown = False
-        self._progress = Progress(total=len(self._row_to_run), cached=0)
+        self._progress = Progress(total=len(self._table.wanted), cached=0)
         self._statuses: Counter[str] = Counter()
         self._began, self._ended = time.monotonic(), 0.0
 
@@ -131,7 +75,7 @@ class Driver:
 
     def table(self) -> pd.DataFrame:
         """Return the variant table as far as blocks are packed."""
-        return self._table.rename_axis("variant")
+        return self._table.frame.rename_axis("variant")
 
     def execute(self) -> None:
         """Do the whole run.
@@ -146,7 +90,7 @@ class Driver:
         """
         try:
             self._prepare()
-            if self._queue or self._dirty:
+            if self._queue or self._table.dirty:
                 with self._connected() as client:
                     flight = Flight(client, self._run_id)
                     flight.check_shared(self._store, self.stop)
@@ -175,7 +119,7 @@ class Driver:
         plan = self._plan
         self._check_current()
         # What the plan found is taken as it is: a record that has gone since is missed when its block is packed.
-        self._stored = set(plan.stored) | self._store.stored(plan.to_run)
+        self._table.start_from(set(plan.stored) | self._store.stored(plan.to_run))
         inputs = [baseline.input for baseline in plan.baselines.values()]
         inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
         inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
@@ -192,13 +136,13 @@ class Driver:
             uses=[*(Store.input_name(source.sha256, source.suffix) for source in inputs), *plan.probes],
         )
         self._cube = self._open_cube()
-        self._take_committed()
-        self._forget(self._stale())
-        to_do = [variant for variant in plan.wanted_variants if variant not in self._stored]
+        if packed := self._table.unchanged(self._cube.blocks):
+            self._table.take_committed(packed, self._cube.table())
+        self._forget(self._table.stale(self._again))
+        to_do = [variant for variant in plan.wanted_variants if variant not in self._table.stored]
         self._enqueue(to_do[: self._limit])
-        for variant in self._stored & self._rows_of.keys():
-            self._dirty |= self._blocks_of(variant) - self._digests.keys()
-        cached = len(self._row_to_run) - len(to_do)
+        self._table.look_through()
+        cached = len(self._table.wanted) - len(to_do)
         self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
 
     def _check_current(self) -> None:
@@ -246,48 +190,19 @@ class Driver:
                 return cube
         return Cube.create(zarr_store, plan.layout, attributes=attributes)
 
-    def _take_committed(self) -> None:
-        """Enter what the cube tells of those blocks whose variants are as they were when they were packed."""
-        packed = {
-            block: digest for block, digest in self._cube.blocks.items() if digest == self._digest(block, self._stored)
-        }
-        if not packed:
-            return
-        committed = self._cube.table()
-        for block, digest in packed.items():
-            rows = self._rows_in(block)
-            if len(rows) and rows[-1] < len(committed):
-                for column in TABLE_COLUMNS:
-                    self._table.loc[rows, column] = committed[column].loc[rows]
-                self._digests[block] = digest
-
-    def _stale(self) -> set[str]:
-        """Return variants to run again: of a status asked for, or timed out by a shorter limit than this study's."""
-        again = self._table["status"].isin(list(self._again)) | self._is_short(self._table)
-        return set(self._table["variant_id"][again]) & self._stored & self._row_to_run.keys()
-
-    def _is_short(self, table: pd.DataFrame) -> pd.Series[bool]:
-        return (table["status"] == "timed_out") & (table["timeout_s"] < self._plan.study.timeout_s)
-
     def _forget(self, variants: set[str]) -> None:
         """Delete the records of `variants`, so that they are pending again."""
         if not variants:
             return
-        for block in set().union(*(self._blocks_of(variant) for variant in variants)):
-            self._digests.pop(block, None)
-            self._dirty.add(block)
+        self._table.unpack(variants)
         # The cube forgets first: if we were killed in between, it must not take these blocks for packed.
-        self._cube.commit(self._table.iloc[: self._cube.rows], self._digests)
+        self._commit()
         for variant in variants:
             self._delete_record(variant)
 
     def _delete_record(self, variant: str) -> None:
         self._store.delete(Store.record_name(variant))
-        self._stored.discard(variant)
-        rows = self._rows_of[variant]
-        blank = _blank_table(self._plan, rows)
-        for column in TABLE_COLUMNS:
-            self._table.loc[rows, column] = blank[column].to_numpy()
+        self._table.drop(variant)
 
     # While tasks are under way
 
@@ -306,42 +221,39 @@ class Driver:
         self._began = time.monotonic()
         next_commit = self._began + COMMIT_INTERVAL_S
         awaited: set[str | int] | None = None  # packings that the commit which is due waits for
-        while (self._queue or flight.count or self._dirty) and not self.stop.is_set():
+        while (self._queue or flight.count or self._table.dirty) and not self.stop.is_set():
             self._submit(flight)
             self._take_finished(flight)
             is_due = time.monotonic() > next_commit
-            ready = {block for block in self._dirty if is_due or not self._open[block]} - flight.packings
-            for block in ready:
+            for block in self._table.ready(is_due=is_due) - flight.packings:
                 self._pack(block, flight)
             if is_due:
                 awaited, next_commit = set(flight.packings), time.monotonic() + COMMIT_INTERVAL_S
             if awaited is not None and not awaited & flight.packings:
-                self._cube.commit(self._table.iloc[: self._cube.rows], self._digests)
+                self._commit()
                 awaited = None
             self.stop.wait(_POLL_S)
         self._tell_stage("packing")
         if self.stop.is_set():
             self._store.check_writable()  # else workers would wait for a store that is away with all their patience
         for variant in self._store.stored(flight.cancel_runs()):  # ended, but not yet heard of
-            self._stored.add(variant)
-            self._dirty |= self._blocks_of(variant)
-        while self._dirty or flight.packings:
-            for block in self._dirty - flight.packings:
+            self._table.record(variant)
+        while self._table.dirty or flight.packings:
+            for block in self._table.dirty - flight.packings:
                 self._pack(block, flight)
             self._take_finished(flight)
             time.sleep(_POLL_S)
 
     def _submit(self, flight: Flight) -> None:
         batch = [self._queue.popleft() for _ in range(min(flight.room(), len(self._queue)))]
-        flight.run([(variant, self._plan.points.rows[self._row_to_run[variant]]) for variant in batch], self._tries)
+        flight.run([(variant, self._table.values(variant)) for variant in batch], self._tries)
 
     def _take_finished(self, flight: Flight) -> None:
         for item, outcome in flight.finished():
             if isinstance(outcome, Finished):
                 self._statuses[outcome.status] += 1
-                self._stored.add(outcome.variant_id)
-                self._close(outcome.variant_id)
-                self._dirty |= self._blocks_of(outcome.variant_id)
+                self._table.close(outcome.variant_id)
+                self._table.record(outcome.variant_id)
             elif isinstance(outcome, Packed):
                 self._take_packed(outcome)
             else:
@@ -358,30 +270,28 @@ class Driver:
                 raise StoreError(
                     f"block {item} of {self._name} could not be packed into {self._store.url}: {error}"
                 ) from error
-            self._dirty.add(item)
+            self._table.dirty.add(item)
         elif is_last:
             self._gave_up[item] = f"{type(error).__name__}: {error}"
-            self._close(item)
+            self._table.close(item)
         else:
             self._queue.append(item)
 
     def _take_packed(self, packed: Packed) -> None:
         if packed.unknown:
             self._cube.grow(self._cube.layout.grow(self._series_of(packed.unknown)))
-            self._dirty.add(packed.block)
+            self._table.dirty.add(packed.block)
             return
-        facts = self._take_facts(packed.block)
+        facts = read_facts(self._store, self._name, packed)
         if facts is None:
             raise StoreError(f"the store has lost what became of block {packed.block} of {self._name}")
-        self._digests[packed.block] = self._digest(packed.block, set(facts["variant_id"]))
-        short = set(facts["variant_id"][self._is_short(facts)]) & self._row_to_run.keys()
-        # Records that have gone since they were listed; in a block that is dirty they may be newer than its packing.
-        known = set() if packed.block in self._dirty else self._stored & set(self._ids_of(packed.block))
-        gone = known - set(facts["variant_id"])
-        for variant in {*packed.unreadable, *short, *gone} & self._stored:
+        self._table.take_facts(packed.block, facts)
+        for variant, why in packed.unreadable.items():
+            _log.warning("%s cannot be read, %s: its variant runs again", Store.record_name(variant), why)
+        for variant in self._table.to_mend(packed.block, facts, packed.unreadable):
             self._delete_record(variant)
             self._tries[variant] += 1
-            if variant not in self._row_to_run or self.stop.is_set():
+            if variant not in self._table.wanted or self.stop.is_set():
                 continue
             if self._tries[variant] >= MOST_TRIES:
                 self._gave_up[variant] = "its record could not be read, however often it was written"
@@ -392,57 +302,32 @@ class Driver:
     def _series_of(self, variants: Iterable[str]) -> Iterator[Series]:
         for variant in variants:
             data = self._store.get(Store.record_name(variant))
-            if data is not None:
+            if data is None:
+                continue
+            with suppress(RecordError):  # altered since it was packed: that is told when the block is packed again
                 yield from RecordFile(io.BytesIO(data)).header().series
 
     def _pack(self, block: int, flight: Flight) -> None:
-        if self._cube.rows < len(self._table):
-            self._cube.resize(len(self._table))  # once for all blocks: it touches every array
-        self._dirty.discard(block)
+        rows = len(self._plan.variant_ids)
+        if self._cube.rows < rows:
+            self._cube.resize(rows)  # once for all blocks: it touches every array
+        self._table.dirty.discard(block)
         flight.pack(block)
+
+    def _commit(self) -> None:
+        """Show readers the rows that the cube has a place for."""
+        self._cube.commit(self._table.frame.iloc[: self._cube.rows], self._table.digests)
 
     def _commit_at_end(self) -> None:
         """Show readers every row of the study, those that are pending too."""
-        rows = len(self._table)
-        if self._has_grown or self._digests != self._cube.blocks or self._cube.rows != rows:
+        rows = len(self._plan.variant_ids)
+        if self._has_grown or self._table.digests != self._cube.blocks or self._cube.rows != rows:
             self._cube.resize(rows)
-            self._cube.commit(self._table, self._digests)
+            self._commit()
 
-    # Bookkeeping
-
-    def _blocks_of(self, variant: str) -> set[int]:
-        return {row // BLOCK_ROWS for row in self._rows_of[variant]}
-
-    def _rows_in(self, block: int) -> list[int]:
-        return list(range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self._table))))
-
-    def _ids_of(self, block: int) -> tuple[str, ...]:
-        return self._plan.variant_ids[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
-
-    def _enqueue(self, variants: Iterable[str]) -> None:
-        for variant in variants:
-            self._queue.append(variant)
-            self._open.update(self._blocks_of(variant))
-
-    def _close(self, variant: str) -> None:
-        self._open.subtract(self._blocks_of(variant))
-
-    def _digest(self, block: int, finished: set[str]) -> str:
-        """Return what decides a block's content: its variants, and which of them are finished."""
-        text = "".join(f"{variant}{'+' if variant in finished else '-'}" for variant in self._ids_of(block))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def _take_facts(self, block: int) -> pd.DataFrame | None:
-        """Enter a packed block's facts into the variant table, and return them if they are there."""
-        facts = read_facts(self._store, self._name, block)
-        if facts is None:
-            return None
-        facts = facts.set_index("row")
-        blank = _blank_table(self._plan, self._rows_in(block))
-        for column in TABLE_COLUMNS:
-            blank.loc[facts.index, column] = facts[column]
-            self._table.loc[blank.index, column] = blank[column]
-        return facts
+    def _enqueue(self, variants: Sequence[str]) -> None:
+        self._queue.extend(variants)
+        self._table.wait_for(variants)
 
 
 def _grown(layout: Layout, plan: Plan) -> Layout:
@@ -462,24 +347,6 @@ def _grown(layout: Layout, plan: Plan) -> Layout:
     if calendar != wanted.calendar or layout.dtype != wanted.dtype:
         raise ConflictError("it has another calendar or number format")
     return replace(layout, calendar=calendar).grow(plan.series).grow_parameters(wanted.parameters)
-
-
-def _blank_table(plan: Plan, rows: Iterable[int] | None = None) -> pd.DataFrame:
-    """Return rows of the variant table as they are before their variant has run; all rows if None."""
-    numbers = list(range(len(plan.variant_ids)) if rows is None else rows)
-    columns: dict[str, object] = {}
-    for position, parameter in enumerate(plan.layout.parameters):
-        values = [plan.points.rows[row][position] for row in numbers]
-        if parameter.kind == "number":
-            columns[parameter.name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-        else:
-            columns[parameter.name] = np.array(["" if v is None else str(v) for v in values], dtype=object)
-    blanks = {"text": "", "number": np.nan, "count": 0}
-    for column, kind in TABLE_COLUMNS.items():
-        columns[column] = [blanks[kind]] * len(numbers)
-    columns["variant_id"] = [plan.variant_ids[row] for row in numbers]
-    columns["status"] = ["pending"] * len(numbers)
-    return pd.DataFrame(columns, index=numbers)
 
 
 def context_of(plan: Plan) -> Context:

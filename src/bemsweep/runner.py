@@ -13,15 +13,16 @@ from html import escape
 import pandas as pd
 from distributed import Client
 
-from bemsweep.driver import Driver, Progress
+from bemsweep.driver import Driver
 from bemsweep.effects import without_effect
 from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.markup import variant_table
 from bemsweep.planning import Plan
+from bemsweep.progress import Progress
 from bemsweep.records import Status
 from bemsweep.results import failed_rows, failures
 
-__all__ = ["AGAIN", "Progress", "Run", "run"]
+__all__ = ["AGAIN", "Run", "run"]
 
 AGAIN: tuple[Status, ...] = ("failed", "timed_out", "out_of_memory")
 """Statuses whose variants can be asked to run again."""
