@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,7 @@ from bemsweep.errors import StoreError
 from bemsweep.faults import Fault
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Array, Layout, chunks
 
-__all__ = ["TABLE_CHUNK_ROWS", "Cube", "open_array", "read_layout"]
+__all__ = ["TABLE_CHUNK_ROWS", "Cube", "open_array", "read_layout", "why_differs"]
 
 TABLE_CHUNK_ROWS = 16_384
 """Rows of the variant table in one object: a column of 100,000 rows takes seven requests."""
@@ -59,6 +59,9 @@ _LENGTH = "variant_id"
 
 _COMPRESSORS = (ZstdCodec(level=0, checksum=False), Crc32cCodec())
 """Of axes and columns: zarr's own default, with a checksum."""
+
+_UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError)
+"""What zarr and its codecs raise of bytes that are not what they were."""
 
 _DTYPES = {"text": "str", "number": "float64", "count": "int64"}
 
@@ -131,6 +134,44 @@ class Cube:
         """Return the columns of `TABLE_COLUMNS` as of the last commit, read whole: a few requests in all."""
         root = zarr.open_group(self.store, mode="r", zarr_format=3, use_consolidated=True)
         return pd.DataFrame({name: np.asarray(open_array(root, name)[:]) for name in TABLE_COLUMNS})
+
+    def why_wrong(self, table: pd.DataFrame) -> str:
+        """Return what is wrong with metadata, axes and columns as they were committed; ``""`` if nothing is.
+
+        Parameters
+        ----------
+        table
+            What the parameters of the first rows are to be, in their own columns.
+        """
+        root = json.loads(_read_root(self.store) or b"{}")
+        try:
+            live = json.loads(json.dumps(self._consolidated()))
+        except _UNREADABLE as error:
+            return f"its metadata cannot be read: {error!r}"
+        if live != root.get("consolidated_metadata"):
+            return "its metadata differ from those of the last commit"
+        return next(self._wrong(table), "")
+
+    def _wrong(self, table: pd.DataFrame) -> Iterator[str]:
+        """Yield what is wrong with each axis and column."""
+        live = _open_live(self.store, mode="r")
+        expected: dict[str, npt.NDArray[Any]] = {}
+        for frequency in self.layout.frequencies:
+            expected |= {f"{frequency}/{axis.name}": axis.values for axis in axes(self.layout, frequency)}
+        for parameter in self.layout.parameters:
+            if parameter.name in table:
+                rows = table[parameter.name].iloc[: self.rows]
+                expected[parameter.name] = _column_values(rows, parameter.kind)
+        for name in self._columns():
+            array = open_array(live, name)
+            if why := why_differs(array, slice(len(expected.get(name, ()))), expected.get(name)):
+                yield f"{name} {why}"
+                return
+            if name in row_coordinates(self.layout):
+                expected |= {f"{group}/{name}": np.asarray(array[:]) for group in self.layout.frequencies}
+        for name, values in expected.items():
+            if "/" in name and (why := why_differs(open_array(live, name), ..., values)):
+                yield f"{name} {why}"
 
     def grow(self, layout: Layout, *, attributes: Mapping[str, Any] | None = None) -> None:
         """Give every array, key and column of `layout` its place; packed values stay where they are.
@@ -332,7 +373,9 @@ def read_layout(store: Store) -> Layout:
     if root is None:
         raise StoreError(f"there is no cube in {store}; create it before packing")
     if why := why_unsound(root):
-        raise StoreError(f"the cube in {store} cannot be read: {why}. Run the study again", fault=Fault.ALTERED)
+        raise StoreError(
+            f"there is no cube that can be read in {store}, {why}: run the study again", fault=Fault.ALTERED
+        )
     return Layout.from_dict(json.loads(json.loads(root)["attributes"][STATE])["layout"])
 
 
@@ -358,6 +401,30 @@ def open_array(group: zarr.Group, path: str) -> zarr.Array[Any]:
     if not isinstance(array, zarr.Array):
         raise StoreError(f"there is no array {path!r} in the cube {group.store}; delete the cube to pack it again")
     return array
+
+
+def why_differs(array: zarr.Array[Any], where: Any, expected: npt.NDArray[Any] | None) -> str:
+    """Return why a part of an array does not hold just these bits; ``""`` if it does.
+
+    Parameters
+    ----------
+    array
+        Of which part.
+    where
+        Which part.
+    expected
+        Its values; None for any, if all of it can be read.
+    """
+    try:
+        found = np.asarray(array[where if expected is not None else ...])
+    except _UNREADABLE as error:
+        return f"cannot be read: {str(error).partition('.')[0]}"
+    if expected is None:
+        return ""
+    if found.dtype.kind == "f":
+        found, expected = found.view(f"u{found.itemsize}"), expected.astype(found.dtype).view(f"u{found.itemsize}")
+    is_same = found.shape == expected.shape and bool((found == expected).all())
+    return "" if is_same else "has other values than it was written with"
 
 
 def _require(

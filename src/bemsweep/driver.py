@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -21,11 +22,11 @@ from distributed import Client
 
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
-from bemsweep.cube_metadata import titles
+from bemsweep.cube_metadata import ROOT, titles
 from bemsweep.edits import InputRef
 from bemsweep.errors import ConflictError, InfrastructureError, Problem, RecordError, StoreError, StudyError
 from bemsweep.input_files import Input
-from bemsweep.layout import Layout
+from bemsweep.layout import BLOCK_ROWS, Layout
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
@@ -35,6 +36,7 @@ from bemsweep.studystate import StudyState
 from bemsweep.submission import ContextPlugin, Flight
 from bemsweep.task import Context, Finished, Packed, read_facts
 from bemsweep.variant_table import VariantTable
+from bemsweep.verification import Verification, why_input_bad
 
 __all__ = ["Driver", "context_of"]
 
@@ -52,13 +54,17 @@ _POLL_S = 0.02
 class Driver:
     """One run of a plan; everything but `progress`, `table` and `stop` belongs to the thread of `execute`."""
 
-    def __init__(self, plan: Plan, *, client: Client | None, limit: int | None, again: frozenset[Status]) -> None:
+    def __init__(
+        self, plan: Plan, *, client: Client | None, limit: int | None, again: frozenset[Status], verify: bool = False
+    ) -> None:
         self.stop = threading.Event()
         """Set it to end the run: engines are killed, what is finished is kept and committed."""
         self._plan, self._name = plan, plan.study.name
         self._store = plan.store.patient(patience_s(), self.stop)
         self._client, self._limit, self._again = client, limit, again
         self._run_id = f"bemsweep-{self._name}-{time.time_ns()}"
+        self.verification = Verification() if verify else None
+        """What is bad of what is stored; None if it is not asked for."""
         self._table = VariantTable(plan)
         self._queue: deque[str] = deque()
         self._tries: Counter[str | int] = Counter()
@@ -90,10 +96,12 @@ class Driver:
         """
         try:
             self._prepare()
-            if self._queue or self._table.dirty:
+            if self._queue or self._table.dirty or self.verification is not None:
                 with self._connected() as client:
                     flight = Flight(client, self._run_id)
                     flight.check_shared(self._store, self.stop)
+                    if self.verification is not None:
+                        self._verify(flight, self.verification)
                     self._work(flight)
             self._commit_at_end()
         except StoreError as error:
@@ -167,7 +175,12 @@ class Driver:
     def _put_input(self, source: Input) -> None:
         name = Store.input_name(source.sha256, source.suffix)
         if self._store.has(name):
-            return
+            if self.verification is None:
+                return
+            self.verification.inputs += 1
+            if not (why := why_input_bad(self._store, source.sha256, source.suffix)):
+                return
+            self.verification.note(name, why)
         data = source.path.read_bytes()
         if hashlib.sha256(data).hexdigest() != source.sha256:
             raise StudyError([Problem(f"{source.path} has changed since the study was planned: plan it again")])
@@ -178,6 +191,11 @@ class Driver:
         plan, zarr_store = self._plan, self._store.zarr(self._name)
         attributes = {**titles(self._name), "source": plan.engine_version}
         cube = Cube.open(zarr_store)
+        if self.verification is not None:
+            why = "cannot be read" if cube is None else cube.why_wrong(self._table.frame)
+            if why and self._store.has(root := Store.study_name(self._name, "results.zarr", ROOT)):
+                self.verification.note(root.removesuffix(f"/{ROOT}"), why)
+                cube = None
         if cube is not None:
             try:
                 layout = _grown(cube.layout, plan)
@@ -214,6 +232,28 @@ class Driver:
             client.register_plugin(ContextPlugin(self._run_id, context_of(self._plan)))
             stack.callback(client.unregister_worker_plugin, self._run_id)
             yield client
+
+    def _verify(self, flight: Flight, found: Verification) -> None:
+        """Have all that is stored read in full; what is bad runs or is packed again."""
+        self._tell_stage("verifying")
+        table = self._table
+        blocks = range(math.ceil(len(table.frame) / BLOCK_ROWS))
+        bad: set[str] = set()
+        for verified in flight.verify(blocks, set(table.digests), self.stop):
+            first = verified.block * BLOCK_ROWS
+            rows = table.frame.iloc[first : first + BLOCK_ROWS]
+            variants, is_block_bad = found.take(verified, rows, Store.study_name(self._name, "results.zarr"))
+            bad |= variants
+            if is_block_bad:
+                table.digests.pop(verified.block, None)
+                table.dirty.add(verified.block)
+        if table.digests != self._cube.blocks:
+            self._commit()  # the cube forgets first, as in `_forget`
+        self._forget(bad & table.stored)
+        again = [variant for variant in self._plan.wanted_variants if variant in bad]
+        room = len(again) if self._limit is None else max(0, self._limit - len(self._queue))
+        self._enqueue(again[:room])
+        self._progress = replace(self._progress, to_do=len(self._queue), cached=self._progress.cached - len(again))
 
     def _work(self, flight: Flight) -> None:
         """Keep the cluster busy until everything is run and packed, or the run is stopped."""

@@ -61,7 +61,7 @@ def _machine_fault(run: EngineRun) -> str:
     if run.error.startswith(_MACHINE):
         reason = run.error.removeprefix(_MACHINE)
     elif run.returncode == EXIT_UNWRITABLE:
-        reason = "the run could not write to its scratch folder: is the disk full?"
+        reason = "the run could not write to its scratch folder"
     elif run.returncode < 0 and -run.returncode not in _CRASHES:
         reason = f"the run was killed by {_signal_name(-run.returncode)} from outside: was the machine out of memory?"
     elif run.stage != "edit" and len(run.sqlite_err.splitlines()) > 1:

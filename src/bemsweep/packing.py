@@ -23,13 +23,13 @@ import zarr
 from zarr.abc.store import Store
 
 from bemsweep.coordinates import design_day_texts
-from bemsweep.cube import open_array, read_layout
+from bemsweep.cube import open_array, read_layout, why_differs
 from bemsweep.errors import ConflictError, RecordError, StoreError
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Array, Layout, Place
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Record
 
-__all__ = ["OpenRecord", "Packed", "pack"]
+__all__ = ["OpenRecord", "Packed", "compare", "pack"]
 
 OpenRecord = Callable[[], BinaryIO]
 """Opens a record's file for reading; it is closed after use."""
@@ -91,13 +91,20 @@ class _Tile:
 
     def write(self, target: zarr.Array[Any], rows: slice, buffer: npt.NDArray[Any]) -> None:
         """Write the rows of a block into the live array."""
+        where, values = self._at(target, rows, buffer)
+        target[where] = values
+
+    def why_differs(self, target: zarr.Array[Any], rows: slice, buffer: npt.NDArray[Any]) -> str:
+        """Return ``""`` if the live array holds just these bits in these rows."""
+        return why_differs(target, *self._at(target, rows, buffer))
+
+    def _at(self, target: zarr.Array[Any], rows: slice, buffer: npt.NDArray[Any]) -> tuple[Any, npt.NDArray[Any]]:
         whole = [slice(None)] * len(self.shape[1:-1])
         if self.array.key_dim:
-            target[(rows, self.keys, *whole, self.last)] = buffer
-        elif target.ndim == 1:
-            target[rows] = buffer[:, 0, 0]
-        else:
-            target[(rows, *whole, self.last)] = buffer[:, 0]
+            return (rows, self.keys, *whole, self.last), buffer
+        if target.ndim == 1:
+            return rows, buffer[:, 0, 0]
+        return (rows, *whole, self.last), buffer[:, 0]
 
 
 def pack(
@@ -149,22 +156,67 @@ def pack(
     sources, unknown, unreadable = _read_headers(layout, open_records, expected)
     if not unknown:
         group = zarr.open_group(store, mode="r+", zarr_format=3, use_consolidated=False)
-        _write_design_days(group, layout, rows, sources)
-        targets = {array: _open_target(group, layout, array, rows.stop) for array in layout.arrays}
-        for tiles in _passes(_tiles(layout, targets), row_bytes=len(open_records) * np.dtype(layout.dtype).itemsize):
-            buffers = [
-                np.full((len(open_records), *tile.shape), np.nan, dtype=layout.dtype_of(tile.array)) for tile in tiles
-            ]
-            unreadable |= _fill(tiles, buffers, [source for source in sources if source.offset not in unreadable])
-            for tile, buffer in zip(tiles, buffers, strict=True):
-                if tile.array.method == "moment":
-                    buffer = layout.calendar.place(buffer)  # noqa: PLW2901 - the same, of certain years
-                tile.write(targets[tile.array], rows, buffer)
+        for name, texts in _design_days(layout, len(open_records), sources).items():
+            open_array(group, name)[rows] = texts
+        for tile, target, buffer in _shards(group, layout, rows, sources, unreadable):
+            tile.write(target, rows, buffer)
     return Packed(
         unknown=tuple(unknown[:_MOST_NAMED]),
         unreadable={first_row + offset: unreadable[offset] for offset in sorted(unreadable)[:_MOST_NAMED]},
         facts=_facts(first_row, [source for source in sources if source.offset not in unreadable]),
     )
+
+
+def compare(
+    store: Store, first_row: int, open_records: Sequence[OpenRecord | None], *, variant_ids: Sequence[str]
+) -> tuple[str, pd.DataFrame]:
+    """Compare the records of the rows from `first_row` on with what the cube holds, to the last bit.
+
+    Parameters
+    ----------
+    store, first_row, open_records, variant_ids
+        As for `pack`.
+
+    Returns
+    -------
+    tuple
+        What differs or cannot be read, ``""`` if nothing; and the `Packed.facts` of the block.
+
+    Raises
+    ------
+    StoreError
+        There is no cube that can be read, or it cannot be reached.
+    """
+    rows = slice(first_row, first_row + len(open_records))
+    layout = read_layout(store)
+    sources, unknown, unreadable = _read_headers(layout, open_records, variant_ids)
+    facts = _facts(first_row, sources)
+    if unknown or unreadable:
+        return "its records are not those that were packed", facts
+    group = zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
+    for name, texts in _design_days(layout, len(open_records), sources).items():
+        if why := why_differs(open_array(group, name), rows, texts):
+            return f"{name} {why}", facts
+    for tile, target, buffer in _shards(group, layout, rows, sources, unreadable):
+        for first in range(0, len(buffer), step := target.chunks[0]):
+            part = slice(first_row + first, min(first_row + first + step, rows.stop))
+            if why := tile.why_differs(target, part, buffer[first : first + step]):
+                return f"{target.path} {why}", facts
+    return ("its records are not those that were packed" if unreadable else ""), facts
+
+
+def _shards(
+    group: zarr.Group, layout: Layout, rows: slice, sources: Sequence[_Source], unreadable: dict[int, str]
+) -> Iterator[tuple[_Tile, zarr.Array[Any], npt.NDArray[Any]]]:
+    """Yield each shard of the block with its array and its values; enter into `unreadable` what cannot be read."""
+    count = rows.stop - rows.start
+    targets = {array: _open_target(group, layout, array, rows.stop) for array in layout.arrays}
+    for tiles in _passes(_tiles(layout, targets), row_bytes=count * np.dtype(layout.dtype).itemsize):
+        buffers = [np.full((count, *tile.shape), np.nan, dtype=layout.dtype_of(tile.array)) for tile in tiles]
+        unreadable |= _fill(tiles, buffers, [source for source in sources if source.offset not in unreadable])
+        for tile, buffer in zip(tiles, buffers, strict=True):
+            is_moment = tile.array.method == "moment"
+            yield tile, targets[tile.array], layout.calendar.place(buffer) if is_moment else buffer
 
 
 def _read_headers(
@@ -277,14 +329,17 @@ def _positions(tiles: Sequence[_Tile], places: Sequence[Place]) -> dict[int, lis
     return {position: numbers for position, numbers in found.items() if numbers}
 
 
-def _write_design_days(group: zarr.Group, layout: Layout, rows: slice, sources: Sequence[_Source]) -> None:
+def _design_days(layout: Layout, count: int, sources: Sequence[_Source]) -> dict[str, npt.NDArray[Any]]:
+    """Return the names and dates of the block's design days by the path of their array."""
     texts = {"design_day_name": "design_day_names", "design_day_date": "design_day_dates"}
+    found = {}
     for frequency, name in itertools.product(layout.frequencies, design_day_texts(layout)):
-        values = np.full((rows.stop - rows.start, layout.calendar.design_days), "", dtype=object)
+        values = np.full((count, layout.calendar.design_days), "", dtype=object)
         for source in sources:
             given = getattr(source.record, texts[name])
             values[source.offset, : len(given)] = given
-        open_array(group, f"{frequency}/{name}")[rows] = values
+        found[f"{frequency}/{name}"] = values
+    return found
 
 
 def _facts(first_row: int, sources: Sequence[_Source]) -> pd.DataFrame:

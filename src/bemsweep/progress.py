@@ -28,7 +28,7 @@ class Progress:
     elapsed_s: float = 0.0
     """Seconds since the run began."""
     stage: str = "starting"
-    """``starting``, ``running``, ``packing`` or ``done``."""
+    """``starting``, ``verifying``, ``running``, ``packing`` or ``done``."""
 
     @property
     def done(self) -> int:

@@ -178,7 +178,7 @@ class RecordFile:
     def _read_facts(self) -> dict[str, Any]:
         metadata = self._parquet.metadata.metadata or {}
         if _FACTS not in metadata:
-            raise RecordError("no record: a Parquet file without 'bemsweep' metadata")
+            raise RecordError("this Parquet file is not a record: it has no 'bemsweep' metadata")
         text = metadata[_FACTS]
         if metadata.get(_FACTS_CRC32) != str(zlib.crc32(text)).encode():
             raise RecordError("altered: its metadata does not match its checksum")

@@ -21,6 +21,7 @@ from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.records import Status
 from bemsweep.results import failed_rows, failures
+from bemsweep.verification import Verification
 
 __all__ = ["AGAIN", "Run", "run"]
 
@@ -38,6 +39,7 @@ def run(
     wait: bool = True,
     limit: int | None = None,
     again: Status | Iterable[Status] = (),
+    verify: bool = False,
 ) -> Run:
     """Run what a plan has left to run and gather the results.
 
@@ -53,6 +55,9 @@ def run(
         Run at most so many variants, to try a few first.
     again
         ``"failed"``, ``"timed_out"`` or ``"out_of_memory"``, or several, whose variants are run again.
+    verify
+        First read all that the study has in the store in full: records, inputs and results. Whatever is cut, altered
+        or of an unknown schema is run, put or packed again; `Run.verification` tells what it was.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def run(
         raise ValueError(f"no status {unknown[0]!r} can run again: {', '.join(AGAIN)}")
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise ValueError(f"limit is a number of variants, not {limit!r}")
-    started = Run(plan, Driver(plan, client=client, limit=limit, again=frozenset(again))).start()
+    started = Run(plan, Driver(plan, client=client, limit=limit, again=frozenset(again), verify=verify)).start()
     return started.wait() if wait else started
 
 
@@ -165,6 +170,11 @@ class Run:
 
     def _wanted(self) -> pd.DataFrame:
         return self.status()[list(self.plan.is_wanted)]
+
+    @property
+    def verification(self) -> Verification | None:
+        """What the verification has found, so far if it is under way; None if none was asked for."""
+        return self._driver.verification
 
     @property
     def without_effect(self) -> tuple[str, ...]:

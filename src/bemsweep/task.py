@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 
+from bemsweep import verification
 from bemsweep.design import LABELS
 from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit, InputRef, files_of
@@ -41,6 +42,7 @@ from bemsweep.records import Record, Status, outputs_sha256
 from bemsweep.scratch import open_scratch
 from bemsweep.store import Store
 from bemsweep.studystate import read_variant_ids
+from bemsweep.verification import Verified
 
 __all__ = [
     "Context",
@@ -51,6 +53,7 @@ __all__ = [
     "pack_block",
     "read_facts",
     "run_variant",
+    "verify_block",
 ]
 
 
@@ -304,6 +307,31 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
     store.put(facts_name(context.study, block), facts)
     unreadable = {ids[row - first]: why for row, why in result.unreadable.items()}
     return Packed(block, (), unreadable, hashlib.sha256(facts).hexdigest())
+
+
+def verify_block(block: int, is_packed: bool, workplace: Workplace) -> Verified:
+    """Read the records of one block in full, and compare the cube with them.
+
+    Parameters
+    ----------
+    block
+        Number of the block.
+    is_packed
+        False if it is to be packed anyway.
+    workplace
+        The worker's context.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    context, store = workplace.context, workplace.store
+    first = block * BLOCK_ROWS
+    ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
+    with open_scratch() as scratch:
+        files = store.as_files(map(store.record_name, ids), scratch)
+        return verification.verify_block(block, files, ids, cube=store.zarr(context.study) if is_packed else None)
 
 
 def facts_name(study: str, block: int) -> str:
