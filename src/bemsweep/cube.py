@@ -385,8 +385,11 @@ def _read_root(store: Store) -> bytes | None:
 
 
 def _open_live(store: Store, *, mode: Any = "r+") -> zarr.Group:
-    # The format is told, or zarr would look for those of other versions too.
-    return zarr.open_group(store, mode=mode, zarr_format=3, use_consolidated=False)
+    try:
+        # The format is told, or zarr would look for those of other versions too.
+        return zarr.open_group(store, mode=mode, zarr_format=3, use_consolidated=False)
+    except FileNotFoundError as error:
+        raise StoreError(f"the cube in {store} is gone: run again to pack it anew") from error
 
 
 def open_array(group: zarr.Group, path: str) -> zarr.Array[Any]:

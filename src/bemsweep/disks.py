@@ -19,6 +19,9 @@ DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, err
 _PROBE_BYTES = 1_000_000
 """No run of an engine needs less."""
 
+_LEAST_INODES = 32
+"""No run makes fewer files."""
+
 _WHYS = {
     errno.ENOSPC: "has no space left",
     errno.EDQUOT: "has no space left within its quota",
@@ -48,7 +51,11 @@ def why_unwritable(folder: Path) -> str:
             file.flush()
     except OSError as error:
         why = _WHYS.get(error.errno or 0, f"cannot be written ({error.strerror or error})")
-        return f"{why}{free_told(folder)}"
+        return f"{why}{free_told(folder)}" if error.errno in (errno.ENOSPC, errno.EDQUOT) else why
+    with suppress(OSError, AttributeError):  # as below
+        facts = os.statvfs(folder)
+        if facts.f_files and facts.f_favail < _LEAST_INODES:
+            return f"has no room for more files{free_told(folder)}"
     return ""
 
 

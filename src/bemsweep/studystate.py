@@ -354,6 +354,10 @@ def read_variant_ids(store: Store, name: str, rows: range) -> list[str]:
         table = _read_part(store, name, part, columns=[_ROW, _ID])  # all their rows: the checksums cover no less
         pairs = zip(table.column(_ROW).to_pylist(), table.column(_ID).to_pylist(), strict=True)
         found |= {row: variant for row, variant in pairs if row in rows}
+    if not found:
+        where = redacted(store.url_of(Store.study_name(name, "variants")))
+        told = f"{where} has lost the rows {rows.start} to {rows.stop - 1}: {_start_over(name)}"
+        raise StoreError(told, fault=Fault.ALTERED)
     return [found[row] for row in sorted(found)]
 
 
