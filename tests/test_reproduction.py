@@ -167,7 +167,7 @@ def test_an_altered_record_brings_no_code_into_the_script(plan, tmp_path):
 
 def test_an_altered_record_under_the_name_of_another(plan, tmp_path):
     store, record = altered(plan, tmp_path / "store", variant_id="../mine")
-    with pytest.raises(bs.BemsweepError, match=r"is altered: it says that it is '\.\./mine'"):
+    with pytest.raises(bs.BemsweepError, match=r"cannot be read: of another variant, '\.\./mine'"):
         reproduce(store, record.variant_id, to=tmp_path / "again")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import uuid
 
@@ -16,6 +15,7 @@ from bemsweep import host_client
 from bemsweep.errors import BemsweepError, ConflictError, StoreError
 from bemsweep.object_names import kind_of, study_of
 from bemsweep.store import Store
+from bemsweep.studystate import definition_bytes, read_definition
 from bemsweep.sync import sync
 from bemsweep.testing import FakeEngine
 from small_studies import FEW, contents, filled, run_study, small_study, two_studies
@@ -126,9 +126,9 @@ def test_one_study_brings_all_that_is_its_own_and_nothing_else(made):
 
 def test_a_study_that_does_not_tell_its_inputs_brings_them_all(made):
     source, target = copy_of(made), memory()
-    definition = json.loads(source.get("studies/few/study.json"))
+    definition = read_definition(source, "few")
     del definition["uses"]
-    source.put("studies/few/study.json", json.dumps(definition).encode())
+    source.put("studies/few/study.json", definition_bytes(definition))
     source.put("probes/00/other.json", b"{}")
     sync(source, target, study="few")
     assert target.has("probes/00/other.json")

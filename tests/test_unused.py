@@ -15,6 +15,7 @@ import bemsweep as bs
 from bemsweep.errors import StoreError
 from bemsweep.store import Store
 from bemsweep.studies import delete_study, find_deletion
+from bemsweep.studystate import definition_bytes, read_definition
 from bemsweep.testing import FakeEngine
 from bemsweep.unused import delete_unused, find_unused
 from small_studies import FEW, contents, filled, run_study, small_study
@@ -127,9 +128,9 @@ def test_inputs_of_every_amendment_are_kept(tmp_path):
 def test_a_study_that_tells_no_inputs_keeps_them_all(tmp_path):
     store = Store(tmp_path / "store")
     run_study(small_study(parameters=FEW), store, FakeEngine())
-    definition = json.loads(store.get("studies/small/study.json"))
+    definition = read_definition(store, "small")
     del definition["uses"]
-    store.put("studies/small/study.json", json.dumps(definition).encode())
+    store.put("studies/small/study.json", definition_bytes(definition))
     for name in ("inputs/00/00.idf", "probes/00/00.json", "probe-1-ab"):
         store.put(name, b"x")
     unused = find_unused(store, now=TOMORROW)

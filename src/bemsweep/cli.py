@@ -43,7 +43,7 @@ from bemsweep.console import (
     write_any_character,
 )
 from bemsweep.errors import BemsweepError, InfrastructureError, StoreError, TooManyFailuresError, shortened
-from bemsweep.faults import LASTING
+from bemsweep.faults import LASTING, Fault, fault_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,11 @@ def main() -> None:
     except OSError as error:
         err.print(f"the machine gave up: {type(error).__name__}: {error}; run again to carry on")
         sys.exit(GAVE_UP)
-    except Exception:  # noqa: BLE001 - status 1 would say that some variants failed
+    except Exception as error:  # noqa: BLE001 - status 1 would say that some variants failed
+        if fault_of(error) is Fault.ALTERED:  # a chunk of the results, which zarr has refused
+            told = "the results are cut or altered: `bemsweep run STUDY --verify` finds what is, and mends it"
+            err.print(f"{told} ({error})")
+            sys.exit(GAVE_UP)
         err.print(traceback.format_exc())
         err.print("this is a bug in bemsweep: please report it with the study file")
         sys.exit(BUG)
@@ -208,6 +212,9 @@ def run_command(
     again: Annotated[
         list[str] | None, typer.Option("--again", help="Run these again: failed, timed_out, out_of_memory.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First read all that is stored; run what is cut or altered again.")
+    ] = False,
     max_failures: Annotated[
         str | None,
         typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
@@ -230,7 +237,7 @@ def run_command(
     made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
     if not as_json:
         out.print(str(made))
-    started = run(made, wait=False, limit=limit, again=statuses, max_failures=max_failures)  # type: ignore[arg-type]
+    started = run(made, wait=False, limit=limit, again=statuses, max_failures=max_failures, verify=verify)  # type: ignore[arg-type]
     try:
         _watch(started, is_quiet=as_json)
         started.wait()
@@ -487,8 +494,12 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
     if as_json:
         report = {"study": plan.study.name, "results": _where(plan), "statuses": counts}
         report["without_effect"] = list(run.without_effect)
+        if run.verification is not None:
+            report["verified"] = vars(run.verification)
         print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
     else:
+        if run.verification is not None:
+            out.print(Text(f"{run.verification}{'; run or packed again' if run.verification.bad else ''}"))
         told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         out.print(f"{told}; {run.progress.done:,} run now in {run.progress.elapsed_s:.1f} s")
         if not groups.empty:

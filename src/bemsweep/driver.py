@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import pandas as pd
@@ -22,7 +23,7 @@ from distributed import Client
 from bemsweep.attempts import Attempts
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
-from bemsweep.cube_metadata import titles
+from bemsweep.cube_metadata import ROOT, titles
 from bemsweep.edits import InputRef
 from bemsweep.errors import (
     BemsweepError,
@@ -37,7 +38,7 @@ from bemsweep.errors import (
 )
 from bemsweep.first_variants import FirstVariants
 from bemsweep.input_files import Input
-from bemsweep.layout import Layout
+from bemsweep.layout import BLOCK_ROWS, Layout
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
@@ -48,6 +49,7 @@ from bemsweep.studystate import StudyState
 from bemsweep.submission import ContextPlugin, Flight, dangerous_settings, plugged_in
 from bemsweep.task import Context, Finished, Packed, read_facts
 from bemsweep.variant_table import VariantTable
+from bemsweep.verification import Verification, why_input_bad
 
 __all__ = ["Driver", "context_of"]
 
@@ -63,7 +65,14 @@ class Driver:
     """One run of a plan; everything but `progress`, `table` and `stop` belongs to the thread of `execute`."""
 
     def __init__(
-        self, plan: Plan, *, client: Client | None, limit: int | None, again: frozenset[Status], rule: StopRule
+        self,
+        plan: Plan,
+        *,
+        client: Client | None,
+        limit: int | None,
+        again: frozenset[Status],
+        rule: StopRule,
+        verify: bool = False,
     ) -> None:
         self.stop = threading.Event()
         """Set it to end the run: engines are killed, what is finished is kept and committed."""
@@ -71,6 +80,8 @@ class Driver:
         self._store = plan.store.patient(patience_s(), self.stop)
         self._client, self._limit, self._again = client, limit, again
         self._run_id = f"bemsweep-{self._name}-{time.time_ns()}"
+        self.verification = Verification() if verify else None
+        """What is bad of what is stored; None if it is not asked for."""
         self._table = VariantTable(plan)
         self._queue: deque[str] = deque()
         self._held: list[str] = []
@@ -109,7 +120,7 @@ class Driver:
         """
         try:
             self._prepare()
-            if self._queue or self._table.dirty:
+            if self._queue or self._table.dirty or self.verification is not None:
                 self._run_on_cluster()
             self._commit_at_end()
         except StoreError as error:
@@ -185,7 +196,12 @@ class Driver:
     def _put_input(self, source: Input) -> None:
         name = Store.input_name(source.sha256, source.suffix)
         if self._store.has(name):
-            return
+            if self.verification is None:
+                return
+            self.verification.inputs += 1
+            if not (why := why_input_bad(self._store, source.sha256, source.suffix)):
+                return
+            self.verification.note(name, why)
         data = source.path.read_bytes()
         if hashlib.sha256(data).hexdigest() != source.sha256:
             raise StudyError([Problem(f"{source.path} has changed since the study was planned: plan it again")])
@@ -196,6 +212,11 @@ class Driver:
         plan, zarr_store = self._plan, self._store.zarr(self._name)
         attributes = {**titles(self._name), "source": plan.engine_version}
         cube = Cube.open(zarr_store)
+        if self.verification is not None:
+            why = "cannot be read" if cube is None else cube.why_wrong(self._table.frame)
+            if why and self._store.has(root := Store.study_name(self._name, "results.zarr", ROOT)):
+                self.verification.note(root.removesuffix(f"/{ROOT}"), why)
+                cube = None
         if cube is not None:
             try:
                 layout = _grown(cube.layout, plan)
@@ -234,6 +255,8 @@ class Driver:
                     _log.warning("of the cluster's scheduler, %s", setting)
                 flight = Flight(client, self._run_id)
                 flight.check_shared(self._store, self.stop)
+                if self.verification is not None:
+                    self._verify(flight, self.verification)
                 self._begin(flight)
                 self._work(flight)
                 self._end(flight)
@@ -247,6 +270,28 @@ class Driver:
         chosen = set(self._first.variants)
         self._queue, self._held = deque(self._first.variants), [one for one in variants if one not in chosen]
         self._tell_stage("trying" if self._first.hold_back else "running")
+
+    def _verify(self, flight: Flight, found: Verification) -> None:
+        """Have all that is stored read in full; what is bad runs or is packed again."""
+        self._tell_stage("verifying")
+        table = self._table
+        blocks = range(math.ceil(len(table.frame) / BLOCK_ROWS))
+        bad: set[str] = set()
+        for verified in flight.verify(blocks, set(table.digests), self.stop):
+            first = verified.block * BLOCK_ROWS
+            rows = table.frame.iloc[first : first + BLOCK_ROWS]
+            variants, is_block_bad = found.take(verified, rows, Store.study_name(self._name, "results.zarr"))
+            bad |= variants
+            if is_block_bad:
+                table.digests.pop(verified.block, None)
+                table.dirty.add(verified.block)
+        if table.digests != self._cube.blocks:
+            self._commit()  # the cube forgets first, as in `_forget`
+        self._forget(bad & table.stored)
+        again = [variant for variant in self._plan.wanted_variants if variant in bad]
+        room = len(again) if self._limit is None else max(0, self._limit - len(self._queue))
+        self._enqueue(again[:room])
+        self._progress = replace(self._progress, to_do=len(self._queue), cached=self._progress.cached - len(again))
 
     def _work(self, flight: Flight) -> None:
         """Keep the cluster busy until everything is run and packed, or the run is to end."""
@@ -357,10 +402,12 @@ class Driver:
             self._cube.grow(self._cube.layout.grow(self._series_of(packed.unknown)))
             self._table.dirty.add(packed.block)
             return
-        facts = read_facts(self._store, self._name, packed.block)
+        facts = read_facts(self._store, self._name, packed)
         if facts is None:
             raise StoreError(f"the store has lost what became of block {packed.block} of {self._name}")
         self._table.take_facts(packed.block, facts)
+        for variant, why in packed.unreadable.items():
+            _log.warning("%s cannot be read, %s: its variant runs again", Store.record_name(variant), why)
         for variant in self._table.to_mend(packed.block, facts, packed.unreadable):
             self._delete_record(variant)
             if variant not in self._table.wanted or self._is_ending:
@@ -374,7 +421,9 @@ class Driver:
     def _series_of(self, variants: Iterable[str]) -> Iterator[Series]:
         for variant in variants:
             data = self._store.get(Store.record_name(variant))
-            if data is not None:
+            if data is None:
+                continue
+            with suppress(RecordError):  # altered since it was packed: that is told when the block is packed again
                 yield from RecordFile(io.BytesIO(data)).header().series
 
     def _pack(self, block: int, flight: Flight) -> None:

@@ -79,7 +79,7 @@ def _machine_fault(run: EngineRun) -> str:
     if run.error.startswith(_MACHINE):
         reason = run.error.removeprefix(_MACHINE)
     elif run.returncode == EXIT_UNWRITABLE:
-        reason = "the run could not write to its scratch folder: is the disk full?"
+        reason = "the run could not write to its scratch folder"
     elif run.stage != "edit" and len(run.sqlite_err.splitlines()) > 1:
         reason = f"SQLite failed, is the disk full? {run.sqlite_err.splitlines()[1]}"
     elif _model_fault(run):

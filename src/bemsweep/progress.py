@@ -74,7 +74,8 @@ class Progress:
     elapsed_s: float = 0.0
     """Seconds since the run began."""
     stage: str = "starting"
-    """``starting``, ``trying`` (the first variants, at the design's corners), ``running``, ``packing`` or ``done``."""
+    """``starting``, ``verifying``, ``trying`` (the first variants, at the design's corners), ``running``, ``packing``,
+    ``done``."""
     estimate: Estimate | None = None
     """What the rest will cost; None until the first variants have finished."""
     running: tuple[Running, ...] = ()

@@ -25,6 +25,7 @@ from bemsweep.outcome import judge
 from bemsweep.provenance import edits_from, job_from
 from bemsweep.record_file import from_bytes
 from bemsweep.records import Record, Series
+from bemsweep.redaction import redacted
 from bemsweep.simulate import MODEL_NAME, write_job_model
 from bemsweep.store import Store
 
@@ -172,10 +173,12 @@ def _find_record(store: Store, prefix: str) -> Record:
     data = store.get(Store.record_name(found[0]))
     if data is None:
         raise RecordError(f"the record {found[0]} has just been deleted")
-    record = from_bytes(data)
-    if record.variant_id != found[0]:
-        raise RecordError(f"the record {found[0]} is altered: it says that it is {record.variant_id!r}")
-    return record
+    try:
+        return from_bytes(data, found[0])
+    except RecordError as error:
+        where = redacted(store.url_of(Store.record_name(found[0])))
+        told = f"{where} cannot be read: {error}. `bemsweep run STUDY --verify` finds such records and runs them again"
+        raise RecordError(told) from error
 
 
 def _functions(

@@ -14,12 +14,15 @@ import xarray as xr
 from zarr.abc.store import Store as ZarrStore
 
 from bemsweep.cache import cache_limit_bytes
+from bemsweep.cube_metadata import ROOT, why_unsound
 from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.explanations import explain, message_kind
+from bemsweep.faults import Fault
 from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.levels import parameter_names
 from bemsweep.object_names import is_variant_id
-from bemsweep.results_cache import ROOT, CommittedStore
+from bemsweep.redaction import redacted
+from bemsweep.results_cache import CommittedStore
 from bemsweep.store import Store
 
 __all__ = ["errors", "failed", "failed_rows", "failures", "open_results", "status"]
@@ -54,6 +57,8 @@ def open_results(
     ------
     BemsweepError
         There are no results of that name.
+    StoreError
+        Their metadata are cut or altered. What is read later has checksums of its own, which zarr compares.
 
     Shape
     -----
@@ -70,10 +75,14 @@ def open_results(
     home = store if isinstance(store, Store) else Store(store, storage_options)
     cube: ZarrStore = home.zarr(name)
     try:
+        key = home.study_name(name, "results.zarr", ROOT)
+        root = home.get(key)
+        if root is not None and (why := why_unsound(root)):
+            told = f"{redacted(home.url_of(key))} cannot be read, {why}: run the study again, which packs it anew"
+            raise StoreError(told, fault=Fault.ALTERED)
         # A Zarr store instead of a URL: the same for every filesystem, with this store's options.
-        if home.is_local:
+        if root is not None and home.is_local:
             return xr.open_datatree(cube, engine="zarr", chunks=None, zarr_format=3)  # type: ignore[arg-type]
-        root = home.get(home.study_name(name, "results.zarr", ROOT))
         if root is not None:
             if cache:
                 cache_limit_bytes()  # a wrong setting is told before any download

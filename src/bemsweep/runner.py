@@ -22,6 +22,7 @@ from bemsweep.progress import Progress
 from bemsweep.records import Status
 from bemsweep.results import failed_rows, failures
 from bemsweep.stop_rule import StopRule
+from bemsweep.verification import Verification
 
 __all__ = ["AGAIN", "Run", "run"]
 
@@ -40,6 +41,7 @@ def run(
     limit: int | None = None,
     again: Status | Iterable[Status] = (),
     max_failures: int | str | None = None,
+    verify: bool = False,
 ) -> Run:
     """Run what a plan has left to run and gather the results.
 
@@ -58,6 +60,9 @@ def run(
     max_failures
         How many variants may fail before the run is ended, or which share of those that are to run, such as
         ``"5%"``; None to end it when the first 20 that finish have all failed.
+    verify
+        First read all that the study has in the store in full: records, inputs and results. Whatever is cut, altered
+        or of an unknown schema is run, put or packed again; `Run.verification` tells what it was.
 
     Returns
     -------
@@ -88,7 +93,8 @@ def run(
         raise ValueError(f"no status {unknown[0]!r} can run again: {', '.join(AGAIN)}")
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise ValueError(f"limit is a number of variants, not {limit!r}")
-    driver = Driver(plan, client=client, limit=limit, again=frozenset(again), rule=StopRule(max_failures))
+    rule = StopRule(max_failures)
+    driver = Driver(plan, client=client, limit=limit, again=frozenset(again), rule=rule, verify=verify)
     started = Run(plan, driver).start()
     return started.wait() if wait else started
 
@@ -175,6 +181,11 @@ class Run:
 
     def _wanted(self) -> pd.DataFrame:
         return self.status()[list(self.plan.is_wanted)]
+
+    @property
+    def verification(self) -> Verification | None:
+        """What the verification has found, so far if it is under way; None if none was asked for."""
+        return self._driver.verification
 
     @property
     def without_effect(self) -> tuple[str, ...]:

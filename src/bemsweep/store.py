@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store as ZarrStore
-from zarr.storage import LocalStore
 
 from bemsweep.cache import cache_folder, cached, touch
+from bemsweep.disks import free_told
 from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.faults import Fault, fault_of, told
 from bemsweep.filesystems import open_filesystem
@@ -31,7 +31,7 @@ from bemsweep.object_names import check_study_name, is_inside, study_of
 from bemsweep.patience import DEFAULT_PATIENCE_S, Patience
 from bemsweep.places import protocol_of, secret_in
 from bemsweep.redaction import redacted
-from bemsweep.zarr_stores import PatientStore
+from bemsweep.zarr_stores import LocalCubeStore, PatientStore
 
 __all__ = ["DEFAULT_URL", "Store", "StoredObject", "default_url", "patience_s"]
 
@@ -410,7 +410,7 @@ class Store:
         name = self.study_name(study, "results.zarr")
         path = self.path(name)
         if self.is_local:
-            return LocalStore(path)
+            return LocalCubeStore(path)
         fs = self.fs
         if not fs.async_impl:
             from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415 - not for local stores
@@ -470,7 +470,8 @@ class Store:
             if fault is None:
                 raise
             said = told(error, self.storage_options)
-            raise StoreError(f"{what} in the store {redacted(self.url)}: {said}", fault=fault) from None
+            room = free_told(Path(self.path())) if fault == Fault.NO_SPACE and self.is_local else ""
+            raise StoreError(f"{what} in the store {redacted(self.url)}{room}: {said}", fault=fault) from None
 
 
 def _why_no_store(text: str, protocol: str) -> str:

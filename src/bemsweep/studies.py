@@ -9,7 +9,6 @@ never copied or renamed.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +16,11 @@ from functools import partial
 
 from bemsweep.cube_metadata import renamed
 from bemsweep.errors import BemsweepError, ConflictError, StoreError, nearest
+from bemsweep.faults import Fault
 from bemsweep.object_names import kind_of, study_of, variant_of
 from bemsweep.results import open_results
 from bemsweep.store import Store, StoredObject
-from bemsweep.studystate import StudyState
+from bemsweep.studystate import StudyState, definition_bytes, read_definition
 from bemsweep.sync import copy_object, in_threads
 
 __all__ = ["Deletion", "Size", "StudySummary", "delete_study", "find_deletion", "list_studies", "rename_study"]
@@ -240,10 +240,10 @@ def rename_study(store: Store, old: str, new: str) -> None:
     after a kill carries on.
     """
     own, there = ({one.name for one in store.objects(Store.study_name(name))} for name in (old, new))
-    definition = store.get(Store.study_name(old, "study.json"))
+    definition = read_definition(store, old)
     if definition is None or old == new:
         raise _unknown(store, old) if definition is None else BemsweepError(f"the study is called {old!r} already")
-    told = json.dumps({**_read(store, old, definition), "name": new}, indent=1, ensure_ascii=False).encode()
+    told = definition_bytes({**definition, "name": new})
     is_copied = store.get(Store.study_name(new, "study.json"))
     if is_copied not in (None, told):
         raise ConflictError(f"{store.url} has a study {new!r}: take another name, or delete that one")
@@ -282,14 +282,10 @@ def _statuses(store: Store, name: str) -> dict[str, int]:
         return dict(Counter(open_results(store, name).to_dataset(inherit=False)["status"].values.tolist()))
     except (KeyError, ValueError):  # a view, which the next run packs again
         return {}
-
-
-def _read(store: Store, name: str, definition: bytes) -> dict[str, object]:
-    try:
-        return dict(json.loads(definition))
-    except (ValueError, TypeError) as error:
-        where = store.url_of(Store.study_name(name, "study.json"))
-        raise StoreError(f"{where} cannot be read: {error!r}") from error
+    except StoreError as error:
+        if error.fault != Fault.ALTERED:
+            raise
+        return {}
 
 
 def _unknown(store: Store, name: str) -> BemsweepError:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -26,7 +26,8 @@ from bemsweep.heartbeat import Running, longest
 from bemsweep.parts import Value
 from bemsweep.redaction import redacted
 from bemsweep.store import Store
-from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant
+from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant, verify_block
+from bemsweep.verification import Verified
 
 __all__ = ["ContextPlugin", "Flight", "dangerous_settings", "plugged_in"]
 
@@ -39,6 +40,7 @@ PROFILERS = frozenset({"profile", "profile-cycle"})
 LEAST_WINDOW = 500
 """Variants that the scheduler holds at once: enough to keep workers busy, few enough to cost it little."""
 
+_VERIFY_RETRIES = 3
 _THREADS_STAY_S = 10.0
 
 _RUNNING_STAYS_S = 2.0
@@ -112,6 +114,10 @@ def _run_variant(variant_id: str, row: Sequence[Value], deaths: int, run_id: str
 
 def _pack_block(block: int, run_id: str) -> Packed:
     return pack_block(block, _workplace(run_id))
+
+
+def _verify_block(block: int, is_packed: bool, run_id: str) -> Verified:
+    return verify_block(block, is_packed, _workplace(run_id))
 
 
 def _write_probe(name: str, run_id: str) -> str:
@@ -314,6 +320,44 @@ class Flight:
             future = self._client.submit(_pack_block, block, self._run_id, key=key, pure=False, priority=10)
         self.packings.add(block)
         self._follow(block, future)
+
+    def verify(self, blocks: Sequence[int], packed: Collection[int], stop: threading.Event) -> Iterator[Verified]:
+        """Have workers verify blocks, and yield what they find as it comes.
+
+        Parameters
+        ----------
+        blocks
+            Which.
+        packed
+            Those of them that the cube shows.
+        stop
+            Set it to end early.
+
+        Raises
+        ------
+        InfrastructureError
+            A block could not be verified however often it was tried, or the scheduler is gone.
+        """
+        futures = self._client.map(
+            _verify_block,
+            blocks,
+            [block in packed for block in blocks],
+            run_id=self._run_id,
+            key=[f"verify-{block}:{self._run_id}" for block in blocks],
+            pure=False,
+            retries=_VERIFY_RETRIES,
+        )
+        completed = as_completed(futures, loop=self._client.loop, with_results=True, raise_errors=False)
+        try:
+            while not completed.is_empty() and not stop.is_set():
+                self.check_scheduler()
+                for future, outcome in completed.next_batch(block=False) if completed.has_ready() else ():
+                    if future.status != "finished":
+                        raise _error(outcome)
+                    yield outcome
+                stop.wait(_POLL_S)
+        finally:
+            self._client.cancel(futures)
 
     def finished(self) -> Iterator[tuple[str | int, Finished | Packed | BaseException]]:
         """Yield what has ended since the last call: a variant or a block, and its answer or its error."""

@@ -7,6 +7,7 @@ outcome (`bemsweep.outcome` does) or the cube's form (`bemsweep.layout` does).
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import io
 import platform
 import threading
@@ -20,8 +21,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
-from pyarrow import ArrowInvalid
 
+from bemsweep import verification
 from bemsweep.attempts import MOST_TRIES
 from bemsweep.design import LABELS
 from bemsweep.design_days import DesignDay
@@ -45,6 +46,7 @@ from bemsweep.scratch import open_scratch
 from bemsweep.simulate import read_run
 from bemsweep.store import Store
 from bemsweep.studystate import read_variant_ids
+from bemsweep.verification import Verified
 
 __all__ = [
     "Context",
@@ -55,6 +57,7 @@ __all__ = [
     "pack_block",
     "read_facts",
     "run_variant",
+    "verify_block",
 ]
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
@@ -150,8 +153,10 @@ class Packed:
     """Number of the block."""
     unknown: tuple[str, ...] = ()
     """Variants that report something the cube has no place for yet; nothing was written."""
-    unreadable: tuple[str, ...] = ()
-    """Variants whose record cannot be read."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Variants whose record cannot be read, and why."""
+    facts_sha256: str = ""
+    """Of the block's facts."""
 
 
 class Workplace:
@@ -419,12 +424,40 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
     with open_scratch() as scratch:
         files = store.as_files(map(store.record_name, ids), scratch)
         openers = [None if file is None else partial(_open, file) for file in files]
-        result = pack(store.zarr(context.study), first, openers)
-    if not result.unknown:
-        sink = io.BytesIO()
-        result.facts.to_parquet(sink)
-        store.put(facts_name(context.study, block), sink.getvalue())
-    return Packed(block, result.unknown, tuple(ids[row - first] for row in result.unreadable))
+        result = pack(store.zarr(context.study), first, openers, variant_ids=ids)
+    if result.unknown:
+        return Packed(block, result.unknown)
+    sink = io.BytesIO()
+    result.facts.to_parquet(sink)
+    facts = sink.getvalue()
+    store.put(facts_name(context.study, block), facts)
+    unreadable = {ids[row - first]: why for row, why in result.unreadable.items()}
+    return Packed(block, (), unreadable, hashlib.sha256(facts).hexdigest())
+
+
+def verify_block(block: int, is_packed: bool, workplace: Workplace) -> Verified:
+    """Read the records of one block in full, and compare the cube with them.
+
+    Parameters
+    ----------
+    block
+        Number of the block.
+    is_packed
+        False if it is to be packed anyway.
+    workplace
+        The worker's context.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    context, store = workplace.context, workplace.store
+    first = block * BLOCK_ROWS
+    ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
+    with open_scratch() as scratch:
+        files = store.as_files(map(store.record_name, ids), scratch)
+        return verification.verify_block(block, files, ids, cube=store.zarr(context.study) if is_packed else None)
 
 
 def facts_name(study: str, block: int) -> str:
@@ -432,15 +465,12 @@ def facts_name(study: str, block: int) -> str:
     return Store.study_name(study, "blocks", f"{block:06d}.parquet")
 
 
-def read_facts(store: Store, study: str, block: int) -> pd.DataFrame | None:
-    """Return the facts of a packed block, one row per finished row; None if they are not there whole."""
-    data = store.get(facts_name(study, block))
-    if data is None:
+def read_facts(store: Store, study: str, packed: Packed) -> pd.DataFrame | None:
+    """Return the facts of a packed block, one row per finished row; None if they are not there as written."""
+    data = store.get(facts_name(study, packed.block))
+    if data is None or hashlib.sha256(data).hexdigest() != packed.facts_sha256:
         return None
-    try:
-        return pd.read_parquet(io.BytesIO(data))
-    except ArrowInvalid:
-        return None
+    return pd.read_parquet(io.BytesIO(data))
 
 
 def _local(store: Store, ref: InputRef) -> Path:
