@@ -9,7 +9,9 @@
     ├── ModelError            a baseline or a variant's model: the model's fault
     ├── EngineNotFoundError   no EnergyPlus build at hand, or not the one asked for
     ├── InfrastructureError   the machine's fault, worth a retry: disk, network, a killed process
-    │   └── StoreError        the store cannot be read or written
+    │   ├── LeaseLostError    another run has taken over the study; what is finished is kept
+    │   ├── StoreError        the store cannot be read or written
+    │   └── StudyBusyError    somebody else is at work on the study
     ├── RecordError           a record that cannot be read: cut, altered or of another schema
     └── RunCancelledError     the run was stopped on request; what was finished is kept
 
@@ -33,11 +35,13 @@ __all__ = [
     "EngineNotFoundError",
     "InfrastructureError",
     "InputError",
+    "LeaseLostError",
     "ModelError",
     "Problem",
     "RecordError",
     "RunCancelledError",
     "StoreError",
+    "StudyBusyError",
     "StudyError",
     "nearest",
 ]
@@ -103,6 +107,14 @@ class EngineNotFoundError(BemsweepError):
 
 class InfrastructureError(BemsweepError):
     """The machine's fault, not the model's: worth another try."""
+
+
+class LeaseLostError(InfrastructureError):
+    """Another run has taken over the study meanwhile; this one writes no more of it."""
+
+
+class StudyBusyError(InfrastructureError):
+    """Somebody else is at work on the study, which only one may change at a time."""
 
 
 class StoreError(InfrastructureError):

@@ -10,14 +10,17 @@ from typing import Literal
 
 __all__ = ["Kind", "kind_of", "study_of", "variant_of"]
 
-Kind = Literal["input", "record", "raw", "probe", "study", "leftover", "other"]
+Kind = Literal["input", "record", "raw", "probe", "study", "lease", "leftover", "other"]
 """``leftover`` is what a killed process left: temporary files, and probes of whether a store can be written.
+
+``lease`` says who is at work on a study: it belongs to runs, and never to what is copied or counted.
 
 ``other`` is what bemsweep did not put there.
 """
 
 _VARIANT = re.compile(r"records/[0-9a-f]{2}/([0-9a-f]{64})\.parquet|raw/([0-9a-f]{64})/.+")
 _STUDY = re.compile(r"studies/([^/]+)/.+")
+_LEASE = re.compile(r"studies/[^/]+/lease/.+")
 _LEFTOVER = re.compile(r"probe-[^/]*|(.*/)?[^/]*\.tmp")
 _KINDS: dict[str, Kind] = {"inputs": "input", "records": "record", "raw": "raw", "probes": "probe", "studies": "study"}
 
@@ -32,6 +35,8 @@ def kind_of(name: str) -> Kind:
     """
     if _LEFTOVER.fullmatch(name):
         return "leftover"
+    if _LEASE.fullmatch(name):
+        return "lease"
     kind = _KINDS.get(name.partition("/")[0], "other") if "/" in name else "other"
     return "other" if kind in ("record", "raw") and variant_of(name) is None else kind
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore
+from zarr.storage import FsspecStore, LocalStore
 
 from bemsweep.errors import StoreError
 from bemsweep.faults import Fault, fault_of, told
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-__all__ = ["PatientStore", "PlainErrorStore"]
+__all__ = ["GuardedStore", "PatientStore", "PlainErrorStore"]
 
 _T = TypeVar("_T")
 
@@ -49,6 +50,61 @@ class _Store(FsspecStore):
         """Delete all values below a prefix."""
         with suppress(FileNotFoundError):
             await super().delete_dir(prefix)
+
+
+class GuardedStore(LocalStore):
+    """A Zarr store in a folder, where something comes before every write.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    guard
+        Called before each write; what it raises keeps it from being done.
+    """
+
+    def __init__(self, root: Path | str, guard: Callable[[], object], *, read_only: bool = False) -> None:
+        super().__init__(root, read_only=read_only)
+        self._guard = guard
+
+    def with_read_only(self, read_only: bool = False) -> GuardedStore:
+        """Return the same store, to be read only or not."""
+        return GuardedStore(self.root, self._guard, read_only=read_only)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a value whole."""
+        await asyncio.to_thread(self._guard)
+        await super().set(key, value)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Do what `set` does, from a thread without a loop."""
+        self._guard()
+        super().set_sync(key, value)
+
+    def delete_sync(self, key: str) -> None:
+        """Do what `delete` does, from a thread without a loop."""
+        self._guard()
+        super().delete_sync(key)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write a value whole, unless there is one."""
+        await asyncio.to_thread(self._guard)
+        await super().set_if_not_exists(key, value)
+
+    async def delete(self, key: str) -> None:
+        """Delete a value."""
+        await asyncio.to_thread(self._guard)
+        await super().delete(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all values below a prefix."""
+        await asyncio.to_thread(self._guard)
+        await super().delete_dir(prefix)
+
+    async def clear(self) -> None:
+        """Delete all values."""
+        await asyncio.to_thread(self._guard)
+        await super().clear()
 
 
 class PlainErrorStore(Store):
