@@ -156,12 +156,15 @@ def test_who_is_at_work_is_told_and_how_far(store):
     assert at_work(store, "small") == []
     told = []
     with take_lease(store, "small") as lease:
-        lease.tell({"done": 3, "to_do": 5})
+        lease.report = lambda: {"done": 3, "to_do": 5}
         until(lambda: at_work(store, "small")[0].progress)
         (who,) = at_work(store, "small")
         assert f"(pid {os.getpid()})" in str(who)
         assert "3 of 5 done" in str(who)
-        with pytest.raises(StudyBusyError, match=rf"at work on the study 'small'.*pid {os.getpid()}"), lease_for(store, "small"):
+        with (
+            pytest.raises(StudyBusyError, match=rf"at work on the study 'small'.*pid {os.getpid()}"),
+            lease_for(store, "small"),
+        ):
             pass
         stop = threading.Event()
         with ThreadPoolExecutor() as pool:

@@ -191,19 +191,24 @@ def run_command(
     again: Annotated[
         list[str] | None, typer.Option("--again", help="Run these again: failed, timed_out, out_of_memory.")
     ] = None,
+    records_only: Annotated[
+        bool, typer.Option("--records-only", help="Help another run of it: write records, which that run gathers.")
+    ] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what is missing of a study and gather the results."""
+    """Run what is missing of a study and gather the results; a second run waits for the first."""
     from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
 
     statuses = {word for words in again or [] for word in words.split(",")}
     if unknown := statuses - set(AGAIN):
         raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
+    if records_only and statuses:
+        raise typer.BadParameter("--again deletes records, which --records-only does not: give one of them")
     made = _plan(study, store, engine, yes=yes)
     if not as_json:
         out.print(Text(str(made)))
-    started = run(made, wait=False, limit=limit, again=statuses)  # type: ignore[arg-type]
+    started = run(made, wait=False, limit=limit, again=statuses, records_only=records_only)  # type: ignore[arg-type]
     try:
         _watch(started, is_quiet=as_json)
         started.wait()
@@ -213,22 +218,28 @@ def run_command(
     except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
         err.print(Text(str(error)))
         sys.exit(GAVE_UP)
-    _report(started, made, as_json=as_json)
+    (_report_records if records_only else _report)(started, made, as_json=as_json)
 
 
 @app.command("status")
 def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = False) -> None:
-    """Say how many variants of a study are in which state."""
+    """Say how many variants of a study are in which state, and who is at work on it."""
     from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
+    from bemsweep.lease import at_work  # noqa: PLC0415 - fsspec
 
-    table = results.status(_store_of(study, store), _name_of(study))
+    home, name = _store_of(study, store), _name_of(study)
+    table = results.status(home, name)
     counts = table["status"].value_counts().to_dict()
+    busy = at_work(home, name)
     if as_json:
-        print_json({"study": _name_of(study), "variants": len(table), "statuses": counts})
+        told = [{"who": str(one.holder), "since": one.since, **one.progress} for one in busy]
+        print_json({"study": name, "variants": len(table), "statuses": counts, "at_work": told})
         return
-    out.print(f"{_name_of(study)}: {len(table):,} variants")
+    out.print(f"{name}: {len(table):,} variants")
     for status, count in counts.items():
         out.print(f"  {count:>8,} {status}")
+    for one in busy:
+        out.print(Text(f"{'at work' if one.number else 'helping'}: {one}"))
 
 
 @app.command("errors")
@@ -461,6 +472,20 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
         out.print(Text(f"results are in {_where(plan)}; open them with"))
         out.print(Text(f'  xr.open_datatree("{_where(plan)}", engine="zarr")'))
     if not groups.empty:
+        sys.exit(FAILED)
+
+
+def _report_records(run: Run, plan: Plan, *, as_json: bool) -> None:
+    """Say what came of a run that only wrote records; exit with 1 if some variants failed."""
+    now = run.progress
+    if as_json:
+        told = {"study": plan.study.name, "ran": now.done, "statuses": dict(now.statuses)}
+        print_json({**told, "elapsed_s": round(now.elapsed_s, 3)})
+    else:
+        counts = ", ".join(f"{count:,} {status}" for status, count in now.statuses.items()) or "nothing left to run"
+        out.print(f"{counts}; {now.done:,} run now in {now.elapsed_s:.1f} s")
+        out.print("only records were written: the run that holds the study gathers them, or the next one")
+    if now.failed:
         sys.exit(FAILED)
 
 

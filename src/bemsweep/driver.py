@@ -23,9 +23,10 @@ from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
 from bemsweep.cube_metadata import titles
 from bemsweep.edits import InputRef
-from bemsweep.errors import ConflictError, InfrastructureError, Problem, StoreError, StudyError
+from bemsweep.errors import ConflictError, InfrastructureError, LeaseLostError, Problem, StoreError, StudyError
 from bemsweep.input_files import Input
 from bemsweep.layout import Layout
+from bemsweep.lease import AtWork, Lease, at_work, take_lease
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
@@ -45,6 +46,9 @@ COMMIT_INTERVAL_S = 60.0
 
 MOST_TRIES = 4
 """How often a variant or a block is tried that fails by the machine's fault."""
+
+LOOK_AGAIN_S = 20.0
+"""How often workers, of which some may be new, are told that others help."""
 
 _POLL_S = 0.02
 
@@ -66,6 +70,8 @@ class Driver:
         self._has_grown = False
         self._progress = Progress(total=len(self._table.wanted), cached=0)
         self._statuses: Counter[str] = Counter()
+        self._lease: Lease | None = None
+        self._helpers_told = -LOOK_AGAIN_S
         self._began, self._ended = time.monotonic(), 0.0
 
     def progress(self) -> Progress:
@@ -85,17 +91,13 @@ class Driver:
         InfrastructureError
             Some variants could not be run by the machine's fault, or the scheduler was lost; everything
             finished is kept.
+        LeaseLostError
+            Another run has taken over the study; everything finished is kept.
         StoreError
             The store was lost for longer than patience lasts; the same holds.
         """
         try:
-            self._prepare()
-            if self._queue or self._table.dirty:
-                with self._connected() as client:
-                    flight = Flight(client, self._run_id)
-                    flight.check_shared(self._store, self.stop)
-                    self._work(flight)
-            self._commit_at_end()
+            self._carry_out()
         except StoreError as error:
             told = f"{error}. What is finished is kept: run again to carry on"
             raise StoreError(told, fault=error.fault) from error
@@ -109,6 +111,35 @@ class Driver:
                 f"{reason}. Everything else is kept: run again to carry on"
             )
 
+    def _carry_out(self) -> None:
+        """Run and pack what is left, once the study's lease is ours."""
+        at_work(self._plan.store, self._name)  # at the start a fault is told at once
+        lease = take_lease(self._store, self._name, stop=self.stop, tell=self._tell_waiting)
+        if lease is None:  # stopped before
+            return
+        with lease:
+            self._lease, self._guarded = lease, lease.guarded(self._store)
+            lease.report = self._report
+            self._progress = replace(self._progress, stage="starting", waits_for="")
+            self._prepare()
+            if self._queue or self._table.dirty:
+                with self._connected() as client:
+                    flight = Flight(client, self._run_id)
+                    flight.check_shared(self._store, self.stop)
+                    self._work(flight)
+            self._commit_at_end()
+
+    def _tell_waiting(self, other: AtWork) -> None:
+        if not self._progress.waits_for:
+            _log.warning("%s waits for another run of it: %s", self._name, other)
+        self._progress = replace(self._progress, stage="waiting", waits_for=str(other))
+
+    def _report(self) -> dict[str, object]:
+        """Return what others are told of this run, with every renewal of its lease."""
+        now = self.progress()
+        counts = {"done": now.done, "to_do": now.to_do, "failed": now.failed, "cached": now.cached}
+        return {"stage": now.stage, **counts, "statuses": dict(now.statuses)}
+
     def _tell_stage(self, stage: str) -> None:
         self._progress = replace(self._progress, stage=stage)
 
@@ -120,13 +151,9 @@ class Driver:
         self._check_current()
         # What the plan found is taken as it is: a record that has gone since is missed when its block is packed.
         self._table.start_from(set(plan.stored) | self._store.stored(plan.to_run))
-        inputs = [baseline.input for baseline in plan.baselines.values()]
-        inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
-        inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
-        for source in inputs:
-            self._put_input(source)
+        inputs = self._put_inputs()
         self._state.save(
-            self._store,
+            self._guarded,
             plan.study,
             points=plan.points,
             variant_ids=plan.variant_ids,
@@ -164,6 +191,16 @@ class Driver:
             raise ConflictError(f"the study {self._name!r} has grown since it was planned: plan it again")
         self._state = now
 
+    def _put_inputs(self) -> list[Input]:
+        """Write what workers read into the store, and return it."""
+        plan = self._plan
+        inputs = [baseline.input for baseline in plan.baselines.values()]
+        inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
+        inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
+        for source in inputs:
+            self._put_input(source)
+        return inputs
+
     def _put_input(self, source: Input) -> None:
         name = Store.input_name(source.sha256, source.suffix)
         if self._store.has(name):
@@ -175,7 +212,7 @@ class Driver:
 
     def _open_cube(self) -> Cube:
         """Return the cube with a place for all that the plan expects; one that cannot grow so is made anew."""
-        plan, zarr_store = self._plan, self._store.zarr(self._name)
+        plan, zarr_store = self._plan, self._guarded.zarr(self._name)
         attributes = {**titles(self._name), "source": plan.engine_version}
         cube = Cube.open(zarr_store)
         if cube is not None:
@@ -201,7 +238,7 @@ class Driver:
             self._delete_record(variant)
 
     def _delete_record(self, variant: str) -> None:
-        self._store.delete(Store.record_name(variant))
+        self._guarded.delete(Store.record_name(variant))
         self._table.drop(variant)
 
     # While tasks are under way
@@ -211,9 +248,15 @@ class Driver:
         """Give a client whose workers know this run; afterwards they have forgotten it."""
         with ExitStack() as stack:
             client = self._client or current_client() or stack.enter_context(open_local_client())
-            client.register_plugin(ContextPlugin(self._run_id, context_of(self._plan)))
+            client.register_plugin(ContextPlugin(self._run_id, self._context()))
             stack.callback(client.unregister_worker_plugin, self._run_id)
             yield client
+
+    def _context(self) -> Context:
+        lease = self._lease
+        if lease is None:
+            return context_of(self._plan)
+        return replace(context_of(self._plan), lease=lease.number, looks_first=lease.has_helpers)
 
     def _work(self, flight: Flight) -> None:
         """Keep the cluster busy until everything is run and packed, or the run is stopped."""
@@ -222,6 +265,7 @@ class Driver:
         next_commit = self._began + COMMIT_INTERVAL_S
         awaited: set[str | int] | None = None  # packings that the commit which is due waits for
         while (self._queue or flight.count or self._table.dirty) and not self.stop.is_set():
+            self._look_around(flight)
             self._submit(flight)
             self._take_finished(flight)
             is_due = time.monotonic() > next_commit
@@ -244,6 +288,15 @@ class Driver:
             self._take_finished(flight)
             time.sleep(_POLL_S)
 
+    def _look_around(self, flight: Flight) -> None:
+        """End the run if another has taken over the study, and have workers look first if others help."""
+        if self._lease is None:
+            return
+        self._lease.check()
+        if self._lease.has_helpers and time.monotonic() > self._helpers_told + LOOK_AGAIN_S:
+            flight.look_first()
+            self._helpers_told = time.monotonic()
+
     def _submit(self, flight: Flight) -> None:
         batch = [self._queue.popleft() for _ in range(min(flight.room(), len(self._queue)))]
         flight.run([(variant, self._table.values(variant)) for variant in batch], self._tries)
@@ -251,7 +304,7 @@ class Driver:
     def _take_finished(self, flight: Flight) -> None:
         for item, outcome in flight.finished():
             if isinstance(outcome, Finished):
-                self._statuses[outcome.status] += 1
+                self._count(outcome)
                 self._table.close(outcome.variant_id)
                 self._table.record(outcome.variant_id)
             elif isinstance(outcome, Packed):
@@ -259,7 +312,16 @@ class Driver:
             else:
                 self._take_error(item, outcome)
 
+    def _count(self, finished: Finished) -> None:
+        if not finished.is_found:
+            self._statuses[finished.status] += 1
+            return
+        now = self._progress
+        self._progress = replace(now, cached=now.cached + 1, to_do=now.to_do - 1)
+
     def _take_error(self, item: str | int, error: BaseException) -> None:
+        if isinstance(error, LeaseLostError):
+            raise error
         self._tries[item] += 1
         _log.info("try %d of %s failed: %r", self._tries[item], item, error)
         if isinstance(error, StoreError):

@@ -97,7 +97,7 @@ class AtWork:
                 progress=dict(told["progress"]),
             )
         except (ValueError, KeyError, TypeError, OverflowError):
-            return cls(Holder("", "somebody", "an unknown machine", 0, "", ""), number)
+            return cls(Holder("", "somebody", "an unknown machine", 0, "", ""), number, ttl_s=TERMS.ttl_s)
 
     def to_bytes(self) -> bytes:
         """Return the object's content."""
@@ -165,15 +165,13 @@ class _Renewed:
     def __init__(self, store: Store, study: str, state: AtWork, terms: Terms) -> None:
         self._store, self._study, self._state, self._terms = store, study, state, terms
         self._once = Store(store.url, store.storage_options)  # without patience: the next try comes anyway
+        self.report: Callable[[], Mapping[str, Any]] = dict
+        """Asked with every renewal, in another thread, how far the work is."""
         self._begun = _now()
         """When the last renewal began that worked."""
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"bemsweep-lease-{study}", daemon=True)
-
-    def tell(self, progress: Mapping[str, Any]) -> None:
-        """Say how far the work is; the next renewal brings it to the store."""
-        self._state = replace(self._state, progress=dict(progress))
 
     def start(self) -> Self:
         """Begin to renew."""
@@ -213,7 +211,7 @@ class _Renewed:
         raise NotImplementedError
 
     def _put(self, store: Store) -> None:
-        self._state = replace(self._state, expires_at=_after(self._terms.ttl_s))
+        self._state = replace(self._state, expires_at=_after(self._terms.ttl_s), progress=dict(self.report()))
         store.put(self._name, self._state.to_bytes())
 
 
@@ -290,6 +288,12 @@ class Lease(_Renewed):
     def guarded(self, store: Store) -> Store:
         """Return the same store, as patient, where `check` comes before every try of every request."""
         return store.patient(store.patience.limit_s, store.patience.stop, self.check)
+
+    def remove(self) -> None:
+        """Delete the lease with those of before, at the end of a study: nobody holds it any more."""
+        with self._lock:
+            self._lost = "nobody"
+            self._store.delete_folder(Store.study_name(self._study, _FOLDER))
 
     def release(self) -> None:
         """Let others have it; who has lost it has nothing to release."""

@@ -28,7 +28,9 @@ class Progress:
     elapsed_s: float = 0.0
     """Seconds since the run began."""
     stage: str = "starting"
-    """``starting``, ``running``, ``packing`` or ``done``."""
+    """``starting``, ``waiting``, ``running``, ``packing`` or ``done``."""
+    waits_for: str = ""
+    """Who else is at work on the study, since when and how far, while the run waits for that; else ``""``."""
 
     @property
     def done(self) -> int:

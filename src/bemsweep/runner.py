@@ -20,6 +20,7 @@ from bemsweep.markup import variant_table
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.records import Status
+from bemsweep.records_only import RecordsOnlyDriver
 from bemsweep.results import failed_rows, failures
 
 __all__ = ["AGAIN", "Run", "run"]
@@ -38,6 +39,7 @@ def run(
     wait: bool = True,
     limit: int | None = None,
     again: Status | Iterable[Status] = (),
+    records_only: bool = False,
 ) -> Run:
     """Run what a plan has left to run and gather the results.
 
@@ -53,6 +55,9 @@ def run(
         Run at most so many variants, to try a few first.
     again
         ``"failed"``, ``"timed_out"`` or ``"out_of_memory"``, or several, whose variants are run again.
+    records_only
+        True to help another run of the study, on this machine or another: variants are run from the end and their
+        records written, and that run gathers them, or the next one. Otherwise a second run waits for the first.
 
     Returns
     -------
@@ -62,11 +67,13 @@ def run(
     Raises
     ------
     TypeError, ValueError
-        `plan` is no plan, or `limit` or `again` mean nothing.
+        `plan` is no plan, or `limit` or `again` mean nothing, or not with `records_only`.
     ConflictError
         The study has changed in the store since it was planned: plan it again.
     InfrastructureError
         Some variants could not be run by the machine's fault; run again to carry on.
+    LeaseLostError
+        This run was cut off or paused for so long that another has taken over the study, and carries on.
     StoreError
         The store cannot be read or written.
 
@@ -81,7 +88,10 @@ def run(
         raise ValueError(f"no status {unknown[0]!r} can run again: {', '.join(AGAIN)}")
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise ValueError(f"limit is a number of variants, not {limit!r}")
-    started = Run(plan, Driver(plan, client=client, limit=limit, again=frozenset(again))).start()
+    if records_only and again:
+        raise ValueError("records_only adds records and deletes none: run again without it what has one")
+    kind = RecordsOnlyDriver if records_only else Driver
+    started = Run(plan, kind(plan, client=client, limit=limit, again=frozenset(again))).start()
     return started.wait() if wait else started
 
 
@@ -177,8 +187,9 @@ class Run:
         progress = self.progress
         told = ", ".join(f"{count} {status}" for status, count in sorted(progress.statuses.items()))
         left = progress.eta_s if progress.stage == "running" else None
+        waits = f" for {progress.waits_for}" if progress.waits_for else ""
         return (
-            f"Run of {self.plan.study.name}: {progress.stage}, {progress.done} of {progress.to_do} done"
+            f"Run of {self.plan.study.name}: {progress.stage}{waits}, {progress.done} of {progress.to_do} done"
             f"{f' ({told})' if told else ''}, {progress.cached} cached, {progress.elapsed_s:.0f} s"
             f"{f', about {left:.0f} s to go' if left is not None else ''}"
         )

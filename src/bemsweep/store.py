@@ -125,7 +125,7 @@ class Store:
     def patient(
         self, seconds: float, stop: threading.Event | None = None, guard: Callable[[], object] | None = None
     ) -> Store:
-        """Return the same store, which tries again for so long; `stop` ends every wait, `guard` comes before each try."""
+        """Return the same store, which tries again for so long; `stop` ends waits, `guard` comes before each try."""
         return Store(self.url, self.storage_options, patience=Patience(seconds, stop, guard))
 
     @cached_property

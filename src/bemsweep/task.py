@@ -26,9 +26,10 @@ from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit, InputRef, files_of
 from bemsweep.engine import Engine, Job
 from bemsweep.engine_files import needs_asking
-from bemsweep.errors import InfrastructureError
+from bemsweep.errors import InfrastructureError, RecordError
 from bemsweep.host_client import open_engine
 from bemsweep.layout import BLOCK_ROWS
+from bemsweep.lease import LeaseWatch
 from bemsweep.outcome import count_messages, judge
 from bemsweep.outputs import Output, RunKind
 from bemsweep.packing import pack
@@ -36,7 +37,7 @@ from bemsweep.parts import Value
 from bemsweep.periods import Calendar
 from bemsweep.provenance import provenance_of
 from bemsweep.raw_files import keep_files
-from bemsweep.record_file import to_bytes
+from bemsweep.record_file import RecordFile, to_bytes
 from bemsweep.records import Record, Status, outputs_sha256
 from bemsweep.scratch import open_scratch
 from bemsweep.store import Store
@@ -98,6 +99,10 @@ class Context:
     """Names of the raw files to keep -> True if compressed."""
     patience_s: float = 0.0
     """How long workers try to reach the store, seconds."""
+    lease: int | None = None
+    """Number of the lease under which blocks are packed; None if nothing is packed."""
+    looks_first: bool = False
+    """True if others may write records of the same variants: workers look for one before they run the engine."""
 
     def edits_of(self, row: Sequence[Value]) -> tuple[Edit, ...]:
         """Return the edits of a row, in the order of the study's parameters, which its variant_id stands for."""
@@ -121,6 +126,8 @@ class Finished:
     """How it ended."""
     engine_s: float
     """Seconds in the engine."""
+    is_found: bool = False
+    """True if its record was there already, from another run."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +153,11 @@ class Workplace:
         self._closing = threading.Event()
         self.store = context.store.patient(context.patience_s, self._closing)
         """The context's store, which tries again until this workplace is closed."""
+        guard = None if context.lease is None else LeaseWatch(self.store, context.study, context.lease).check
+        self.packing_store = context.store.patient(context.patience_s, self._closing, guard)
+        """The same, where nothing is done once another run has taken over the study."""
+        self.looks_first = context.looks_first
+        """As in the context, until the driver says otherwise."""
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
@@ -210,6 +222,8 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
     """
     started = time.perf_counter()
     context, store = workplace.context, workplace.store
+    if workplace.looks_first and (found := _found(variant_id, workplace)) is not None:
+        return found
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
     edits = context.edits_of(row)
     job = Job(
@@ -280,6 +294,8 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
 
     Raises
     ------
+    LeaseLostError
+        Another run has taken over the study.
     StoreError
         The store cannot be read or written.
 
@@ -287,7 +303,7 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
     ------------
     Writes the block's part of every array, and its facts for the driver.
     """
-    context, store = workplace.context, workplace.store
+    context, store = workplace.context, workplace.packing_store
     first = block * BLOCK_ROWS
     ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
     with open_scratch() as scratch:
@@ -315,6 +331,20 @@ def read_facts(store: Store, study: str, block: int) -> pd.DataFrame | None:
         return pd.read_parquet(io.BytesIO(data))
     except ArrowInvalid:
         return None
+
+
+def _found(variant_id: str, workplace: Workplace) -> Finished | None:
+    """Return what the record of a variant says that another run has written; None if there is none of use."""
+    data = workplace.store.get(Store.record_name(variant_id))
+    if data is None:
+        return None
+    try:
+        record = RecordFile(io.BytesIO(data)).header()
+    except RecordError:
+        return None
+    if record.status == "timed_out" and (record.timeout_s or 0) < workplace.context.timeout_s:
+        return None
+    return Finished(variant_id, record.status, record.engine_s, is_found=True)
 
 
 def _local(store: Store, ref: InputRef) -> Path:
