@@ -15,9 +15,11 @@ from dataclasses import replace
 import pytest
 import zarr
 
+from bemsweep import at_work as at_work_module
 from bemsweep import lease as module
+from bemsweep.at_work import AtWork, after, at_work
 from bemsweep.errors import LeaseLostError, StoreError, StudyBusyError
-from bemsweep.lease import Announcement, AtWork, LeaseWatch, Terms, at_work, lease_for, take_lease
+from bemsweep.lease import Announcement, LeaseWatch, Terms, lease_for, take_lease
 from bemsweep.store import Store
 
 QUICK = Terms(ttl_s=2.0, renew_s=0.2, poll_s=0.05)
@@ -207,7 +209,7 @@ def elsewhere(store, *, number=1, expires_in_s, is_released=False):
     with take_lease(store, "other") as lease:
         state = lease._state
     holder = replace(state.holder, machine="another", host="far")
-    state = replace(state, holder=holder, expires_at=module._after(expires_in_s), is_released=is_released)
+    state = replace(state, holder=holder, expires_at=after(expires_in_s), is_released=is_released)
     store.put(f"studies/small/lease/{number:08d}.json", state.to_bytes())
 
 
@@ -231,7 +233,8 @@ def test_a_released_lease_of_another_machine_is_free(store):
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"expires_at": "9999-12-31T23:59:59-12:00"}'])
-def test_a_lease_that_cannot_be_read_is_waited_for_and_taken_over(tmp_path, content):
+def test_a_lease_that_cannot_be_read_is_waited_for_and_taken_over(tmp_path, content, monkeypatch):
+    monkeypatch.setattr(at_work_module, "TTL_S", QUICK.ttl_s)
     store = Store(tmp_path / "store")
     store.put("studies/small/lease/00000003.json", content)
     assert at_work(store, "small") == []
@@ -317,7 +320,8 @@ def test_who_overtakes_a_holder_that_renews_just_then_lets_it_finish(tmp_path, m
     create = store.create
 
     def renewed_meanwhile(name, data):
-        elsewhere(store, expires_in_s=1000)
+        if "/small/" in name:
+            elsewhere(store, expires_in_s=1000)
         return create(name, data)
 
     monkeypatch.setattr(store, "create", renewed_meanwhile)

@@ -225,7 +225,7 @@ def run_command(
 def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = False) -> None:
     """Say how many variants of a study are in which state, and who is at work on it."""
     from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
-    from bemsweep.lease import at_work  # noqa: PLC0415 - fsspec
+    from bemsweep.at_work import at_work  # noqa: PLC0415 - fsspec
 
     home, name = _store_of(study, store), _name_of(study)
     table = results.status(home, name)

@@ -19,6 +19,7 @@ from dataclasses import replace
 import pandas as pd
 from distributed import Client
 
+from bemsweep.at_work import AtWork, at_work
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
 from bemsweep.cube_metadata import titles
@@ -26,7 +27,7 @@ from bemsweep.edits import InputRef
 from bemsweep.errors import ConflictError, InfrastructureError, LeaseLostError, Problem, StoreError, StudyError
 from bemsweep.input_files import Input
 from bemsweep.layout import Layout
-from bemsweep.lease import AtWork, Lease, at_work, take_lease
+from bemsweep.lease import Lease, take_lease
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile

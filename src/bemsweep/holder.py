@@ -17,7 +17,10 @@ from typing import Any
 
 import psutil
 
-__all__ = ["Holder"]
+__all__ = ["AT_WORK", "Holder"]
+
+AT_WORK: set[str] = set()
+"""Ids of the holders of this process that are at work; others of it have ended, though the process lives on."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
@@ -66,17 +69,13 @@ class Holder:
         return asdict(self)
 
     @property
-    def is_here(self) -> bool:
-        """True if it is one of this process."""
-        return self.pid == os.getpid() and self.machine == _machine() and self.started == _started(self.pid)
-
-    @property
-    def is_dead(self) -> bool:
-        """True if this machine can prove that the process is no more."""
+    def has_ended(self) -> bool:
+        """True if this machine can prove that the holder is no more."""
         if not self.started or self.machine != _machine():
             return False
         started = _started(self.pid)
-        return started is not None and started != self.started
+        is_dead = started is not None and started != self.started
+        return is_dead or (self.pid == os.getpid() and self.id not in AT_WORK)
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host} (pid {self.pid})"

@@ -11,34 +11,40 @@ lease is for: records and inputs need none.
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from bemsweep.at_work import (
+    HELPER,
+    TTL_S,
+    AtWork,
+    after,
+    helper_name,
+    in_force,
+    lease_folder,
+    lease_name,
+    number_of,
+    read_at_work,
+)
 from bemsweep.errors import LeaseLostError, StoreError, StudyBusyError
-from bemsweep.holder import Holder
+from bemsweep.holder import AT_WORK, Holder
 from bemsweep.store import Store
 
-__all__ = ["Announcement", "AtWork", "Lease", "LeaseWatch", "Terms", "at_work", "lease_for", "take_lease"]
+__all__ = ["Announcement", "Lease", "LeaseWatch", "Terms", "lease_for", "take_lease"]
 
 _log = logging.getLogger(__name__)
-
-_FOLDER, _HELPER, _SUFFIX = "lease", "helper-", ".json"
-_LONG_S = 3600.0
-"""What expired so long ago has, whatever the clocks say: servers refuse requests of clocks that are half an hour off."""
 
 
 @dataclass(frozen=True)
 class Terms:
     """How long a lease lasts and how it is kept, seconds."""
 
-    ttl_s: float = 120.0
+    ttl_s: float = TTL_S
     """Without a renewal it expires after so long."""
     renew_s: float = 20.0
     """How often it is renewed."""
@@ -55,108 +61,6 @@ TERMS = Terms()
 
 _GRACE_S = 5.0
 """So long the end of the work waits for a server that is silent."""
-
-_OURS: set[str] = set()
-"""Holders of this process that are at work: others of it have ended, though the process lives on."""
-
-
-@dataclass(frozen=True)
-class AtWork:
-    """What an object of the lease's folder says: who is at work on a study, and how far."""
-
-    holder: Holder
-    """Who."""
-    number: int = 0
-    """Of the lease; 0 for one who only runs variants."""
-    since: str = ""
-    """When the work began, UTC, ISO 8601."""
-    expires_at: str = ""
-    """When it is over if nothing more is heard, by the holder's clock, UTC, ISO 8601."""
-    ttl_s: float = TERMS.ttl_s
-    """How long it lasts without a renewal, seconds."""
-    is_released: bool = False
-    """True if the holder has ended its work."""
-    progress: Mapping[str, Any] = field(default_factory=dict)
-    """How far the holder is, as it says."""
-
-    @classmethod
-    def from_bytes(cls, data: bytes, number: int) -> AtWork:
-        """Return what an object says; one that cannot be read has a holder whom nobody knows."""
-        try:
-            told = json.loads(data)
-            dt.datetime.fromisoformat(told["expires_at"]).astimezone(dt.UTC)
-            if not 0 < told["ttl_s"] <= _LONG_S:
-                raise ValueError(told["ttl_s"])
-            return cls(
-                holder=Holder.from_dict(told["holder"]),
-                number=number,
-                since=str(told["since"]),
-                expires_at=str(told["expires_at"]),
-                ttl_s=float(told["ttl_s"]),
-                is_released=told["is_released"] is True,
-                progress=dict(told["progress"]),
-            )
-        except (ValueError, KeyError, TypeError, OverflowError):
-            return cls(Holder("", "somebody", "an unknown machine", 0, "", ""), number, ttl_s=TERMS.ttl_s)
-
-    def to_bytes(self) -> bytes:
-        """Return the object's content."""
-        told = {
-            "holder": self.holder.to_dict(),
-            "since": self.since,
-            "expires_at": self.expires_at,
-            "ttl_s": self.ttl_s,
-            "is_released": self.is_released,
-            "progress": dict(self.progress),
-        }
-        return json.dumps(told, ensure_ascii=False).encode()
-
-    @property
-    def is_over(self) -> bool:
-        """True if the holder has ended, or is known to be dead."""
-        has_ended = self.holder.id not in _OURS and self.holder.is_here
-        return self.is_released or has_ended or self.holder.is_dead
-
-    def expired_s(self) -> float:
-        """Return how long ago it expired by this machine's clock, seconds; negative if it has not."""
-        if not self.expires_at:
-            return 0.0
-        expires_at = dt.datetime.fromisoformat(self.expires_at).astimezone(dt.UTC)
-        return (dt.datetime.now(dt.UTC) - expires_at).total_seconds()
-
-    def is_takeable(self, unchanged_s: float) -> bool:
-        """Return True if the lease can be taken over.
-
-        Parameters
-        ----------
-        unchanged_s
-            For how long who wants it has seen it unchanged, seconds by a clock that nobody sets.
-        """
-        expired_s = self.expired_s()
-        is_expired = unchanged_s >= self.ttl_s or (expired_s >= 0 and unchanged_s >= self.ttl_s / 2)
-        return self.is_over or is_expired or expired_s > _LONG_S
-
-    def __str__(self) -> str:
-        told = f"{self.holder}, since {self.since[:16].replace('T', ' ')} UTC" if self.since else str(self.holder)
-        if "to_do" in self.progress:
-            told += f", {self.progress.get('done', 0):,} of {self.progress['to_do']:,} done"
-        return told
-
-
-def at_work(store: Store, study: str) -> list[AtWork]:
-    """Return who is at work on a study: first the holder of its lease, if there is one, then those who only run variants.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be read.
-    """
-    names = store.names(Store.study_name(study, _FOLDER))
-    number = max(map(_number, names), default=0)
-    wanted = [(_lease_name(study, number), number)] if number else []
-    wanted += [(Store.study_name(study, _FOLDER, name), 0) for name in names if name.startswith(_HELPER)]
-    found = (_read(store, name, number) for name, number in wanted)
-    return [one for one in found if one is not None and not one.is_over and one.expired_s() < 0]
 
 
 class _Renewed:
@@ -182,7 +86,7 @@ class _Renewed:
         """End the work; a silent server is waited for only for a moment."""
         self._ended.set()
         self._thread.join(_GRACE_S)
-        _OURS.discard(self._state.holder.id)
+        AT_WORK.discard(self._state.holder.id)
 
     def _keep(self) -> None:
         wait_s = self._terms.renew_s
@@ -211,7 +115,7 @@ class _Renewed:
         raise NotImplementedError
 
     def _put(self, store: Store) -> None:
-        self._state = replace(self._state, expires_at=_after(self._terms.ttl_s), progress=dict(self.report()))
+        self._state = replace(self._state, expires_at=after(self._terms.ttl_s), progress=dict(self.report()))
         store.put(self._name, self._state.to_bytes())
 
 
@@ -228,17 +132,17 @@ class Announcement(_Renewed):
     """
 
     def __init__(self, store: Store, study: str) -> None:
-        super().__init__(store, study, AtWork(Holder.here(), since=_after(0)), TERMS)
+        super().__init__(store, study, AtWork(Holder.here(), since=after(0)), TERMS)
 
     @property
     def _name(self) -> str:
-        return Store.study_name(self._study, _FOLDER, f"{_HELPER}{self._state.holder.id}{_SUFFIX}")
+        return helper_name(self._study, self._state.holder)
 
     def _renew(self, store: Store) -> None:
         self._put(store)
 
     def __enter__(self) -> Self:
-        _OURS.add(self._state.holder.id)
+        AT_WORK.add(self._state.holder.id)
         self._put(self._store)
         return self.start()
 
@@ -263,7 +167,7 @@ class Lease(_Renewed):
 
     @property
     def _name(self) -> str:
-        return _lease_name(self._study, self.number)
+        return lease_name(self._study, self.number)
 
     def check(self) -> None:
         """Make sure that the lease is ours, before something is written that needs it.
@@ -293,7 +197,7 @@ class Lease(_Renewed):
         """Delete the lease with those of before, at the end of a study: nobody holds it any more."""
         with self._lock:
             self._lost = "nobody"
-            self._store.delete_folder(Store.study_name(self._study, _FOLDER))
+            self._store.delete_folder(lease_folder(self._study))
 
     def release(self) -> None:
         """Let others have it; who has lost it has nothing to release."""
@@ -318,18 +222,18 @@ class Lease(_Renewed):
         """
         with self._lock:
             begun = _now()
-            own = _read(store, self._name, self.number)
+            own = read_at_work(store, self._name, self.number)
             if own is None or own.holder.id != self._state.holder.id:
                 self._lose(store, own)
             self._put(store)
-            names = store.names(Store.study_name(self._study, _FOLDER))
-            if max(map(_number, names), default=0) > self.number:
+            names = store.names(lease_folder(self._study))
+            if max(map(number_of, names), default=0) > self.number:
                 self._lose(store, own)
-            self.has_helpers = any(name.startswith(_HELPER) for name in names)
+            self.has_helpers = any(name.startswith(HELPER) for name in names)
             self._begun = begun
 
     def _lose(self, store: Store, own: AtWork | None) -> None:
-        other = _in_force(store, self._study) or own
+        other = in_force(store, self._study) or own
         self._lost = "somebody" if other is None else str(other.holder)
         raise LeaseLostError(self._told())
 
@@ -370,8 +274,8 @@ class LeaseWatch:
         if self._begun is not None and _since(self._begun) < 1:
             return
         begun = _now()
-        names = self._store.names(Store.study_name(self._study, _FOLDER))
-        if max(map(_number, names), default=0) != self._number:
+        names = self._store.names(lease_folder(self._study))
+        if max(map(number_of, names), default=0) != self._number:
             raise LeaseLostError(f"another run has taken over the study {self._study!r}: this block is packed by it")
         self._begun = begun
 
@@ -409,7 +313,7 @@ def take_lease(
     seen: AtWork | None = None
     since = time.monotonic()
     while not stop.is_set():
-        now = _in_force(store, study)
+        now = in_force(store, study)
         if now is None or now != seen:
             since = time.monotonic()
             if now is not None and tell is not None and not now.is_takeable(0):
@@ -453,66 +357,41 @@ def lease_for(store: Store, study: str) -> Iterator[Lease]:
 def _take(store: Store, study: str, before: AtWork | None, terms: Terms) -> Lease | None:
     """Try to take the lease after `before`; return None if another was faster."""
     number = 1 if before is None else before.number + 1
-    state = AtWork(Holder.here(), number, since=_after(0), expires_at=_after(terms.ttl_s), ttl_s=terms.ttl_s)
+    state = AtWork(Holder.here(), number, since=after(0), expires_at=after(terms.ttl_s), ttl_s=terms.ttl_s)
     lease = Lease(store, study, state, terms)
-    _OURS.add(state.holder.id)  # before anybody sees it
+    AT_WORK.add(state.holder.id)  # before anybody sees it
     is_ours = False
     try:
-        is_ours = store.create(_lease_name(study, number), state.to_bytes())
-        now = _in_force(store, study) if is_ours else None
+        is_ours = store.create(lease_name(study, number), state.to_bytes())
+        now = in_force(store, study) if is_ours else None
         is_ours = now is not None and now.holder == state.holder
     finally:
         if not is_ours:
-            _OURS.discard(state.holder.id)
+            AT_WORK.discard(state.holder.id)
     if is_ours:
         return lease
     if now is not None and now.number > number:  # others had it meanwhile and have cleared it away
-        store.delete(_lease_name(study, number))
+        store.delete(lease_name(study, number))
     return None  # or the filesystem lets several create one object
 
 
 def _settle(lease: Lease, store: Store, before: AtWork | None, stop: threading.Event) -> None:
     """Wait for a holder that has renewed just when it was overtaken, and clear away what is left of others."""
     study = lease._study  # noqa: SLF001 - of this module
-    names = store.names(Store.study_name(study, _FOLDER))
+    names = store.names(lease_folder(study))
     if before is not None and not before.is_over:
-        again = _read(store, _lease_name(study, before.number), before.number)
+        again = read_at_work(store, lease_name(study, before.number), before.number)
         if again is not None and again != before:
             stop.wait(lease._terms.fresh_s)  # noqa: SLF001
     for name in names:
-        path = Store.study_name(study, _FOLDER, name)
-        if name.startswith(_HELPER):
-            helper = _read(store, path, 0)
+        path = f"{lease_folder(study)}/{name}"
+        if name.startswith(HELPER):
+            helper = read_at_work(store, path)
             lease.has_helpers |= helper is not None and not helper.is_over and helper.expired_s() < 0
-            if helper is not None and (helper.is_over or helper.expired_s() > _LONG_S):
+            if helper is not None and (helper.is_over or helper.is_forgotten):
                 store.delete(path)
-        elif 0 < _number(name) < lease.number:
+        elif 0 < number_of(name) < lease.number:
             store.delete(path)
-
-
-def _in_force(store: Store, study: str) -> AtWork | None:
-    """Return the lease with the highest number; None if there is none."""
-    while True:
-        number = max(map(_number, store.names(Store.study_name(study, _FOLDER))), default=0)
-        if not number:
-            return None
-        if (found := _read(store, _lease_name(study, number), number)) is not None:
-            return found  # else it has gone since: there is a later one, or none
-
-
-def _read(store: Store, name: str, number: int) -> AtWork | None:
-    data = store.get(name)
-    return None if data is None else AtWork.from_bytes(data, number)
-
-
-def _lease_name(study: str, number: int) -> str:
-    return Store.study_name(study, _FOLDER, f"{number:08d}{_SUFFIX}")
-
-
-def _number(name: str) -> int:
-    """Return the number of the lease in a file of that name; 0 if it is none."""
-    text = name.removesuffix(_SUFFIX)
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 and name != text else 0
 
 
 def _now() -> tuple[float, float]:
@@ -523,7 +402,3 @@ def _now() -> tuple[float, float]:
 def _since(begun: tuple[float, float]) -> float:
     """Return at least how long ago a moment was, seconds: a clock that is set or stands still makes it longer only."""
     return max(now - then for now, then in zip(_now(), begun, strict=True))
-
-
-def _after(seconds: float) -> str:
-    return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).isoformat(timespec="milliseconds")

@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from bemsweep.at_work import at_work
 from bemsweep.cube_metadata import has_same_chunks
 from bemsweep.errors import BemsweepError, ConflictError, StoreError, StudyBusyError, nearest
-from bemsweep.lease import at_work, lease_for
+from bemsweep.lease import lease_for
 from bemsweep.local_files import sha256_of
 from bemsweep.object_names import kind_of, study_of, variant_of
 from bemsweep.scratch import open_scratch
