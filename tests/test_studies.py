@@ -57,6 +57,8 @@ def kill_after(monkeypatch, writes):
         real = getattr(Store, method)
 
         def act(self, *given, _real=real):
+            if any("/lease/" in str(one) for one in given):  # who was killed is known to be dead
+                return _real(self, *given)
             if left[0] <= 0:
                 raise Killed
             left[0] -= 1

@@ -46,8 +46,14 @@ def copy_of(store):
 
 
 def writes(monkeypatch):
-    """Return a list that every later write or deletion adds its object's name to."""
-    seen = []
+    """Return a list that every later write or deletion adds its object's name to, but for leases."""
+
+    class Seen(list):
+        def append(self, name):
+            if kind_of(name.removeprefix("-")) != "lease":
+                super().append(name)
+
+    seen = Seen()
     real_put, real_upload, real_delete = Store.put, Store.upload, Store.delete
     monkeypatch.setattr(Store, "put", lambda self, name, data: (seen.append(name), real_put(self, name, data))[1])
     monkeypatch.setattr(Store, "upload", lambda self, path, name: (seen.append(name), real_upload(self, path, name))[1])
