@@ -35,11 +35,13 @@ _VALUES = """
 """
 
 
-def run_energyplus(model: Path, folder: Path, *flags: str, weather: Path = CHICAGO) -> str:
+def run_energyplus(
+    model: Path, folder: Path, *flags: str, weather: Path = CHICAGO, timeout_s: float | None = None
+) -> str:
     """Run `model` in `folder` and return the text of its .end file."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-c", _RUN, str(_LIBRARY), *flags, "-d", str(folder), "-w", str(weather), str(model)]
-    subprocess.run(command, check=False, capture_output=True)
+    subprocess.run(command, check=False, capture_output=True, timeout=timeout_s)
     return (folder / "eplusout.end").read_text()
 
 

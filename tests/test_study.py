@@ -40,7 +40,7 @@ def from_text(tmp_path):
     def read(text):
         path = tmp_path / "study.yaml"
         path.write_text(text, encoding="utf-8")
-        return Study.from_yaml(path)
+        return Study.from_yaml(path, allow_python=True)
 
     return read
 
@@ -639,3 +639,19 @@ def test_inputs_of_urls_and_archives_are_labelled_by_their_names():
     )
     assert list(study.baseline) == ["office", "school", "gs://b/*.idf"]
     assert list(study.weather) == ["USA IL", "denver"]
+
+
+def test_a_study_file_that_is_not_utf8_is_told_with_its_line(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_bytes("name: x\n# Zürich\n".encode("latin-1"))
+    with pytest.raises(
+        StudyError, match=r"cannot read the study file .*study.yaml: it is not encoded as UTF-8.* @ line 2"
+    ):
+        Study.from_yaml(path)
+
+
+def test_a_key_that_is_no_text_is_told(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(HEAD + "parameters:\n  lamps: {8: 1, object: Lights, field: watts_per_floor_area, values: [1]}\n")
+    with pytest.raises(StudyError, match=r"this takes a text for a key, not 8 @ parameters.lamps.8, line 6"):
+        Study.from_yaml(path)

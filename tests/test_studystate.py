@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
@@ -41,7 +42,7 @@ def points(*rows, names=("x",)):
 
 
 def ids(*names):
-    return tuple(name.ljust(64, "0") for name in names)
+    return tuple(sha256(name.encode()).hexdigest() for name in names)
 
 
 def save(store, state, some_points, variant_ids, a_study=None, **changes):

@@ -22,6 +22,14 @@ from bemsweep.redaction import redacted
 
 __all__ = ["create_object", "open_filesystem"]
 
+_WRAPPERS = frozenset(
+    {
+        "asynclocal", "async_wrapper", "asyncwrapper", "blockcache", "cached", "dask", "dir", "filecache", "generic",
+        "libarchive", "pyscript", "reference", "simplecache", "tar", "zip",
+    }
+)  # fmt: skip
+"""Protocols whose filesystems open another one by what their options say: some unpickle what they find there, or fill
+in templates. Nothing needs them: the other URL can be named itself."""
 _EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure", "http": "http", "https": "http"}
 _creating = threading.Lock()
 """Several of fsspec's filesystems look first and write then."""
@@ -47,6 +55,9 @@ def open_filesystem(
         No filesystem knows the URL, its package is not installed (says how to), or the options are wrong.
     """
     protocol, options = protocol_of(url), dict(storage_options or {})
+    if protocol in _WRAPPERS:
+        told = f"{redacted(url)}: {protocol}:// stands for another place: name the URL or file of that place itself"
+        raise StoreError(f"no store at {told}", fault=Fault.NOT_SERVED)
     try:
         if protocol == "s3" and "::" not in url:
             from bemsweep.s3 import S3, s3_options  # noqa: PLC0415 - s3fs is an extra

@@ -33,19 +33,20 @@ class RecordsOnlyDriver(Driver):
             cached = len(self._table.wanted) - len(to_do)
             self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
             if self._queue:
-                with self._connected() as client:
-                    flight = Flight(client, self._run_id)
-                    flight.check_shared(self._store, self.stop)
-                    self._run_variants(flight)
+                self._run_on_cluster()
 
     def _context(self) -> Context:
         return replace(super()._context(), looks_first=True)
 
-    def _run_variants(self, flight: Flight) -> None:
+    def _begin(self, flight: Flight) -> None:  # noqa: ARG002 - the other run begins with the design's corners
         self._tell_stage("running")
+
+    def _work(self, flight: Flight) -> None:
         self._began = time.monotonic()
-        while (self._queue or flight.count) and not self.stop.is_set():
+        while (self._queue or flight.count) and not self._is_ending:
             self._submit(flight)
             self._take_finished(flight)
             self.stop.wait(_POLL_S)
+
+    def _end(self, flight: Flight) -> None:
         flight.cancel_runs()

@@ -20,6 +20,7 @@ from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.errors import BemsweepError, RecordError
 from bemsweep.host_client import open_engine
 from bemsweep.model import model_problems
+from bemsweep.object_names import is_variant_id
 from bemsweep.outcome import judge
 from bemsweep.provenance import edits_from, job_from
 from bemsweep.record_file import from_bytes
@@ -164,7 +165,7 @@ def _find_record(store: Store, prefix: str) -> Record:
     if len(prefix) < 4 or set(prefix) - set("0123456789abcdef"):
         raise BemsweepError(f"{prefix!r} is no variant_id: give at least its first four hexadecimal digits")
     stems = [name.partition(".")[0] for name in store.names(f"records/{prefix[:2]}")]
-    found = [stem for stem in stems if stem.startswith(prefix)]
+    found = [stem for stem in stems if stem.startswith(prefix) and is_variant_id(stem)]  # it goes into a script
     if len(found) != 1:
         told = f"{len(found)} records begin so: {', '.join(name[:12] for name in found[:5])}" if found else "none does"
         raise BemsweepError(f"no single record in {store.url} begins with {prefix}: {told}")

@@ -5,7 +5,6 @@ Reads what any xarray user could read without bemsweep, with fewer requests; nev
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ import xarray as xr
 from zarr.abc.store import Store as ZarrStore
 
 from bemsweep.cache import cache_limit_bytes
-from bemsweep.errors import BemsweepError
-from bemsweep.explanations import explain
+from bemsweep.errors import BemsweepError, StoreError
+from bemsweep.explanations import explain, message_kind
 from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.levels import parameter_names
+from bemsweep.object_names import is_variant_id
 from bemsweep.results_cache import ROOT, CommittedStore
 from bemsweep.store import Store
 
@@ -26,8 +26,6 @@ __all__ = ["errors", "failed", "failed_rows", "failures", "open_results", "statu
 
 _EXAMPLES = 3
 _NO_FAILURES = ("succeeded", "pending")
-_NUMBER = re.compile(r"(?<!\w)[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)")
-"""A number by itself, which differs from variant to variant, and not one in a name."""
 
 
 def open_results(
@@ -74,7 +72,7 @@ def open_results(
     try:
         # A Zarr store instead of a URL: the same for every filesystem, with this store's options.
         if home.is_local:
-            return xr.open_datatree(cube, engine="zarr", chunks=None)  # type: ignore[arg-type]
+            return xr.open_datatree(cube, engine="zarr", chunks=None, zarr_format=3)  # type: ignore[arg-type]
         root = home.get(home.study_name(name, "results.zarr", ROOT))
         if root is not None:
             if cache:
@@ -84,7 +82,7 @@ def open_results(
                 return xr.open_datatree(commit, engine="zarr", chunks=None, zarr_format=3)  # type: ignore[arg-type]
     except FileNotFoundError:
         pass
-    known = ", ".join(home.names("studies")) or "none"
+    known = ", ".join(home.studies()) or "none"
     raise BemsweepError(f"no results of a study {name!r} in {home.url}; studies there: {known}")
 
 
@@ -109,7 +107,10 @@ def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str
     """
     root = open_results(store, name, storage_options=storage_options).to_dataset(inherit=False)
     columns = [*parameter_names(root), *TABLE_COLUMNS]
-    return pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
+    table = pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
+    if not table["variant_id"].map(is_variant_id).all():  # they name objects and folders
+        raise StoreError(f"the results of {name!r} are altered: they hold what is no variant_id; run the study again")
+    return table
 
 
 def failed(store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None) -> pd.DataFrame:
@@ -168,7 +169,7 @@ def errors(store: str | Path | Store, name: str, *, storage_options: Mapping[str
 def failures(table: pd.DataFrame, store: Store) -> pd.DataFrame:
     """Group the failures of a variant table, whose raw files are in `store`; see `errors`."""
     rows = failed_rows(table)
-    kinds = rows["message"].map(lambda message: _NUMBER.sub("#", message))
+    kinds = rows["message"].map(message_kind)
     lines = []
     for _, group in rows.groupby([rows["status"], kinds], sort=False):
         first, ids = group.iloc[0], list(dict.fromkeys(group["variant_id"]))

@@ -22,6 +22,7 @@ from bemsweep.progress import Progress
 from bemsweep.records import Status
 from bemsweep.records_only import RecordsOnlyDriver
 from bemsweep.results import failed_rows, failures
+from bemsweep.stop_rule import StopRule
 
 __all__ = ["AGAIN", "Run", "run"]
 
@@ -39,6 +40,7 @@ def run(
     wait: bool = True,
     limit: int | None = None,
     again: Status | Iterable[Status] = (),
+    max_failures: int | str | None = None,
     records_only: bool = False,
 ) -> Run:
     """Run what a plan has left to run and gather the results.
@@ -55,6 +57,9 @@ def run(
         Run at most so many variants, to try a few first.
     again
         ``"failed"``, ``"timed_out"`` or ``"out_of_memory"``, or several, whose variants are run again.
+    max_failures
+        How many variants may fail before the run is ended, or which share of those that are to run, such as
+        ``"5%"``; None to end it when the first 20 that finish have all failed.
     records_only
         True to help another run of the study, on this machine or another: variants are run from the end and their
         records written, and that run gathers them, or the next one. Otherwise a second run waits for the first.
@@ -67,7 +72,9 @@ def run(
     Raises
     ------
     TypeError, ValueError
-        `plan` is no plan, or `limit` or `again` mean nothing, or not with `records_only`.
+        `plan` is no plan, or `limit`, `again` or `max_failures` mean nothing, or `again` with `records_only`.
+    TooManyFailuresError
+        More variants failed than `max_failures` allows; what is finished is kept.
     ConflictError
         The study has changed in the store since it was planned: plan it again.
     InfrastructureError
@@ -91,7 +98,8 @@ def run(
     if records_only and again:
         raise ValueError("records_only adds records and deletes none: run again without it what has one")
     kind = RecordsOnlyDriver if records_only else Driver
-    started = Run(plan, kind(plan, client=client, limit=limit, again=frozenset(again))).start()
+    driver = kind(plan, client=client, limit=limit, again=frozenset(again), rule=StopRule(max_failures))
+    started = Run(plan, driver).start()
     return started.wait() if wait else started
 
 
@@ -136,6 +144,8 @@ class Run:
         ------
         InfrastructureError
             Some variants could not be run by the machine's fault.
+        TooManyFailuresError
+            The run was ended because so many variants failed.
         TimeoutError
             The run is still under way after `timeout_s`.
         """

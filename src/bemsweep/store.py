@@ -23,10 +23,11 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore
 
 from bemsweep.cache import cache_folder, cached, touch
-from bemsweep.errors import StoreError
+from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.faults import Fault, fault_of, is_passing, told
 from bemsweep.filesystems import create_object, open_filesystem
 from bemsweep.local_files import TEMPORARY_SUFFIX, replace_by_copy, replace_file, sha256_of, temporary_beside
+from bemsweep.object_names import check_study_name, is_inside, study_of
 from bemsweep.patience import DEFAULT_PATIENCE_S, Patience
 from bemsweep.places import protocol_of, secret_in
 from bemsweep.redaction import redacted
@@ -144,7 +145,16 @@ class Store:
         return isinstance(self.fs, LocalFileSystem)
 
     def path(self, *parts: str) -> str:
-        """Return the filesystem's path of an object."""
+        """Return the filesystem's path of an object.
+
+        Raises
+        ------
+        StoreError
+            The name leads out of the store: nothing that bemsweep wrote is called so.
+        """
+        if wrong := [part for part in parts if not is_inside(part)]:
+            told = f"{wrong[0]!r} is no name of an object in {redacted(self.url)}: it would lead out of it"
+            raise StoreError(told, fault=Fault.NOT_SERVED)
         return "/".join((self._opened[1], *parts))
 
     def url_of(self, *parts: str) -> str:
@@ -175,8 +185,17 @@ class Store:
 
     @staticmethod
     def study_name(study: str, *parts: str) -> str:
-        """Return the name of one of a study's own objects."""
-        return "/".join(("studies", study, *parts))
+        """Return the name of one of a study's own objects.
+
+        Raises
+        ------
+        BemsweepError
+            No study can be called so.
+        """
+        try:
+            return "/".join(("studies", check_study_name(study), *parts))
+        except ValueError as error:
+            raise BemsweepError(str(error)) from None
 
     # Objects
 
@@ -320,8 +339,14 @@ class Store:
         # What a killed process left behind is no object.
         return sorted(name for name in names if not name.endswith(TEMPORARY_SUFFIX))
 
+    def studies(self) -> list[str]:
+        """Return the names of the studies, sorted; what no study can be called is passed over."""
+        return [name for name in self.names("studies") if study_of(f"studies/{name}/study.json") == name]
+
     def objects(self, folder: str = "", *, prefix: str = "") -> Iterator[StoredObject]:
         """Yield all objects below a folder, with their sizes; on object stores a request per thousand.
+
+        Links to folders are not followed, and names that would lead out of the store are passed over.
 
         Parameters
         ----------
@@ -336,7 +361,7 @@ class Store:
         found = self._find(what, lambda: self.fs.find(where, detail=True, **narrowed))
         for path, info in (found or {}).items():
             name = path.removeprefix(root).lstrip("/")
-            if name and not name.endswith("/") and info.get("type") != "directory":
+            if name and not name.endswith("/") and info.get("type") != "directory" and is_inside(name):
                 yield StoredObject(name, int(info.get("size") or 0), _modified(info))
 
     def stored(self, variant_ids: Iterable[str]) -> set[str]:

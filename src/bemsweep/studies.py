@@ -21,7 +21,6 @@ from bemsweep.lease import lease_for
 from bemsweep.object_names import kind_of, study_of, variant_of
 from bemsweep.results import open_results
 from bemsweep.store import Store, StoredObject
-from bemsweep.study import check_study_name
 from bemsweep.studystate import StudyState
 from bemsweep.sync import copy_object, in_threads
 
@@ -168,14 +167,15 @@ def find_deletion(store: Store, name: str, *, records: bool = False) -> Deletion
     StoreError
         The store cannot be read; if records are to go, a study of it.
     """
-    objects = list(store.objects()) if records else list(store.objects(f"studies/{name}"))
+    folder = Store.study_name(name)
+    objects = list(store.objects()) if records else list(store.objects(folder))
     own = [one for one in objects if study_of(one.name) == name and kind_of(one.name) != "lease"]
     if not own:
         raise _unknown(store, name)
     gone: list[StoredObject] = []
     if records:
         names = {study for one in objects if (study := study_of(one.name)) is not None}
-        names = (names | {*store.names("studies")}) - {name}  # also folders that may not be read
+        names = (names | {*store.studies()}) - {name}  # also folders that may not be read
         others = {variant for other in names for variant in StudyState.load(store, other).variant_ids}
         mine = set(StudyState.load(store, name).variant_ids) - others
         gone = [one for one in objects if variant_of(one.name) in mine]
@@ -218,7 +218,7 @@ def delete_study(store: Store, deletion: Deletion) -> None:
 def _delete(store: Store, deletion: Deletion) -> None:
     root, definition = _root(deletion.study), Store.study_name(deletion.study, "study.json")
     cube = [path for path in deletion.own if path.startswith(_cube(deletion.study))]
-    store.delete(root)
+    store.delete_all(path for path in deletion.own if path == root)
     store.delete_all(cube)
     for kind in ("raw", "record"):
         store.delete_all(path for path in deletion.records if kind_of(path) == kind)
@@ -252,10 +252,6 @@ def rename_study(store: Store, old: str, new: str) -> None:
     Copies the study, its cube's root and its definition last, then deletes it under the old name. The same call
     after a kill carries on.
     """
-    try:
-        check_study_name(new)
-    except ValueError as error:
-        raise BemsweepError(str(error)) from error
     definition = store.get(Store.study_name(old, "study.json"))
     if definition is None or old == new:
         raise _unknown(store, old) if definition is None else BemsweepError(f"the study is called {old!r} already")
@@ -267,7 +263,7 @@ def rename_study(store: Store, old: str, new: str) -> None:
         if store.get(Store.study_name(old, "study.json")) != definition:
             raise ConflictError(f"the study {old!r} has changed just now: rename it again")
         own, there = (
-            {one.name for one in store.objects(f"studies/{name}") if kind_of(one.name) != "lease"}
+            {one.name for one in store.objects(Store.study_name(name)) if kind_of(one.name) != "lease"}
             for name in (old, new)
         )
         if is_copied is None:
@@ -286,7 +282,7 @@ def _copy_as(store: Store, old: str, new: str, own: set[str], there: set[str]) -
         for name in own
         if kind_of(name) == "study" and name != Store.study_name(old, "study.json")
     }
-    store.delete(_root(new))
+    store.delete_all(there & {_root(new)})
     store.delete_all(there - set(names.values()))  # of a copy that was cut short
 
     def copy(name: str) -> None:
@@ -318,7 +314,7 @@ def _read(store: Store, name: str, definition: bytes) -> dict[str, object]:
 
 
 def _unknown(store: Store, name: str) -> BemsweepError:
-    known = store.names("studies")
+    known = store.studies()
     return BemsweepError(
         f"no study {name!r} in {store.url}{nearest(name, known)}; studies there: {', '.join(known) or 'none'}"
     )

@@ -20,10 +20,12 @@ import pyarrow.parquet as pq
 
 from bemsweep.design import Points
 from bemsweep.errors import ConflictError, StoreError
+from bemsweep.object_names import is_variant_id
 from bemsweep.outputs import Output
 from bemsweep.parts import Value
 from bemsweep.store import Store
 from bemsweep.study import Study
+from bemsweep.studyfile import shown
 from bemsweep.wanted import Keep, kept_files
 
 __all__ = ["StudyState", "read_variant_ids"]
@@ -74,9 +76,15 @@ class StudyState:
         try:
             definition = dict(json.loads(data))
             definition["parts"] = int(definition["parts"])
+            called = str(definition["name"])
         except (ValueError, TypeError, KeyError) as error:
             where = store.url_of(Store.study_name(name, "study.json"))
             raise StoreError(f"{where} cannot be read: {error!r}") from error
+        if called != name:  # a disk that does not tell capital letters from small ones, or a copied folder
+            raise StoreError(
+                f"{store.url_of(Store.study_name(name))} is the study {called!r}: call it so, or give the other one a "
+                "name that differs in more than the case of its letters"
+            )
         parts = store.names(Store.study_name(name, "variants"))
         if parts != [_part_name(number) for number in range(max(len(parts), definition["parts"]))]:
             where = store.url_of(Store.study_name(name, "variants"))
@@ -97,6 +105,9 @@ class StudyState:
             for number, row in enumerate(part.column(_ROW).to_pylist()):
                 table[row] = (ids[number], tuple(json.loads(column[number]) for column in columns))
         ordered = [table[row] for row in range(len(table))]
+        if wrong := [variant for variant, _ in ordered if not is_variant_id(variant)]:  # they name objects
+            where = store.url_of(Store.study_name(name, "variants"))
+            raise StoreError(f"{where} is altered: {shown(wrong[0])} is no variant_id")
         return cls(
             name=name,
             definition=definition,

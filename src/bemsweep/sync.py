@@ -257,7 +257,7 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
 
 
 def _heads(source: Store, study: str | None) -> dict[str, _Head]:
-    known = source.names("studies")
+    known = source.studies()
     heads = {name: _Head.read(source, name) for name in (known if study is None else [study])}
     if study is not None and heads[study] is None:
         told = f"studies there: {', '.join(known) or 'none'}"

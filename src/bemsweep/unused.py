@@ -99,7 +99,7 @@ def find_unused(store: Store, *, older_than_h: float = YOUNGEST_H, now: dt.datet
     # Listed first: a study that is saved after that is still seen.
     objects = list(store.objects())
     # Also by their folders: on a disk, what is in one that may not be read is passed over above.
-    names = sorted({study for one in objects if (study := study_of(one.name)) is not None} | {*store.names("studies")})
+    names = sorted({study for one in objects if (study := study_of(one.name)) is not None} | {*store.studies()})
     states = [state for state in (StudyState.load(store, name) for name in names) if not state.is_new]
     suspects = list(_without_owner(objects, states))
     limit = (now or dt.datetime.now(dt.UTC)) - dt.timedelta(hours=older_than_h)
