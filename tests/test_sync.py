@@ -12,7 +12,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import bemsweep as bs
 from bemsweep import host_client
-from bemsweep.errors import BemsweepError, ConflictError, StoreError
+from bemsweep.errors import BemsweepError, ConflictError, StoreError, StudyBusyError
+from bemsweep.lease import lease_for
 from bemsweep.object_names import kind_of, study_of
 from bemsweep.store import Store
 from bemsweep.studystate import definition_bytes, read_definition
@@ -45,8 +46,14 @@ def copy_of(store):
 
 
 def writes(monkeypatch):
-    """Return a list that every later write or deletion adds its object's name to."""
-    seen = []
+    """Return a list that every later write or deletion adds its object's name to, but for leases."""
+
+    class Seen(list):
+        def append(self, name):
+            if kind_of(name.removeprefix("-")) != "lease":
+                super().append(name)
+
+    seen = Seen()
     real_put, real_upload, real_delete = Store.put, Store.upload, Store.delete
     monkeypatch.setattr(Store, "put", lambda self, name, data: (seen.append(name), real_put(self, name, data))[1])
     monkeypatch.setattr(Store, "upload", lambda self, path, name: (seen.append(name), real_upload(self, path, name))[1])
@@ -361,3 +368,13 @@ def test_a_large_object_is_not_held_in_memory(tmp_path, s3):
 def test_a_store_without_anything_is_taken_for_a_mistyped_one(made, tmp_path):
     with pytest.raises(BemsweepError, match=f"nothing to copy in {tmp_path}/typo"):
         sync(Store(tmp_path / "typo"), copy_of(made))
+
+
+def test_a_study_on_which_somebody_is_at_work_is_left_alone(made):
+    target = memory()
+    with lease_for(target, "small"), pytest.raises(StudyBusyError, match="at work on the study 'small' in memory:"):
+        sync(made, target)
+    assert contents(target) == {}
+    with lease_for(made, "small"):  # reading needs no lease
+        assert sync(made, target).total == len(contents(made))
+    assert contents(target) == contents(made)

@@ -40,7 +40,7 @@ def made(tmp_path_factory):
 
 
 def names(store):
-    return {one.name for one in store.objects()}
+    return set(contents(store))
 
 
 def found(store, **how):
@@ -182,3 +182,12 @@ def test_a_study_in_a_folder_that_may_not_be_read_stops_everything(made, tmp_pat
     for look in (lambda: find_unused(store, now=TOMORROW), lambda: find_deletion(store, "small", records=True)):
         with pytest.raises(StoreError, match="you may not read that"):
             look()
+
+
+def test_a_lease_of_no_study_goes_and_others_stay(tmp_path):
+    store = Store(tmp_path / "store")
+    run_study(small_study(parameters=FEW), store, FakeEngine())
+    store.put("studies/gone/lease/00000003.json", b"{}")
+    kinds = found(store)
+    assert list(kinds) == ["leases of no study"]
+    assert kinds["leases of no study"].names == ("studies/gone/lease/00000003.json",)

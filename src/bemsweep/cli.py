@@ -215,6 +215,9 @@ def run_command(
     verify: Annotated[
         bool, typer.Option("--verify", help="First read all that is stored; run what is cut or altered again.")
     ] = False,
+    records_only: Annotated[
+        bool, typer.Option("--records-only", help="Help another run of it: write records, which that run gathers.")
+    ] = False,
     max_failures: Annotated[
         str | None,
         typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
@@ -223,13 +226,15 @@ def run_command(
     allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what is missing of a study and gather the results."""
+    """Run what is missing of a study and gather the results; a second run waits for the first."""
     from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
     from bemsweep.stop_rule import StopRule  # noqa: PLC0415 - with what it explains
 
     statuses = {word for words in again or [] for word in words.split(",")}
     if unknown := statuses - set(AGAIN):
         raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
+    if records_only and statuses:
+        raise typer.BadParameter("--again deletes records, which --records-only does not: give one of them")
     try:
         StopRule(max_failures)
     except ValueError as error:
@@ -237,7 +242,8 @@ def run_command(
     made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
     if not as_json:
         out.print(str(made))
-    started = run(made, wait=False, limit=limit, again=statuses, max_failures=max_failures, verify=verify)  # type: ignore[arg-type]
+    how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
+    started = run(made, wait=False, records_only=records_only, **how)
     try:
         _watch(started, is_quiet=as_json)
         started.wait()
@@ -249,22 +255,28 @@ def run_command(
     except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
         err.print(str(error))
         sys.exit(GAVE_UP)
-    _report(started, made, as_json=as_json)
+    (_report_records if records_only else _report)(started, made, as_json=as_json)
 
 
 @app.command("status")
 def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = False) -> None:
-    """Say how many variants of a study are in which state."""
+    """Say how many variants of a study are in which state, and who is at work on it."""
     from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
+    from bemsweep.at_work import at_work  # noqa: PLC0415 - fsspec
 
-    table = results.status(_store_of(study, store), _name_of(study))
+    home, name = _store_of(study, store), _name_of(study)
+    table = results.status(home, name)
     counts = table["status"].value_counts().to_dict()
+    busy = at_work(home, name)
     if as_json:
-        print_json({"study": _name_of(study), "variants": len(table), "statuses": counts})
+        told = [{"who": str(one.holder), "since": one.since, **one.progress} for one in busy]
+        print_json({"study": name, "variants": len(table), "statuses": counts, "at_work": told})
         return
-    out.print(f"{_name_of(study)}: {len(table):,} variants")
+    out.print(f"{name}: {len(table):,} variants")
     for status, count in counts.items():
         out.print(f"  {count:>8,} {status}")
+    for one in busy:
+        out.print(Text(f"{'at work' if one.number else 'helping'}: {one}"))
 
 
 @app.command("errors")
@@ -510,6 +522,20 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
         out.print(f"results are in {_where(plan)}; open them with")
         out.print(f'  xr.open_datatree("{_where(plan)}", engine="zarr")')
     if not groups.empty:
+        sys.exit(FAILED)
+
+
+def _report_records(run: Run, plan: Plan, *, as_json: bool) -> None:
+    """Say what came of a run that only wrote records; exit with 1 if some variants failed."""
+    now = run.progress
+    if as_json:
+        told = {"study": plan.study.name, "ran": now.done, "statuses": dict(now.statuses)}
+        print_json({**told, "elapsed_s": round(now.elapsed_s, 3)})
+    else:
+        counts = ", ".join(f"{count:,} {status}" for status, count in now.statuses.items()) or "nothing left to run"
+        out.print(f"{counts}; {now.done:,} run now in {now.elapsed_s:.1f} s")
+        out.print("only records were written: the run that holds the study gathers them, or the next one")
+    if now.failed:
         sys.exit(FAILED)
 
 

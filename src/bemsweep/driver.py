@@ -20,6 +20,7 @@ from dataclasses import replace
 import pandas as pd
 from distributed import Client
 
+from bemsweep.at_work import AtWork, at_work
 from bemsweep.attempts import Attempts
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
@@ -29,6 +30,7 @@ from bemsweep.errors import (
     BemsweepError,
     ConflictError,
     InfrastructureError,
+    LeaseLostError,
     Problem,
     RecordError,
     SchedulerLostError,
@@ -39,6 +41,7 @@ from bemsweep.errors import (
 from bemsweep.first_variants import FirstVariants
 from bemsweep.input_files import Input
 from bemsweep.layout import BLOCK_ROWS, Layout
+from bemsweep.lease import Lease, take_lease
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
@@ -57,6 +60,9 @@ _log = logging.getLogger(__name__)
 
 COMMIT_INTERVAL_S = 60.0
 """How often readers are shown what has been packed."""
+
+LOOK_AGAIN_S = 20.0
+"""How often workers, of which some may be new, are told that others help."""
 
 _POLL_S = 0.02
 
@@ -94,6 +100,8 @@ class Driver:
         self._has_grown = False
         self._progress = Progress(total=len(self._table.wanted), cached=0)
         self._statuses: Counter[str] = Counter()
+        self._lease: Lease | None = None
+        self._helpers_told = -LOOK_AGAIN_S
         self._began, self._ended = time.monotonic(), 0.0
 
     def progress(self) -> Progress:
@@ -115,14 +123,13 @@ class Driver:
         InfrastructureError
             Some variants could not be run by the machine's fault, or none could, or the scheduler was lost;
             everything finished is kept.
+        LeaseLostError
+            Another run has taken over the study; everything finished is kept.
         StoreError
             The store was lost for longer than patience lasts; the same holds.
         """
         try:
-            self._prepare()
-            if self._queue or self._table.dirty or self.verification is not None:
-                self._run_on_cluster()
-            self._commit_at_end()
+            self._carry_out()
         except StoreError as error:
             told = f"{error}. What is finished is kept: run again to carry on"
             raise StoreError(told, fault=error.fault) from error
@@ -138,6 +145,32 @@ class Driver:
                 f"{reason}. Everything else is kept: run again to carry on"
             )
 
+    def _carry_out(self) -> None:
+        """Run and pack what is left, once the study's lease is ours."""
+        at_work(self._plan.store, self._name)  # at the start a fault is told at once
+        lease = take_lease(self._store, self._name, stop=self.stop, tell=self._tell_waiting)
+        if lease is None:  # stopped before
+            return
+        with lease:
+            self._lease, self._guarded = lease, lease.guarded(self._store)
+            lease.report = self._report
+            self._progress = replace(self._progress, stage="starting", waits_for="")
+            self._prepare()
+            if self._queue or self._table.dirty or self.verification is not None:
+                self._run_on_cluster()
+            self._commit_at_end()
+
+    def _tell_waiting(self, other: AtWork) -> None:
+        if not self._progress.waits_for:
+            _log.warning("%s waits for another run of it: %s", self._name, other)
+        self._progress = replace(self._progress, stage="waiting", waits_for=str(other))
+
+    def _report(self) -> dict[str, object]:
+        """Return what others are told of this run, with every renewal of its lease."""
+        now = self.progress()
+        counts = {"done": now.done, "to_do": now.to_do, "failed": now.failed, "cached": now.cached}
+        return {"stage": now.stage, **counts, "statuses": dict(now.statuses)}
+
     def _tell_stage(self, stage: str) -> None:
         self._progress = replace(self._progress, stage=stage, running=())
 
@@ -149,13 +182,9 @@ class Driver:
         self._check_current()
         # What the plan found is taken as it is: a record that has gone since is missed when its block is packed.
         self._table.start_from(set(plan.stored) | self._store.stored(plan.to_run))
-        inputs = [baseline.input for baseline in plan.baselines.values()]
-        inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
-        inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
-        for source in inputs:
-            self._put_input(source)
+        inputs = self._put_inputs()
         self._state.save(
-            self._store,
+            self._guarded,
             plan.study,
             points=plan.points,
             variant_ids=plan.variant_ids,
@@ -193,6 +222,16 @@ class Driver:
             raise ConflictError(f"the study {self._name!r} has grown since it was planned: plan it again")
         self._state = now
 
+    def _put_inputs(self) -> list[Input]:
+        """Write what workers read into the store, and return it."""
+        plan = self._plan
+        inputs = [baseline.input for baseline in plan.baselines.values()]
+        inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
+        inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
+        for source in inputs:
+            self._put_input(source)
+        return inputs
+
     def _put_input(self, source: Input) -> None:
         name = Store.input_name(source.sha256, source.suffix)
         if self._store.has(name):
@@ -209,7 +248,7 @@ class Driver:
 
     def _open_cube(self) -> Cube:
         """Return the cube with a place for all that the plan expects; one that cannot grow so is made anew."""
-        plan, zarr_store = self._plan, self._store.zarr(self._name)
+        plan, zarr_store = self._plan, self._guarded.zarr(self._name)
         attributes = {**titles(self._name), "source": plan.engine_version}
         cube = Cube.open(zarr_store)
         if self.verification is not None:
@@ -240,7 +279,7 @@ class Driver:
             self._delete_record(variant)
 
     def _delete_record(self, variant: str) -> None:
-        self._store.delete(Store.record_name(variant))
+        self._guarded.delete(Store.record_name(variant))
         self._table.drop(variant)
 
     # While tasks are under way
@@ -250,7 +289,7 @@ class Driver:
         try:
             with ExitStack() as stack:
                 client = brought or stack.enter_context(open_local_client())
-                stack.enter_context(plugged_in(client, ContextPlugin(self._run_id, context_of(self._plan))))
+                stack.enter_context(plugged_in(client, ContextPlugin(self._run_id, self._context())))
                 for setting in dangerous_settings(client) if brought else ():
                     _log.warning("of the cluster's scheduler, %s", setting)
                 flight = Flight(client, self._run_id)
@@ -262,6 +301,12 @@ class Driver:
                 self._end(flight)
         except SchedulerLostError as error:  # what is packed is shown all the same
             self._verdict = error
+
+    def _context(self) -> Context:
+        lease = self._lease
+        if lease is None:
+            return context_of(self._plan)
+        return replace(context_of(self._plan), lease=lease.number, looks_first=lease.has_helpers)
 
     def _begin(self, flight: Flight) -> None:
         """Put the variants first that span the design's corners; if there are many, the others wait for them."""
@@ -299,6 +344,7 @@ class Driver:
         next_commit = self._began + COMMIT_INTERVAL_S
         awaited: set[str | int] | None = None  # packings that the commit which is due waits for
         while (self._queue or self._held or flight.count or self._table.dirty) and not self._is_ending:
+            self._look_around(flight)
             self._release(flight)
             self._submit(flight)
             self._take_finished(flight)
@@ -330,6 +376,15 @@ class Driver:
     def _is_ending(self) -> bool:
         return self.stop.is_set() or self._verdict is not None
 
+    def _look_around(self, flight: Flight) -> None:
+        """End the run if another has taken over the study, and have workers look first if others help."""
+        if self._lease is None:
+            return
+        self._lease.check()
+        if self._lease.has_helpers and time.monotonic() > self._helpers_told + LOOK_AGAIN_S:
+            flight.look_first()
+            self._helpers_told = time.monotonic()
+
     def _release(self, flight: Flight) -> None:
         """Let the other variants follow once the first ones have told what these will cost."""
         if self._held and not self._first.hold_back:
@@ -355,14 +410,21 @@ class Driver:
         self._judge(flight)
 
     def _take_outcome(self, finished: Finished) -> None:
-        self._statuses[finished.status] += 1
         self._table.close(finished.variant_id)
         self._table.record(finished.variant_id)
         self._attempts.finish()
+        if finished.is_found:
+            now = self._progress
+            self._progress = replace(now, cached=now.cached + 1, to_do=now.to_do - 1)
+            self._first.drop(finished.variant_id)
+            return
+        self._statuses[finished.status] += 1
         self._first.take(finished)
         self._rule.take(finished.status, finished.message)
 
     def _take_error(self, item: str | int, error: BaseException) -> None:
+        if isinstance(error, LeaseLostError):
+            raise error
         _log.info("a try of %s failed: %r", item, error)
         if isinstance(error, StoreError):
             self._plan.store.check_writable()  # if it is lost here too, every other variant would only wait in vain

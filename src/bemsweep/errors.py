@@ -9,9 +9,11 @@
     ├── ModelError            a baseline or a variant's model: the model's fault
     ├── EngineNotFoundError   no EnergyPlus build at hand, or not the one asked for
     ├── InfrastructureError   the machine's fault, worth a retry: disk, network, a killed process
-    │   ├── StoreError        the store cannot be read or written
     │   ├── EngineDiedError   the engine's process, or its host, was killed or died
+    │   ├── LeaseLostError    another run has taken over the study; what is finished is kept
     │   ├── SchedulerLostError  the Dask scheduler cannot be reached any more
+    │   ├── StoreError        the store cannot be read or written
+    │   ├── StudyBusyError    somebody else is at work on the study
     │   └── WorkerLostError   the Dask worker was lost; who ran there is not to blame
     ├── RecordError           a record that cannot be read: cut, altered or of another schema
     ├── TooManyFailuresError  a run that was hopeless was ended early; what was finished is kept
@@ -39,12 +41,14 @@ __all__ = [
     "EngineNotFoundError",
     "InfrastructureError",
     "InputError",
+    "LeaseLostError",
     "ModelError",
     "Problem",
     "RecordError",
     "RunCancelledError",
-    "StoreError",
     "SchedulerLostError",
+    "StoreError",
+    "StudyBusyError",
     "StudyError",
     "TooManyFailuresError",
     "WorkerLostError",
@@ -117,6 +121,14 @@ class EngineNotFoundError(BemsweepError):
 
 class InfrastructureError(BemsweepError):
     """The machine's fault, not the model's: worth another try."""
+
+
+class LeaseLostError(InfrastructureError):
+    """Another run has taken over the study meanwhile; this one writes no more of it."""
+
+
+class StudyBusyError(InfrastructureError):
+    """Somebody else is at work on the study, which only one may change at a time."""
 
 
 class StoreError(InfrastructureError):

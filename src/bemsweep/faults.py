@@ -63,7 +63,7 @@ _CODES = {
     ),
     Fault.THROTTLED: (
         "SlowDown", "ServiceUnavailable", "503", "429", "Throttling", "ThrottlingException", "RequestLimitExceeded",
-        "TooManyRequests", "ServerBusy", "OperationAborted", "RequestTimeout", "408",
+        "TooManyRequests", "ServerBusy", "OperationAborted", "ConditionalRequestConflict", "RequestTimeout", "408",
     ),
     Fault.SERVER: ("InternalError", "500", "502", "504", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"),
 }  # fmt: skip

@@ -11,8 +11,10 @@ from typing import Literal
 
 __all__ = ["Kind", "check_study_name", "is_device", "is_inside", "is_variant_id", "kind_of", "study_of", "variant_of"]
 
-Kind = Literal["input", "record", "raw", "probe", "study", "leftover", "other"]
+Kind = Literal["input", "record", "raw", "probe", "study", "lease", "leftover", "other"]
 """``leftover`` is what a killed process left: temporary files, and probes of whether a store can be written.
+
+``lease`` says who is at work on a study: it belongs to runs, and never to what is copied or counted.
 
 ``other`` is what bemsweep did not put there.
 """
@@ -23,6 +25,7 @@ _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 """What Windows takes for a device, whatever its folder and suffix."""
 _STUDY = re.compile(r"studies/([^/]+)/.+")
+_LEASE = re.compile(r"studies/[^/]+/lease/.+")
 _LEFTOVER = re.compile(r"probe-[^/]*|(.*/)?[^/]*\.tmp")
 _KINDS: dict[str, Kind] = {"inputs": "input", "records": "record", "raw": "raw", "probes": "probe", "studies": "study"}
 
@@ -37,6 +40,8 @@ def kind_of(name: str) -> Kind:
     """
     if _LEFTOVER.fullmatch(name):
         return "leftover"
+    if _LEASE.fullmatch(name):
+        return "lease"
     kind = _KINDS.get(name.partition("/")[0], "other") if "/" in name else "other"
     owner = {"record": variant_of, "raw": variant_of, "study": study_of}.get(kind)
     return "other" if owner is not None and owner(name) is None else kind

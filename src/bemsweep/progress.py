@@ -74,8 +74,10 @@ class Progress:
     elapsed_s: float = 0.0
     """Seconds since the run began."""
     stage: str = "starting"
-    """``starting``, ``verifying``, ``trying`` (the first variants, at the design's corners), ``running``, ``packing``,
-    ``done``."""
+    """``starting``, ``waiting``, ``verifying``, ``trying`` (the first variants, at the design's corners), ``running``,
+    ``packing`` or ``done``."""
+    waits_for: str = ""
+    """Who else is at work on the study, since when and how far, while the run waits for that; else ``""``."""
     estimate: Estimate | None = None
     """What the rest will cost; None until the first variants have finished."""
     running: tuple[Running, ...] = ()

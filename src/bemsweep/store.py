@@ -24,8 +24,8 @@ from zarr.abc.store import Store as ZarrStore
 from bemsweep.cache import cache_folder, cached, touch
 from bemsweep.disks import free_told
 from bemsweep.errors import BemsweepError, StoreError
-from bemsweep.faults import Fault, fault_of, told
-from bemsweep.filesystems import open_filesystem
+from bemsweep.faults import Fault, fault_of, is_passing, told
+from bemsweep.filesystems import create_object, open_filesystem
 from bemsweep.local_files import TEMPORARY_SUFFIX, replace_by_copy, replace_file, sha256_of, temporary_beside
 from bemsweep.object_names import check_study_name, is_inside, study_of
 from bemsweep.patience import DEFAULT_PATIENCE_S, Patience
@@ -123,9 +123,11 @@ class Store:
     def __reduce__(self) -> tuple[type[Store], tuple[str, dict[str, Any]]]:
         return Store, (self.url, self.storage_options)  # an open filesystem stays where it is
 
-    def patient(self, seconds: float, stop: threading.Event | None = None) -> Store:
-        """Return the same store, which tries again for so long; `stop` ends every wait."""
-        return Store(self.url, self.storage_options, patience=Patience(seconds, stop))
+    def patient(
+        self, seconds: float, stop: threading.Event | None = None, guard: Callable[[], object] | None = None
+    ) -> Store:
+        """Return the same store, which tries again for so long; `stop` ends waits, `guard` comes before each try."""
+        return Store(self.url, self.storage_options, patience=Patience(seconds, stop, guard))
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
@@ -209,6 +211,26 @@ class Store:
             self._do(f"cannot write {name}", lambda: replace_file(Path(self.path(name)), data))
         else:
             self._do(f"cannot write {name}", lambda: self.fs.pipe_file(self.path(name), data))
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write an object that must not be there yet; return False if there is one with another content.
+
+        Of several at once one succeeds: on this machine's disks, S3, Google Cloud Storage and Azure; of other
+        filesystems nobody knows.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written.
+        """
+        with self._told(f"cannot write {name}"):
+            try:
+                self.patience.call(lambda: create_object(self.fs, self.path(name), data))
+            except Exception as error:
+                if is_passing(error) or (there := self.get(name)) is None:
+                    raise  # whatever a server calls it, an object that is there tells more
+                return there == data  # also if the answer to our own first try was lost
+        return True
 
     def get(self, name: str) -> bytes | None:
         """Return an object, or None if there is none of that name.
@@ -410,7 +432,7 @@ class Store:
         name = self.study_name(study, "results.zarr")
         path = self.path(name)
         if self.is_local:
-            return LocalCubeStore(path)
+            return LocalCubeStore(path, guard=self.patience.guard)
         fs = self.fs
         if not fs.async_impl:
             from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415 - not for local stores

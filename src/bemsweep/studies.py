@@ -17,6 +17,7 @@ from functools import partial
 from bemsweep.cube_metadata import renamed
 from bemsweep.errors import BemsweepError, ConflictError, StoreError, nearest
 from bemsweep.faults import Fault
+from bemsweep.lease import lease_for
 from bemsweep.object_names import kind_of, study_of, variant_of
 from bemsweep.results import open_results
 from bemsweep.store import Store, StoredObject
@@ -103,6 +104,8 @@ def list_studies(store: Store) -> list[StudySummary]:
     own: dict[str, list[StoredObject]] = {}
     kept: dict[str, dict[str, list[StoredObject]]] = {"record": {}, "raw": {}}
     for one in store.objects():
+        if kind_of(one.name) == "lease":
+            continue
         if (study := study_of(one.name)) is not None:
             own.setdefault(study, []).append(one)
         elif (variant := variant_of(one.name)) is not None:
@@ -166,7 +169,7 @@ def find_deletion(store: Store, name: str, *, records: bool = False) -> Deletion
     """
     folder = Store.study_name(name)
     objects = list(store.objects()) if records else list(store.objects(folder))
-    own = [one for one in objects if study_of(one.name) == name]
+    own = [one for one in objects if study_of(one.name) == name and kind_of(one.name) != "lease"]
     if not own:
         raise _unknown(store, name)
     gone: list[StoredObject] = []
@@ -196,6 +199,8 @@ def delete_study(store: Store, deletion: Deletion) -> None:
 
     Raises
     ------
+    StudyBusyError
+        Somebody is at work on it.
     StoreError
         Something cannot be deleted.
 
@@ -204,6 +209,13 @@ def delete_study(store: Store, deletion: Deletion) -> None:
     The cube goes first, so that nobody reads half of it; then records, if they are to go; then the variant table and
     last the definition, which keeps `plan` from taking the rest of the table for that of a new study.
     """
+    with lease_for(store, deletion.study) as lease:
+        _delete(store, deletion)
+        lease.remove()
+    store.delete_folder(Store.study_name(deletion.study))  # of a local store, which has folders
+
+
+def _delete(store: Store, deletion: Deletion) -> None:
     root, definition = _root(deletion.study), Store.study_name(deletion.study, "study.json")
     cube = [path for path in deletion.own if path.startswith(_cube(deletion.study))]
     store.delete_all(path for path in deletion.own if path == root)
@@ -212,7 +224,6 @@ def delete_study(store: Store, deletion: Deletion) -> None:
         store.delete_all(path for path in deletion.records if kind_of(path) == kind)
     store.delete_all(path for path in deletion.own if path not in {definition, *cube})
     store.delete(definition)
-    store.delete_folder(Store.study_name(deletion.study))  # of a local store, which has folders
 
 
 def rename_study(store: Store, old: str, new: str) -> None:
@@ -231,6 +242,8 @@ def rename_study(store: Store, old: str, new: str) -> None:
         There is no such study, or nothing can be called `new`.
     ConflictError
         There is a study `new`.
+    StudyBusyError
+        Somebody is at work on the study, or on one called `new`.
     StoreError
         The store cannot be read or written, or the study not be read.
 
@@ -239,7 +252,6 @@ def rename_study(store: Store, old: str, new: str) -> None:
     Copies the study, its cube's root and its definition last, then deletes it under the old name. The same call
     after a kill carries on.
     """
-    own, there = ({one.name for one in store.objects(Store.study_name(name))} for name in (old, new))
     definition = read_definition(store, old)
     if definition is None or old == new:
         raise _unknown(store, old) if definition is None else BemsweepError(f"the study is called {old!r} already")
@@ -247,11 +259,20 @@ def rename_study(store: Store, old: str, new: str) -> None:
     is_copied = store.get(Store.study_name(new, "study.json"))
     if is_copied not in (None, told):
         raise ConflictError(f"{store.url} has a study {new!r}: take another name, or delete that one")
-    if is_copied is None:
-        StudyState.load(store, old)  # one that has lost a part is not worth copying
-        _copy_as(store, old, new, own, there)
-        store.put(Store.study_name(new, "study.json"), told)
-    delete_study(store, Deletion(old, tuple(sorted(own))))
+    with lease_for(store, old) as lease, lease_for(store, new):
+        if read_definition(store, old) != definition:
+            raise ConflictError(f"the study {old!r} has changed just now: rename it again")
+        own, there = (
+            {one.name for one in store.objects(Store.study_name(name)) if kind_of(one.name) != "lease"}
+            for name in (old, new)
+        )
+        if is_copied is None:
+            StudyState.load(store, old)  # one that has lost a part is not worth copying
+            _copy_as(store, old, new, own, there)
+            store.put(Store.study_name(new, "study.json"), told)
+        _delete(store, Deletion(old, tuple(sorted(own))))
+        lease.remove()
+    store.delete_folder(Store.study_name(old))  # of a local store, which has folders
 
 
 def _copy_as(store: Store, old: str, new: str, own: set[str], there: set[str]) -> None:

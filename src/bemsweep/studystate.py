@@ -250,6 +250,13 @@ class StudyState:
         uses
             Names of the inputs and probes that the study needs, so that nobody takes them for unused.
 
+        Raises
+        ------
+        ConflictError
+            Somebody else has grown the study since it was loaded.
+        StoreError
+            The store cannot be read or written.
+
         Side effects
         ------------
         Writes at most one part and ``study.json``; neither if nothing has changed.
@@ -261,8 +268,7 @@ class StudyState:
         ]
         has_part = bool(changed) or points.names != self.names
         if has_part:
-            part = Store.study_name(self.name, "variants", _part_name(self.parts))
-            store.put(part, _part_bytes(points, variant_ids, changed))
+            self._create_part(store, _part_bytes(points, variant_ids, changed))
         definition: dict[str, Any] = {
             "schema": STUDY_SCHEMA,
             "name": self.name,
@@ -288,6 +294,15 @@ class StudyState:
             definition["amendments"].append({"at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), **amendment})
         if definition != self.definition:  # last: it tells how many parts there are
             store.put(Store.study_name(self.name, "study.json"), definition_bytes(definition))
+
+    def _create_part(self, store: Store, data: bytes) -> None:
+        """Write the next part of the table, never over another's."""
+        part = Store.study_name(self.name, "variants", _part_name(self.parts))
+        if store.create(part, data):
+            return
+        if not self.is_new:
+            raise ConflictError(f"the study {self.name!r} has grown since it was planned: plan it again")
+        store.put(part, data)  # in place of what a first run left that was cut short before it said what the study is
 
 
 def definition_bytes(definition: Mapping[str, Any]) -> bytes:

@@ -125,6 +125,10 @@ def _write_probe(name: str, run_id: str) -> str:
     return str(get_worker().address)
 
 
+def _look_first(run_id: str, dask_worker: Any) -> None:
+    dask_worker.plugins[run_id].workplace.looks_first = True
+
+
 def _delete_probe(name: str, run_id: str, dask_worker: Any) -> None:
     dask_worker.plugins[run_id].workplace.store.delete(name)
 
@@ -370,6 +374,18 @@ class Flight:
                 continue  # cancelled meanwhile
             self._forget(item)
             yield item, _error(outcome) if future.status != "finished" else outcome
+
+    def look_first(self) -> None:
+        """Have the workers look for a variant's record before they run it, from about now on.
+
+        Returns at once: a worker that does not answer must not hold up the run.
+        """
+
+        def ask() -> None:
+            with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):  # it only saves work
+                self._client.run(_look_first, self._run_id, on_error="ignore")
+
+        threading.Thread(target=ask, name=f"{self._run_id}-look-first", daemon=True).start()
 
     def cancel_runs(self) -> list[str]:
         """Cancel all variants under way and return them; those that run are killed by the plugin."""

@@ -29,10 +29,11 @@ from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit, InputRef, files_of
 from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.engine_files import needs_asking
-from bemsweep.errors import EngineDiedError, InfrastructureError
+from bemsweep.errors import EngineDiedError, InfrastructureError, RecordError
 from bemsweep.heartbeat import Running, longest
 from bemsweep.host_client import open_engine
 from bemsweep.layout import BLOCK_ROWS
+from bemsweep.lease import LeaseWatch
 from bemsweep.outcome import count_messages, first_severe, judge
 from bemsweep.outputs import Output, RunKind
 from bemsweep.packing import pack
@@ -40,7 +41,7 @@ from bemsweep.parts import Value
 from bemsweep.periods import Calendar
 from bemsweep.provenance import provenance_of
 from bemsweep.raw_files import keep_files
-from bemsweep.record_file import to_bytes
+from bemsweep.record_file import RecordFile, to_bytes
 from bemsweep.records import Record, Status, outputs_sha256
 from bemsweep.scratch import open_scratch
 from bemsweep.simulate import read_run
@@ -112,6 +113,10 @@ class Context:
     """Limit for the memory of one engine run; None for none."""
     patience_s: float = 0.0
     """How long workers try to reach the store, seconds."""
+    lease: int | None = None
+    """Number of the lease under which blocks are packed; None if nothing is packed."""
+    looks_first: bool = False
+    """True if others may write records of the same variants: workers look for one before they run the engine."""
 
     def edits_of(self, row: Sequence[Value]) -> tuple[Edit, ...]:
         """Return the edits of a row, in the order of the study's parameters, which its variant_id stands for."""
@@ -143,6 +148,8 @@ class Finished:
     """Size of the record."""
     message: str = ""
     """First severe message, cut; that of a variant that succeeded all the same, too."""
+    is_found: bool = False
+    """True if its record was there already, from another run."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,11 @@ class Workplace:
         self._closing = threading.Event()
         self.store = context.store.patient(context.patience_s, self._closing)
         """The context's store, which tries again until this workplace is closed."""
+        guard = None if context.lease is None else LeaseWatch(self.store, context.study, context.lease).check
+        self.packing_store = context.store.patient(context.patience_s, self._closing, guard)
+        """The same, where nothing is done once another run has taken over the study."""
+        self.looks_first = context.looks_first
+        """As in the context, until the driver says otherwise."""
         self._shared: Engine | None = None
         self._alone: list[Engine] = []
         """Engines that each serve one run, whose engine has died before."""
@@ -319,6 +331,8 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace, *, 
 def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace, *, deaths: int) -> Finished:
     started = time.perf_counter()
     context, store = workplace.context, workplace.store
+    if workplace.looks_first and (found := _found(variant_id, workplace)) is not None:
+        return found
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
     job = _job(variant_id, row, context, store)
     with workplace.engine(alone=deaths > 0) as engine, open_scratch() as scratch:
@@ -411,6 +425,8 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
 
     Raises
     ------
+    LeaseLostError
+        Another run has taken over the study.
     StoreError
         The store cannot be read or written.
 
@@ -418,7 +434,7 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
     ------------
     Writes the block's part of every array, and its facts for the driver.
     """
-    context, store = workplace.context, workplace.store
+    context, store = workplace.context, workplace.packing_store
     first = block * BLOCK_ROWS
     ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
     with open_scratch() as scratch:
@@ -471,6 +487,20 @@ def read_facts(store: Store, study: str, packed: Packed) -> pd.DataFrame | None:
     if data is None or hashlib.sha256(data).hexdigest() != packed.facts_sha256:
         return None
     return pd.read_parquet(io.BytesIO(data))
+
+
+def _found(variant_id: str, workplace: Workplace) -> Finished | None:
+    """Return what the record of a variant says that another run has written; None if there is none of use."""
+    data = workplace.store.get(Store.record_name(variant_id))
+    if data is None:
+        return None
+    try:
+        record = RecordFile(io.BytesIO(data)).header()
+    except RecordError:
+        return None
+    if record.status == "timed_out" and (record.timeout_s or 0) < workplace.context.timeout_s:
+        return None
+    return Finished(variant_id, record.status, record.engine_s, is_found=True)
 
 
 def _local(store: Store, ref: InputRef) -> Path:
