@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bemsweep.heartbeat import Running
 from bemsweep.holder import Holder
 from bemsweep.store import Store
 
@@ -55,7 +56,7 @@ class AtWork:
     is_released: bool = False
     """True if the holder has ended its work."""
     progress: Mapping[str, Any] = field(default_factory=dict)
-    """How far the holder is, as it says."""
+    """How far the holder is, as it says; see `bemsweep.progress.Progress.to_dict`."""
 
     @classmethod
     def from_bytes(cls, data: bytes, number: int) -> AtWork:
@@ -86,6 +87,14 @@ class AtWork:
             "progress": dict(self.progress),
         }
         return json.dumps(told, ensure_ascii=False).encode()
+
+    @property
+    def running(self) -> tuple[Running, ...]:
+        """The variants that have been under way for the longest, as the holder says."""
+        try:
+            return tuple(Running.from_dict(one) for one in self.progress.get("running", ()))
+        except (KeyError, TypeError, ValueError):  # of another version
+            return ()
 
     @property
     def is_over(self) -> bool:

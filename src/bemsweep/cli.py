@@ -276,7 +276,9 @@ def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
     for status, count in counts.items():
         out.print(f"  {count:>8,} {status}")
     for one in busy:
-        out.print(Text(f"{'at work' if one.number else 'helping'}: {one}"))
+        out.print(f"{'at work' if one.number else 'helping'}: {one}")
+        for variant in one.running:
+            out.print(f"  {variant}")
 
 
 @app.command("errors")

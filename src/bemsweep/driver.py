@@ -153,7 +153,7 @@ class Driver:
             return
         with lease:
             self._lease, self._guarded = lease, lease.guarded(self._store)
-            lease.report = self._report
+            lease.report = lambda: self.progress().to_dict()
             self._progress = replace(self._progress, stage="starting", waits_for="")
             self._prepare()
             if self._queue or self._table.dirty or self.verification is not None:
@@ -164,12 +164,6 @@ class Driver:
         if not self._progress.waits_for:
             _log.warning("%s waits for another run of it: %s", self._name, other)
         self._progress = replace(self._progress, stage="waiting", waits_for=str(other))
-
-    def _report(self) -> dict[str, object]:
-        """Return what others are told of this run, with every renewal of its lease."""
-        now = self.progress()
-        counts = {"done": now.done, "to_do": now.to_do, "failed": now.failed, "cached": now.cached}
-        return {"stage": now.stage, **counts, "statuses": dict(now.statuses)}
 
     def _tell_stage(self, stage: str) -> None:
         self._progress = replace(self._progress, stage=stage, running=())

@@ -113,12 +113,4 @@ class Progress:
         values = asdict(self) | {"statuses": dict(self.statuses), "elapsed_s": round(self.elapsed_s, 1)}
         if self.estimate is not None:
             values["estimate"] = {**asdict(self.estimate), "seconds": list(self.estimate.seconds)}
-        return values | {"running": [one.to_dict() for one in self.running]}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
-        """Return what `to_dict` made."""
-        running = tuple(Running.from_dict(one) for one in values["running"])
-        told = values["estimate"]
-        estimate = told and Estimate(**{**told, "seconds": tuple(told["seconds"]), "severe": tuple(told["severe"])})
-        return cls(**{**values, "running": running, "estimate": estimate})
+        return values | {"done": self.done, "failed": self.failed, "running": [one.to_dict() for one in self.running]}

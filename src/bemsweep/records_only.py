@@ -25,7 +25,7 @@ class RecordsOnlyDriver(Driver):
     def _carry_out(self) -> None:
         self._plan.store.names("studies")  # at the start a fault is told at once
         with Announcement(self._store, self._name) as announcement:
-            announcement.report = self._report
+            announcement.report = lambda: self.progress().to_dict()
             self._put_inputs()
             stored = set(self._plan.stored) | self._store.stored(self._plan.to_run)
             to_do = [variant for variant in self._plan.wanted_variants if variant not in stored]
