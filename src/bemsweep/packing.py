@@ -250,7 +250,7 @@ def _read_headers(
 
 
 def _why(error: Exception) -> str:
-    return str(error).partition("\n")[0][:_WHY_LENGTH]
+    return str(error).partition("\n")[0].partition(". ")[0][:_WHY_LENGTH]
 
 
 def _fits(layout: Layout, record: Record, places: Sequence[Place], lengths: Sequence[int]) -> bool:

@@ -173,7 +173,7 @@ def why_record_bad(path: Path, variant_id: str) -> str:
             values = reader.values(range(len(record.series)))
             found_sha256 = outputs_sha256(replace(record.series[position], values=part) for position, part in values)
     except RecordError as error:
-        return str(error).partition("\n")[0][:_WHY_LENGTH]
+        return str(error).partition("\n")[0].partition(". ")[0][:_WHY_LENGTH]
     return "altered: its values do not match their checksum" if found_sha256 != record.outputs_sha256 != "" else ""
 
 
