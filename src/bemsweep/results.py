@@ -113,6 +113,8 @@ def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str
     ------
     BemsweepError
         There are no results of that name.
+    StoreError
+        They are altered: a variant_id is none.
     """
     root = open_results(store, name, storage_options=storage_options).to_dataset(inherit=False)
     columns = [*parameter_names(root), *TABLE_COLUMNS]
