@@ -154,6 +154,14 @@ class SeaweedServer:
             self._process.wait()
             self._process = None
 
+    def pause(self):
+        """Stop it in its tracks: connections stay open and nothing is answered."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
     def new_bucket(self):
         """Return a URL below which there is nothing: in one bucket, since each takes several volumes of the server."""
         if not self._has_bucket:
