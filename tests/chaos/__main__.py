@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from chaos.matrix import MATRIX, Harness, Outcome
+from chaos.matrix import MATRIX, SHORT, Harness, Outcome
 
 _COLUMNS = ("storm", "faults", "variants", "lost", "twice", "extra runs", "at most", "drivers", "seconds", "time lost")
 
@@ -18,7 +18,9 @@ def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--seed", type=int, help="of all chance; printed to replay a storm")
-    parser.add_argument("--only", action="append", choices=[one.name for one in MATRIX], help="a storm by its name")
+    parser.add_argument(
+        "--only", action="append", choices=[one.name for one in (*MATRIX, *SHORT)], help="a storm by its name"
+    )
     parser.add_argument("--folder", type=Path, help="keep stores and logs here")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
@@ -27,8 +29,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as temporary:
         harness = Harness(options.folder or Path(temporary))
         outcomes = []
-        for scenario in MATRIX:
-            if not options.only or scenario.name in options.only:
+        for scenario in (*MATRIX, *SHORT):
+            if scenario.name in options.only if options.only else scenario in MATRIX:
                 outcomes.append(harness.run(scenario, seed=seed))
                 print(told(outcomes[-1]), flush=True)
     print()

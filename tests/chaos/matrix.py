@@ -23,7 +23,7 @@ from chaos.storm import Blow, Stage, let_fall
 from chaos.studies import Work
 from s3_servers import SeaweedServer
 
-__all__ = ["MATRIX", "Harness", "Outcome", "Place", "Scenario"]
+__all__ = ["MATRIX", "SHORT", "Harness", "Outcome", "Place", "Scenario"]
 
 _MOST_TRIES = 8
 """How often what kills its engine or host may be run."""
@@ -118,6 +118,18 @@ MATRIX = (
     ),
 )  # fmt: skip
 
+SHORT = (
+    Scenario(
+        "short-workers", Work(60, longest_s=1.0), Place(cluster="workers", workers=2),
+        (Blow("worker", every_s=2.0), Blow("driver", every_s=5.0, most=1)), timeout_s=120.0,
+    ),
+    Scenario(
+        "short-requests", Work(8, engine="real"), Place("s3"), (Blow("run", every_s=1.0, most=3),), share=0.1,
+        timeout_s=120.0,
+    ),
+)  # fmt: skip
+"""The part that ``make test`` runs."""
+
 
 class Harness:
     """Runs scenarios below one folder, and keeps what their quiet runs left.
@@ -163,6 +175,11 @@ class Harness:
         most += _MOST_TRIES * stage.threads if work.poison else 0
         if extra > most:
             found.broken.append(f"{extra} extra runs, of which faults explain {most}")
+        explained = fallen.hits["driver"] + fallen.hits["scheduler"]
+        if place.store == "local" and stage.driver.starts > 1 + explained:
+            found.broken.append(
+                f"the run gave up {stage.driver.gave_up} times, and {fallen.hits['scheduler']} schedulers died"
+            )
         if stage.driver.status != (1 if work.poison else 0):
             found.broken.append(f"the driver ended with {stage.driver.status}: see {stage.home.folder / 'driver.log'}")
         return Outcome(
