@@ -17,10 +17,9 @@ _COLUMNS = ("storm", "faults", "variants", "lost", "twice", "extra runs", "at mo
 def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    names = [one.name for one in (*MATRIX, *SHORT)]
     parser.add_argument("--seed", type=int, help="of all chance; printed to replay a storm")
-    parser.add_argument(
-        "--only", action="append", choices=[one.name for one in (*MATRIX, *SHORT)], help="a storm by its name"
-    )
+    parser.add_argument("--only", action="append", choices=names, help="a storm by its name")
     parser.add_argument("--folder", type=Path, help="keep stores and logs here")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed

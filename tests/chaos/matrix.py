@@ -81,7 +81,6 @@ class Outcome:
     """How often the same command was given."""
 
 
-_CHURN = Blow("worker", every_s=3.0)
 _VOLUME = Work(300, longest_s=1.0)
 _TRUTH = Work(40, engine="real")
 _WORKERS = Place(cluster="workers")
@@ -89,12 +88,12 @@ _WORKERS = Place(cluster="workers")
 MATRIX = (
     Scenario(
         "thousand", Work(1000, longest_s=0.6), _WORKERS,
-        (Blow("worker", every_s=2.0), Blow("driver", every_s=12.0, most=3)), timeout_s=400.0,
+        (Blow("worker", every_s=2.0, needs_starts=4), Blow("driver", every_s=12.0, most=3)), timeout_s=400.0,
     ),
     Scenario("failing-requests", _TRUTH, Place("s3"), share=0.1, timeout_s=600.0),
-    Scenario("spot", _VOLUME, _WORKERS, (_CHURN,)),
-    Scenario("nannies", _VOLUME, _WORKERS, (Blow("nanny", every_s=4.0),)),
-    Scenario("retired", _VOLUME, _WORKERS, (Blow("retired", every_s=3.0),)),
+    Scenario("spot", _VOLUME, _WORKERS, (Blow("worker", every_s=3.0, needs_starts=4),)),
+    Scenario("nannies", _VOLUME, _WORKERS, (Blow("nanny", every_s=4.0, needs_starts=8),)),
+    Scenario("retired", _VOLUME, _WORKERS, (Blow("retired", every_s=3.0, needs_starts=4),)),
     Scenario("adaptive", _VOLUME, Place(cluster="adaptive")),
     Scenario("schedulers", _VOLUME, _WORKERS, (Blow("scheduler", every_s=8.0, most=3),)),
     Scenario("drivers", _VOLUME, blows=(Blow("driver", every_s=10.0, most=4),)),
@@ -111,7 +110,8 @@ MATRIX = (
     Scenario(
         "everything", _VOLUME, Place("s3", "workers"),
         (
-            Blow("worker", every_s=4.0), Blow("nanny", every_s=13.0), Blow("driver", every_s=15.0, most=2),
+            Blow("worker", every_s=4.0, needs_starts=8), Blow("nanny", every_s=13.0),
+            Blow("driver", every_s=15.0, most=2),
             Blow("scheduler", every_s=17.0, most=2), Blow("server", every_s=19.0, most=2, lasts_s=3.0),
         ),
         share=0.05, timeout_s=400.0,
@@ -121,7 +121,7 @@ MATRIX = (
 SHORT = (
     Scenario(
         "short-workers", Work(60, longest_s=1.0), Place(cluster="workers", workers=2),
-        (Blow("worker", every_s=2.0), Blow("driver", every_s=5.0, most=1)), timeout_s=120.0,
+        (Blow("worker", every_s=2.0, needs_starts=8), Blow("driver", every_s=5.0, most=1)), timeout_s=120.0,
     ),
     Scenario(
         "short-requests", Work(8, engine="real"), Place("s3"), (Blow("run", every_s=1.0, most=3),), share=0.1,
