@@ -127,7 +127,7 @@ class Cluster:
             process.terminate()
         for process in [*self._nannies, *filter(None, [self._scheduler])]:
             try:
-                process.wait(20)
+                process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
