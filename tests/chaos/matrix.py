@@ -55,7 +55,7 @@ class Scenario:
     """What falls on processes."""
     share: float = 0.0
     """Of the requests to the S3 server that fail."""
-    timeout_s: float = 240.0
+    timeout_s: float = 600.0
     """When a run is taken for hanging."""
 
 
@@ -88,9 +88,9 @@ _WORKERS = Place(cluster="workers")
 MATRIX = (
     Scenario(
         "thousand", Work(1000, longest_s=0.6), _WORKERS,
-        (Blow("worker", every_s=2.0, needs_starts=4), Blow("driver", every_s=12.0, most=3)), timeout_s=400.0,
+        (Blow("worker", every_s=2.0, needs_starts=4), Blow("driver", every_s=12.0, most=3)), timeout_s=900.0,
     ),
-    Scenario("failing-requests", _TRUTH, Place("s3"), share=0.1, timeout_s=600.0),
+    Scenario("failing-requests", _TRUTH, Place("s3"), share=0.1, timeout_s=900.0),
     Scenario("spot", _VOLUME, _WORKERS, (Blow("worker", every_s=3.0, needs_starts=4),)),
     Scenario("nannies", _VOLUME, _WORKERS, (Blow("nanny", every_s=4.0, needs_starts=8),)),
     Scenario("retired", _VOLUME, _WORKERS, (Blow("retired", every_s=3.0, needs_starts=4),)),
@@ -114,18 +114,18 @@ MATRIX = (
             Blow("driver", every_s=15.0, most=2),
             Blow("scheduler", every_s=17.0, most=2), Blow("server", every_s=19.0, most=2, lasts_s=3.0),
         ),
-        share=0.05, timeout_s=400.0,
+        share=0.05, timeout_s=900.0,
     ),
 )  # fmt: skip
 
 SHORT = (
     Scenario(
         "short-workers", Work(60, longest_s=1.0), Place(cluster="workers", workers=2),
-        (Blow("worker", every_s=2.0, needs_starts=8), Blow("driver", every_s=5.0, most=1)), timeout_s=120.0,
+        (Blow("worker", every_s=2.0, needs_starts=8), Blow("driver", every_s=5.0, most=1)), timeout_s=300.0,
     ),
     Scenario(
         "short-requests", Work(8, engine="real"), Place("s3"), (Blow("run", every_s=1.0, most=3),), share=0.1,
-        timeout_s=120.0,
+        timeout_s=300.0,
     ),
 )  # fmt: skip
 """The part that ``make test`` runs."""
@@ -190,7 +190,7 @@ class Harness:
         """Return what an undisturbed run of this work at this place makes, and its seconds."""
         if (work, place) not in self._quiet:
             with self._stage(work, place, FaultPlan(0, 0.0)) as stage:
-                fallen = let_fall(stage, (), seed=0, timeout_s=300.0)
+                fallen = let_fall(stage, (), seed=0, timeout_s=600.0)
                 assert stage.driver.status == 0, (stage.home.folder / "driver.log").read_text()[-3000:]
                 self._quiet[work, place] = groups_of(stage.open_store()), fallen.seconds
         return self._quiet[work, place]

@@ -14,6 +14,7 @@ SEED = 5
 
 @pytest.mark.engine
 @pytest.mark.heavy
+@pytest.mark.timeout(900)  # it says by itself, and how, if a run hangs
 @pytest.mark.parametrize("scenario", SHORT, ids=lambda scenario: scenario.name)
 def test_a_short_storm_leaves_everything_as_a_quiet_run_does(tmp_path: Path, scenario: Scenario) -> None:
     outcome = Harness(tmp_path, silence_s=1.0).run(scenario, seed=SEED)
