@@ -94,7 +94,8 @@ class FaultyProxy:
         try:
             head, body = await _request(reader)
             await self._answer_with(self._next_fault(), head, body, writer)
-        except (asyncio.IncompleteReadError, OSError):  # the client or the server went away, as in a storm they do
+        # The client or the server went away, as in a storm they do, or the proxy ends.
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             _reset(writer)
         finally:
             writer.close()
