@@ -10,17 +10,21 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
+from distributed import Client, LocalCluster
 from pyenergyplus.dataset import weather_files
 
 import bemsweep as bs
 from bemsweep import driver
+from bemsweep.attempts import MOST_TRIES
 from bemsweep.driver import context_of
 from bemsweep.engine import EngineRun, Job
-from bemsweep.errors import InfrastructureError, StudyError
+from bemsweep.errors import InfrastructureError, StudyError, TooManyFailuresError
 from bemsweep.record_file import from_bytes, to_bytes
+from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine, Fault
 from small_studies import CHICAGO, assert_same_cubes, grid_of, local_client, read, run_study, small_study
@@ -325,11 +329,116 @@ def test_what_fails_by_the_machines_fault_for_good_stays_pending(tmp_path: Path)
         run_study(small_study(), tmp_path / "store", engine)
     cube = read(tmp_path / "store")
     np.testing.assert_array_equal(cube.status == "pending", cube.lighting == 6)
-    assert engine.starts == 1 + 4 + 2 * driver.MOST_TRIES
+    assert engine.starts == 1 + 4 + 2 * MOST_TRIES
     healthy = FakeEngine(counter=tmp_path / "healthy")
     run_study(small_study(), tmp_path / "store", healthy)
     assert healthy.starts == 2
     assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
+def test_a_variant_that_its_engine_dies_of_each_time_fails_in_the_end(tmp_path: Path) -> None:
+    def faults(job: Job, attempt: int) -> Fault | None:
+        return "killed" if any(getattr(edit, "value", None) == 6 for edit in job.edits) else None
+
+    engine = FakeEngine(faults=faults, counter=tmp_path / "starts")
+    run = run_study(small_study(), tmp_path / "store", engine)
+    assert run.progress.statuses == {"succeeded": 4, "failed": 2}
+    assert engine.starts == 1 + 4 + 2 * MOST_TRIES
+    messages = set(run.failed["message"])
+    assert len(messages) == 1
+    assert "SIGKILL (signal 9)" in messages.pop()
+    cube = read(tmp_path / "store")
+    np.testing.assert_array_equal(cube.status == "failed", cube.lighting == 6)
+
+
+def test_an_engine_that_dies_now_and_then_condemns_nobody(tmp_path: Path) -> None:
+    engine = FakeEngine(faults=lambda job, attempt: "killed" if job.calendar and attempt < MOST_TRIES else None)
+    run = run_study(small_study(), tmp_path / "store", engine)
+    assert run.progress.statuses == {"succeeded": 6}
+
+
+def test_a_machine_that_can_run_nothing_ends_the_run_early(tmp_path: Path) -> None:
+    faults: dict[int, Fault] = dict.fromkeys(range(2, 2000), "infrastructure")  # all but the probe
+    engine = FakeEngine(faults=faults, counter=tmp_path / "starts")
+    with local_client(threads_per_worker=4) as client, pytest.raises(InfrastructureError, match="variants in a row"):
+        run_study(small_study(parameters=grid_of(20, 15)), tmp_path / "store", engine, client=client)
+    assert engine.starts <= 1 + 4 * MOST_TRIES + 8 + 4 * 2
+    assert set(read(tmp_path / "store").status.values) == {"pending"}
+
+
+def test_a_hopeless_study_is_ended_and_what_is_done_is_kept(tmp_path: Path) -> None:
+    engine = FakeEngine(
+        faults=lambda job, _: "fail" if job.calendar else None, longest_s=0.05, counter=tmp_path / "starts"
+    )
+    study = small_study(parameters=grid_of(20, 15))
+    with local_client(threads_per_worker=2) as client:
+        with pytest.raises(TooManyFailuresError, match=r"the first 2\d variants have all failed.*design_level"):
+            run_study(study, tmp_path / "store", engine, client=client)
+        assert engine.starts < 150
+        statuses = read(tmp_path / "store").status.values
+        assert 20 <= (statuses == "failed").sum() < 150
+        assert len(statuses) == 301
+        run_study(study, tmp_path / "store", engine, client=client, max_failures="100%")
+    assert set(read(tmp_path / "store").status.values) == {"failed"}
+    assert engine.starts <= 302 + 2, "what was stopped has run again"
+
+
+@pytest.mark.parametrize("most", [3, 2])
+def test_so_many_may_fail_as_the_user_says(tmp_path: Path, most: int) -> None:
+    faults: dict[int, Fault] = dict.fromkeys((5, 9, 12), "fail")
+    engine, store = FakeEngine(faults=faults, longest_s=0.02, counter=tmp_path / "starts"), tmp_path / "store"
+    study = small_study(parameters=grid_of(10, 30))
+    if most == 2:
+        with pytest.raises(TooManyFailuresError, match="3 of 301 variants have failed, more than the 2 that may"):
+            run_study(study, store, engine, max_failures=most)
+    else:
+        run_study(study, store, engine, max_failures=most)
+    assert (read(store).status == "failed").sum() == 3
+    assert ("pending" in read(store).status) == (most == 2)
+
+
+def test_what_runs_first_tells_what_the_rest_costs(tmp_path: Path) -> None:
+    engine = FakeEngine(longest_s=0.5, counter=tmp_path / "starts")
+    with local_client(threads_per_worker=2) as client:
+        plan = bs.plan(small_study(parameters=grid_of(8, 10)), store=tmp_path / "store", engine=engine)
+        run = bs.run(plan, client=client, wait=False)
+        deadline = time.monotonic() + 60
+        while run.progress.stage != "trying":
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        while run.progress.stage == "trying":
+            assert engine.starts <= 1 + 4, "nothing but the first ones runs before they have told"
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        run.wait()
+    estimate = run.progress.estimate
+    assert estimate is not None
+    assert (estimate.failed, estimate.threads, estimate.tried + estimate.to_do) == (0, 2, 81)
+    assert estimate.tried >= 2, "they last between 0 and 0.5 s: the slowest may be left behind"
+    assert estimate.record_bytes > 1000
+    assert run.progress.statuses == {"succeeded": 81}
+
+
+def test_workers_that_are_killed_condemn_nobody_even_where_one_loss_is_too_many(tmp_path: Path) -> None:
+    """Dask gives back with an error what it was told to give up after one loss; the driver submits it again."""
+    engine = FakeEngine(longest_s=0.2, counter=tmp_path / "starts")
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        plan = bs.plan(small_study(parameters=grid_of(10, 6)), store=tmp_path / "store", engine=engine)
+        run = bs.run(plan, client=client, wait=False)
+        for done in (5, 20, 35):
+            deadline = time.monotonic() + 60
+            while run.progress.done < done:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            nannies = [nanny for nanny in cluster.workers.values() if nanny.process is not None]
+            os.kill(nannies[0].process.pid, signal.SIGKILL)
+        run.wait(timeout_s=120)
+    assert run.progress.statuses == {"succeeded": 61}
+    assert engine.starts <= 1 + 61 + 3 * 2 * 2
 
 
 def test_a_record_that_cannot_be_read_is_run_again(tmp_path: Path, fake: FakeEngine) -> None:
@@ -529,7 +638,7 @@ def test_the_driver_needs_less_than_2_kb_a_variant(tmp_path: Path) -> None:
     bs.plan(small_study(), store=tmp_path / "store", engine=engine)  # imports and caches
     tracemalloc.start()
     plan = bs.plan(study, store=tmp_path / "store", engine=engine)
-    built = driver.Driver(plan, client=None, limit=None, again=frozenset())
+    built = driver.Driver(plan, client=None, limit=None, again=frozenset(), rule=StopRule())
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held / len(plan.variant_ids) < 2000, f"{held / len(plan.variant_ids):.0f} bytes a variant"

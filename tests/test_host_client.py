@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from bemsweep.edits import FieldEdit
-from bemsweep.errors import EngineNotFoundError, InfrastructureError, RunCancelledError
+from bemsweep.errors import EngineDiedError, EngineNotFoundError, InfrastructureError, RunCancelledError
 from bemsweep.host_client import FreshEngine, HostEngine, find_engines, open_engine
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
@@ -209,7 +209,7 @@ def test_crash_costs_its_own_run_only(engine, tmp_path, function, value, message
 
 
 def test_death_by_a_foreign_kill_is_the_machines_fault(host, tmp_path):
-    with pytest.raises(InfrastructureError, match="SIGKILL"):
+    with pytest.raises(EngineDiedError, match="SIGKILL"):
         judge(host.run(calling(die, int(signal.SIGKILL)), tmp_path, timeout_s=60))
 
 
@@ -292,7 +292,7 @@ def test_death_of_the_host_is_the_machines_fault_and_the_next_run_has_a_new_one(
         old = host_process(host)
         old.kill()
         for future in futures:
-            with pytest.raises(InfrastructureError, match="host has died"):
+            with pytest.raises(EngineDiedError, match="host was killed by SIGKILL"):
                 future.result(timeout=10)
     wait_until(lambda: not runs())
     assert_usable(host, tmp_path / "again")

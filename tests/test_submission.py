@@ -32,7 +32,7 @@ def collect(flight: Flight, *, count: int) -> list[tuple[Any, Any]]:
 def test_a_worker_that_does_not_know_the_run_is_the_machines_fault() -> None:
     with local_client() as client:
         flight = Flight(client, "unknown-run")
-        flight.run([("a" * 64, ("base", "here"))], {})
+        flight.run([("a" * 64, ("base", "here"), 0)])
         flight.pack(0)
         assert flight.count == 2
         found = dict(collect(flight, count=2))
@@ -58,7 +58,7 @@ def test_cancelling_kills_what_runs_and_forgets_the_rest(tmp_path: Path) -> None
     with local_client(threads_per_worker=2) as client:
         client.register_plugin(ContextPlugin("run", context_of(plan)))
         flight = Flight(client, "run")
-        flight.run(list(zip(plan.variant_ids, plan.points.rows, strict=True)), {})
+        flight.run([(variant, row, 0) for variant, row in zip(plan.variant_ids, plan.points.rows, strict=True)])
         deadline = time.monotonic() + 30
         while engine.starts < 3:  # the probe and one for each thread
             assert time.monotonic() < deadline
@@ -81,7 +81,7 @@ def test_an_answer_comes_once(tmp_path: Path) -> None:
     with local_client() as client:
         client.register_plugin(ContextPlugin("run", context_of(plan)))
         flight = Flight(client, "run")
-        flight.run([(plan.variant_ids[0], plan.points.rows[0])], {})
+        flight.run([(plan.variant_ids[0], plan.points.rows[0], 0)])
         (answer,) = collect(flight, count=1)
         assert answer[0] == plan.variant_ids[0]
         assert isinstance(answer[1], Finished)

@@ -31,7 +31,7 @@ from bemsweep import __version__
 from bemsweep.cli_storage import storage_app, studies_app
 from bemsweep.cli_weather import weather_app
 from bemsweep.console import BAD_INPUT, DEFAULT_STORE, GAVE_UP, JsonOption, StoreOption, err, out, print_json
-from bemsweep.errors import BemsweepError, InfrastructureError, StoreError
+from bemsweep.errors import BemsweepError, InfrastructureError, StoreError, TooManyFailuresError
 from bemsweep.faults import LASTING
 
 if TYPE_CHECKING:
@@ -191,25 +191,36 @@ def run_command(
     again: Annotated[
         list[str] | None, typer.Option("--again", help="Run these again: failed, timed_out, out_of_memory.")
     ] = None,
+    max_failures: Annotated[
+        str | None,
+        typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
+    ] = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run what is missing of a study and gather the results."""
     from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
+    from bemsweep.stop_rule import StopRule  # noqa: PLC0415 - with what it explains
 
     statuses = {word for words in again or [] for word in words.split(",")}
     if unknown := statuses - set(AGAIN):
         raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
+    try:
+        StopRule(max_failures)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-failures") from None
     made = _plan(study, store, engine, yes=yes)
     if not as_json:
         out.print(Text(str(made)))
-    started = run(made, wait=False, limit=limit, again=statuses)  # type: ignore[arg-type]
+    started = run(made, wait=False, limit=limit, again=statuses, max_failures=max_failures)  # type: ignore[arg-type]
     try:
         _watch(started, is_quiet=as_json)
         started.wait()
     except KeyboardInterrupt:
         _stop(started, made)
         sys.exit(STOPPED)
+    except TooManyFailuresError as error:
+        err.print(Text(str(error)))
     except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
         err.print(Text(str(error)))
         sys.exit(GAVE_UP)
@@ -417,6 +428,7 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
         TextColumn("{task.fields[failed]} failed  {task.fields[cached]} cached"), _Rate(),
     )  # fmt: skip
     with Bar(*columns, console=err, disable=is_quiet) as bar:
+        is_told = is_quiet  # the estimate
         task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None)
         while True:
             is_done, now = run.is_done, run.progress
@@ -424,6 +436,9 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
                 task, description=now.stage, completed=now.done + now.cached, total=now.total, failed=now.failed,
                 cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s,
             )  # fmt: skip
+            if now.estimate is not None and not is_told:
+                bar.console.print(Text(str(now.estimate)))
+                is_told = True
             if is_done:
                 return
             time.sleep(0.1)

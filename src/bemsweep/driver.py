@@ -13,26 +13,39 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pandas as pd
 from distributed import Client
 
+from bemsweep.attempts import Attempts
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
 from bemsweep.cube_metadata import titles
 from bemsweep.edits import InputRef
-from bemsweep.errors import ConflictError, InfrastructureError, Problem, StoreError, StudyError
+from bemsweep.errors import (
+    BemsweepError,
+    ConflictError,
+    InfrastructureError,
+    Problem,
+    RecordError,
+    SchedulerLostError,
+    StoreError,
+    StudyError,
+    TooManyFailuresError,
+)
+from bemsweep.first_variants import FirstVariants
 from bemsweep.input_files import Input
 from bemsweep.layout import Layout
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Series, Status
+from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store, patience_s
 from bemsweep.studystate import StudyState
-from bemsweep.submission import ContextPlugin, Flight
+from bemsweep.submission import ContextPlugin, Flight, dangerous_settings, plugged_in
 from bemsweep.task import Context, Finished, Packed, read_facts
 from bemsweep.variant_table import VariantTable
 
@@ -43,16 +56,15 @@ _log = logging.getLogger(__name__)
 COMMIT_INTERVAL_S = 60.0
 """How often readers are shown what has been packed."""
 
-MOST_TRIES = 4
-"""How often a variant or a block is tried that fails by the machine's fault."""
-
 _POLL_S = 0.02
 
 
 class Driver:
     """One run of a plan; everything but `progress`, `table` and `stop` belongs to the thread of `execute`."""
 
-    def __init__(self, plan: Plan, *, client: Client | None, limit: int | None, again: frozenset[Status]) -> None:
+    def __init__(
+        self, plan: Plan, *, client: Client | None, limit: int | None, again: frozenset[Status], rule: StopRule
+    ) -> None:
         self.stop = threading.Event()
         """Set it to end the run: engines are killed, what is finished is kept and committed."""
         self._plan, self._name = plan, plan.study.name
@@ -61,7 +73,12 @@ class Driver:
         self._run_id = f"bemsweep-{self._name}-{time.time_ns()}"
         self._table = VariantTable(plan)
         self._queue: deque[str] = deque()
-        self._tries: Counter[str | int] = Counter()
+        self._held: list[str] = []
+        """Variants that wait for the first ones."""
+        self._first = FirstVariants((), (), threads=0)
+        self._attempts, self._rule = Attempts(), rule
+        self._verdict: BemsweepError | None = None
+        """Why the run ends early."""
         self._gave_up: dict[str, str] = {}
         self._has_grown = False
         self._progress = Progress(total=len(self._table.wanted), cached=0)
@@ -82,19 +99,18 @@ class Driver:
 
         Raises
         ------
+        TooManyFailuresError
+            The stop rule has ended it.
         InfrastructureError
-            Some variants could not be run by the machine's fault, or the scheduler was lost; everything
-            finished is kept.
+            Some variants could not be run by the machine's fault, or none could, or the scheduler was lost;
+            everything finished is kept.
         StoreError
             The store was lost for longer than patience lasts; the same holds.
         """
         try:
             self._prepare()
             if self._queue or self._table.dirty:
-                with self._connected() as client:
-                    flight = Flight(client, self._run_id)
-                    flight.check_shared(self._store, self.stop)
-                    self._work(flight)
+                self._run_on_cluster()
             self._commit_at_end()
         except StoreError as error:
             told = f"{error}. What is finished is kept: run again to carry on"
@@ -102,6 +118,8 @@ class Driver:
         finally:
             self._ended = time.monotonic()
             self._tell_stage("done")
+        if self._verdict is not None:
+            raise self._verdict
         if self._gave_up:
             variant, reason = next(iter(self._gave_up.items()))
             raise InfrastructureError(
@@ -206,22 +224,37 @@ class Driver:
 
     # While tasks are under way
 
-    @contextmanager
-    def _connected(self) -> Iterator[Client]:
-        """Give a client whose workers know this run; afterwards they have forgotten it."""
-        with ExitStack() as stack:
-            client = self._client or current_client() or stack.enter_context(open_local_client())
-            client.register_plugin(ContextPlugin(self._run_id, context_of(self._plan)))
-            stack.callback(client.unregister_worker_plugin, self._run_id)
-            yield client
+    def _run_on_cluster(self) -> None:
+        brought = self._client or current_client()
+        try:
+            with ExitStack() as stack:
+                client = brought or stack.enter_context(open_local_client())
+                stack.enter_context(plugged_in(client, ContextPlugin(self._run_id, context_of(self._plan))))
+                for setting in dangerous_settings(client) if brought else ():
+                    _log.warning("of the cluster's scheduler, %s", setting)
+                flight = Flight(client, self._run_id)
+                flight.check_shared(self._store, self.stop)
+                self._begin(flight)
+                self._work(flight)
+                self._end(flight)
+        except SchedulerLostError as error:  # what is packed is shown all the same
+            self._verdict = error
+
+    def _begin(self, flight: Flight) -> None:
+        """Put the variants first that span the design's corners; if there are many, the others wait for them."""
+        variants = list(self._queue)
+        self._first = FirstVariants(variants, [self._table.values(one) for one in variants], threads=flight.threads())
+        chosen = set(self._first.variants)
+        self._queue, self._held = deque(self._first.variants), [one for one in variants if one not in chosen]
+        self._tell_stage("trying" if self._first.hold_back else "running")
 
     def _work(self, flight: Flight) -> None:
-        """Keep the cluster busy until everything is run and packed, or the run is stopped."""
-        self._tell_stage("running")
+        """Keep the cluster busy until everything is run and packed, or the run is to end."""
         self._began = time.monotonic()
         next_commit = self._began + COMMIT_INTERVAL_S
         awaited: set[str | int] | None = None  # packings that the commit which is due waits for
-        while (self._queue or flight.count or self._table.dirty) and not self.stop.is_set():
+        while (self._queue or self._held or flight.count or self._table.dirty) and not self._is_ending:
+            self._release(flight)
             self._submit(flight)
             self._take_finished(flight)
             is_due = time.monotonic() > next_commit
@@ -233,8 +266,11 @@ class Driver:
                 self._commit()
                 awaited = None
             self.stop.wait(_POLL_S)
+
+    def _end(self, flight: Flight) -> None:
+        """End what still runs, and pack what is not packed."""
         self._tell_stage("packing")
-        if self.stop.is_set():
+        if self._is_ending:
             self._store.check_writable()  # else workers would wait for a store that is away with all their patience
         for variant in self._store.stored(flight.cancel_runs()):  # ended, but not yet heard of
             self._table.record(variant)
@@ -244,38 +280,76 @@ class Driver:
             self._take_finished(flight)
             time.sleep(_POLL_S)
 
+    @property
+    def _is_ending(self) -> bool:
+        return self.stop.is_set() or self._verdict is not None
+
+    def _release(self, flight: Flight) -> None:
+        """Let the other variants follow once the first ones have told what these will cost."""
+        if self._held and not self._first.hold_back:
+            self._queue.extend(self._held)
+            self._held = []
+            self._tell_stage("running")
+        if self._progress.estimate is None:
+            left = self._progress.to_do - sum(self._statuses.values())
+            self._progress = replace(self._progress, estimate=self._first.estimate(left, flight.threads()))
+
     def _submit(self, flight: Flight) -> None:
         batch = [self._queue.popleft() for _ in range(min(flight.room(), len(self._queue)))]
-        flight.run([(variant, self._table.values(variant)) for variant in batch], self._tries)
+        flight.run([(variant, self._table.values(variant), self._attempts.deaths(variant)) for variant in batch])
 
     def _take_finished(self, flight: Flight) -> None:
         for item, outcome in flight.finished():
             if isinstance(outcome, Finished):
-                self._statuses[outcome.status] += 1
-                self._table.close(outcome.variant_id)
-                self._table.record(outcome.variant_id)
+                self._take_outcome(outcome)
             elif isinstance(outcome, Packed):
                 self._take_packed(outcome)
             else:
                 self._take_error(item, outcome)
+        self._judge(flight)
+
+    def _take_outcome(self, finished: Finished) -> None:
+        self._statuses[finished.status] += 1
+        self._table.close(finished.variant_id)
+        self._table.record(finished.variant_id)
+        self._attempts.finish()
+        self._first.take(finished)
+        self._rule.take(finished.status, finished.message)
 
     def _take_error(self, item: str | int, error: BaseException) -> None:
-        self._tries[item] += 1
-        _log.info("try %d of %s failed: %r", self._tries[item], item, error)
+        _log.info("a try of %s failed: %r", item, error)
         if isinstance(error, StoreError):
             self._plan.store.check_writable()  # if it is lost here too, every other variant would only wait in vain
-        is_last = self._tries[item] >= MOST_TRIES
+        reason = self._attempts.fail(item, error)
         if isinstance(item, int):
-            if is_last:
+            if reason:
                 raise StoreError(
                     f"block {item} of {self._name} could not be packed into {self._store.url}: {error}"
                 ) from error
             self._table.dirty.add(item)
-        elif is_last:
-            self._gave_up[item] = f"{type(error).__name__}: {error}"
-            self._table.close(item)
+        elif reason:
+            self._give_up(item, reason)
         else:
             self._queue.append(item)
+
+    def _give_up(self, variant: str, reason: str) -> None:
+        self._gave_up[variant] = reason
+        self._table.close(variant)
+        self._first.drop(variant)
+
+    def _judge(self, flight: Flight) -> None:
+        """End the run early if it is hopeless."""
+        if self._is_ending:
+            return
+        if why := self._rule.why_hopeless(self._progress.to_do):
+            self._verdict = TooManyFailuresError(
+                f"the run was ended: {why}. What is finished is kept; if the rest is to run all the same, "
+                "max_failures says how many may fail"
+            )
+        elif why := self._attempts.why_hopeless(flight.threads()):
+            self._verdict = InfrastructureError(
+                f"the run was ended: {why}. What is finished is kept: run again to carry on"
+            )
 
     def _take_packed(self, packed: Packed) -> None:
         if packed.unknown:
@@ -288,10 +362,9 @@ class Driver:
         self._table.take_facts(packed.block, facts)
         for variant in self._table.to_mend(packed.block, facts, packed.unreadable):
             self._delete_record(variant)
-            self._tries[variant] += 1
-            if variant not in self._table.wanted or self.stop.is_set():
+            if variant not in self._table.wanted or self._is_ending:
                 continue
-            if self._tries[variant] >= MOST_TRIES:
+            if self._attempts.fail(variant, RecordError("its record cannot be read")):
                 self._gave_up[variant] = "its record could not be read, however often it was written"
             else:
                 self._enqueue([variant])

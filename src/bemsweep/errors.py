@@ -9,8 +9,12 @@
     ├── ModelError            a baseline or a variant's model: the model's fault
     ├── EngineNotFoundError   no EnergyPlus build at hand, or not the one asked for
     ├── InfrastructureError   the machine's fault, worth a retry: disk, network, a killed process
-    │   └── StoreError        the store cannot be read or written
+    │   ├── StoreError        the store cannot be read or written
+    │   ├── EngineDiedError   the engine's process, or its host, was killed or died
+    │   ├── SchedulerLostError  the Dask scheduler cannot be reached any more
+    │   └── WorkerLostError   the Dask worker was lost; who ran there is not to blame
     ├── RecordError           a record that cannot be read: cut, altered or of another schema
+    ├── TooManyFailuresError  a run that was hopeless was ended early; what was finished is kept
     └── RunCancelledError     the run was stopped on request; what was finished is kept
 
 A model's fault and a machine's fault never share a class: the first is data about a variant,
@@ -30,6 +34,7 @@ from bemsweep.redaction import redacted
 __all__ = [
     "BemsweepError",
     "ConflictError",
+    "EngineDiedError",
     "EngineNotFoundError",
     "InfrastructureError",
     "InputError",
@@ -38,7 +43,10 @@ __all__ = [
     "RecordError",
     "RunCancelledError",
     "StoreError",
+    "SchedulerLostError",
     "StudyError",
+    "TooManyFailuresError",
+    "WorkerLostError",
     "nearest",
 ]
 
@@ -124,8 +132,24 @@ class StoreError(InfrastructureError):
         return partial(type(self), fault=self.fault), self.args
 
 
+class EngineDiedError(InfrastructureError):
+    """The engine's process, or the host that all runs of a worker share, was killed or died under a run."""
+
+
+class SchedulerLostError(InfrastructureError):
+    """The Dask scheduler cannot be reached any more; what was finished is kept."""
+
+
+class WorkerLostError(InfrastructureError):
+    """The Dask worker was lost while it had the task; nothing that ran there is to blame."""
+
+
 class RecordError(BemsweepError):
     """A record that cannot be read: cut short, altered or written by an unknown schema."""
+
+
+class TooManyFailuresError(BemsweepError):
+    """So many variants failed that the run was ended early; what was finished is kept and committed."""
 
 
 class RunCancelledError(BemsweepError):

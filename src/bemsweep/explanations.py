@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from bemsweep.records import Status
 
-__all__ = ["EXPLANATIONS", "Explanation", "explain"]
+__all__ = ["EXPLANATIONS", "Explanation", "explain", "message_kind"]
+
+_NUMBER = re.compile(r"(?<!\w)[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)")
+"""A number by itself, which differs from variant to variant, and not one in a name."""
 
 
 @dataclass(frozen=True)
@@ -189,3 +192,14 @@ def explain(status: Status, message: str) -> str:
     if status == "timed_out":
         return _TIMED_OUT
     return next((known.advice for known in EXPLANATIONS if re.search(known.pattern, message)), "")
+
+
+def message_kind(message: str) -> str:
+    """Return what messages have in common that differ only in numbers.
+
+    Examples
+    --------
+    >>> message_kind("Lights L1: -5.2 is less than 0")
+    'Lights L1: # is less than #'
+    """
+    return _NUMBER.sub("#", message)

@@ -23,8 +23,9 @@ import cloudpickle
 
 from bemsweep.energyplus import Build, build_at, find_builds
 from bemsweep.engine import EngineRun, Job
-from bemsweep.errors import EngineNotFoundError, InfrastructureError
+from bemsweep.errors import EngineDiedError, EngineNotFoundError, InfrastructureError
 from bemsweep.host_process import KILLED, HostProcess
+from bemsweep.outcome import signal_name
 from bemsweep.simulate import read_run
 
 __all__ = ["FreshEngine", "HostEngine", "find_engines", "open_engine"]
@@ -164,7 +165,7 @@ class _Host:
             self.is_dead = True
             last_words = self._child.end()
             left, self._waiting = self._waiting, {}
-        error = broken or InfrastructureError(f"the engine's host has died{_last_words(last_words)}")
+        error = broken or EngineDiedError(f"the engine's host {_how_it_ended(self._child.returncode, last_words)}")
         if not self.version.done():
             self.version.set_exception(error)
         for waiting in left.values():
@@ -234,8 +235,10 @@ class HostEngine(_Engine):
         ------
         EngineNotFoundError
             The build is not an EnergyPlus.
+        EngineDiedError
+            The host has died under the run.
         InfrastructureError
-            The host cannot be started, has died or does not answer.
+            The host cannot be started or does not answer.
 
         Side effects
         ------------
@@ -359,7 +362,7 @@ class FreshEngine(_Engine):
             last_words = child.end()
         run = _read(scratch, returncode, memory_bytes, waiting, begin)
         if run.stage == "start" and not (run.is_timed_out or run.is_cancelled):
-            raise InfrastructureError(f"the engine's process has died{_last_words(last_words)}")
+            raise EngineDiedError(f"the engine's process {_how_it_ended(child.returncode, last_words)}")
         return run
 
     def kill(self, run_id: str) -> None:
@@ -401,7 +404,9 @@ def _reported_version(child: HostProcess) -> str:
     try:
         kind, text = child.receive()
     except EOFError:
-        raise InfrastructureError(f"the engine's process has died{_last_words(child.end())}") from None
+        last_words = child.end()
+        told = f"the engine's process {_how_it_ended(child.returncode, last_words)}"
+        raise InfrastructureError(told) from None
     if kind == "broken":
         raise EngineNotFoundError(text)
     return str(text)
@@ -418,8 +423,9 @@ def _reported_memory(child: HostProcess) -> int:
     return int(message[2])
 
 
-def _last_words(line: str) -> str:
-    return f", its last words: {line}" if line else ""
+def _how_it_ended(returncode: int | None, last_words: str) -> str:
+    how = f"was killed by {signal_name(-returncode)}" if returncode is not None and returncode < 0 else "has died"
+    return f"{how}, its last words: {last_words}" if last_words else how
 
 
 def _read(scratch: Path, returncode: int, memory_bytes: int, waiting: _Waiting, begin: float) -> EngineRun:

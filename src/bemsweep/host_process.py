@@ -85,6 +85,11 @@ class HostProcess:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
+    @property
+    def returncode(self) -> int | None:
+        """Return code of the child, negative for a signal; None if it has not ended by itself."""
+        return self._process.poll()
+
     def end(self) -> str:
         """Make sure that the child is gone and return the last line it wrote to its standard error."""
         if self._stdout.closed:

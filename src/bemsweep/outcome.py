@@ -12,10 +12,10 @@ import signal
 from idfkit.simulation.parsers.err import ErrorReport
 
 from bemsweep.engine import COMPLETED, EXIT_UNWRITABLE, EngineRun
-from bemsweep.errors import InfrastructureError, RunCancelledError
+from bemsweep.errors import EngineDiedError, InfrastructureError, RunCancelledError
 from bemsweep.records import Status
 
-__all__ = ["count_messages", "judge"]
+__all__ = ["count_messages", "first_severe", "judge", "signal_name"]
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE}
 _SUMMARY = re.compile(r"EnergyPlus (?:Completed|Terminated).*?(\d+) Warning; (\d+) Severe Errors")
@@ -39,6 +39,8 @@ def judge(run: EngineRun) -> tuple[Status, str]:
 
     Raises
     ------
+    EngineDiedError
+        It was killed by a signal that is neither a crash nor ours.
     InfrastructureError
         The machine is at fault, or nothing tells who is: worth another try.
     RunCancelledError
@@ -48,6 +50,10 @@ def judge(run: EngineRun) -> tuple[Status, str]:
         raise RunCancelledError("the run was stopped on request")
     if run.is_timed_out:
         return "timed_out", f"stopped after {run.engine_s:.0f} s, at stage {run.stage!r}, by the study's time-out"
+    if run.returncode < 0 and -run.returncode not in _CRASHES:
+        raise EngineDiedError(
+            f"the run was killed by {signal_name(-run.returncode)} from outside: was the machine out of memory?"
+        )
     if reason := _machine_fault(run):
         raise InfrastructureError(reason)
     if reason := _model_fault(run):
@@ -62,8 +68,6 @@ def _machine_fault(run: EngineRun) -> str:
         reason = run.error.removeprefix(_MACHINE)
     elif run.returncode == EXIT_UNWRITABLE:
         reason = "the run could not write to its scratch folder: is the disk full?"
-    elif run.returncode < 0 and -run.returncode not in _CRASHES:
-        reason = f"the run was killed by {_signal_name(-run.returncode)} from outside: was the machine out of memory?"
     elif run.stage != "edit" and len(run.sqlite_err.splitlines()) > 1:
         reason = f"SQLite failed, is the disk full? {run.sqlite_err.splitlines()[1]}"
     elif _model_fault(run):
@@ -86,14 +90,14 @@ def _model_fault(run: EngineRun) -> str:
     if first := _first_error(run):
         return first
     if run.returncode < 0:
-        return f"EnergyPlus died of {_signal_name(-run.returncode)}"
+        return f"EnergyPlus died of {signal_name(-run.returncode)}"
     return run.error.removeprefix(_MODEL) if run.error.startswith(_MODEL) else ""
 
 
 def _why_edit_failed(run: EngineRun) -> str:
     if run.error:
         return run.error.removeprefix(_MODEL)
-    end = f"died of {_signal_name(-run.returncode)}" if run.returncode < 0 else f"exit code {run.returncode}"
+    end = f"died of {signal_name(-run.returncode)}" if run.returncode < 0 else f"exit code {run.returncode}"
     return f"an edit ended the run's process: {end}"
 
 
@@ -108,7 +112,7 @@ def _first_error(run: EngineRun) -> str:
         return "EnergyPlus ended with a fatal error and no message" if is_fatal else ""
     text = " ".join(" ".join([messages[0].message, *messages[0].details]).split())
     if not is_fatal:
-        text = f"EnergyPlus died of {_signal_name(-run.returncode)} after: {text}"
+        text = f"EnergyPlus died of {signal_name(-run.returncode)} after: {text}"
     return text if len(text) <= _MESSAGE_LENGTH else f"{text[:_MESSAGE_LENGTH]} ..."
 
 
@@ -123,7 +127,14 @@ def count_messages(err: str) -> tuple[int, int]:
     return len(report.warnings), len(report.severe)
 
 
-def _signal_name(number: int) -> str:
+def first_severe(err: str) -> str:
+    """Return the first severe message in the text of ``eplusout.err``, ``""`` if there is none."""
+    severe = ErrorReport.from_string(err).severe
+    return " ".join(severe[0].message.split()) if severe else ""
+
+
+def signal_name(number: int) -> str:
+    """Return what a signal is called, with its number."""
     try:
         return f"{signal.Signals(number).name} (signal {number})"
     except ValueError:

@@ -8,7 +8,51 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Progress"]
+from bemsweep.units import duration_text, size_text
+
+__all__ = ["Estimate", "Progress"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the rest of a run will cost, judged by the variants that it began with."""
+
+    tried: int
+    """Variants that it began with and that have finished."""
+    failed: int
+    """Those of them that did not succeed."""
+    seconds: tuple[float, float, float]
+    """Least, mean and most seconds of one of them, from its task's start to its record."""
+    memory_bytes: int
+    """Most resident memory of an engine."""
+    record_bytes: int
+    """Mean size of a record."""
+    severe: tuple[str, ...]
+    """Their severe messages, each once."""
+    to_do: int
+    """Variants that are left."""
+    threads: int
+    """Variants that run at once."""
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds that the rest will take."""
+        return self.seconds[1] * self.to_do / max(1, self.threads)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what is told of it: a word and a text each, like a plan's."""
+        least, mean, most = self.seconds
+        rest, size = duration_text(self.wall_s), size_text(self.record_bytes * self.to_do)
+        failed = f", {self.failed} of which failed" if self.failed else ""
+        return [
+            ("tried", f"{self.tried} variants at the corners of the design{failed}"),
+            ("each", f"{mean:.1f} s ({least:.1f} to {most:.1f}), up to {size_text(self.memory_bytes)} of memory"),
+            *(("severe", message) for message in self.severe),
+            ("to go", f"{self.to_do:,}: about {rest} with {self.threads} at once, {size} of records"),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{word:<10}{text}" for word, text in self.lines())
 
 
 @dataclass(frozen=True)
@@ -28,7 +72,9 @@ class Progress:
     elapsed_s: float = 0.0
     """Seconds since the run began."""
     stage: str = "starting"
-    """``starting``, ``running``, ``packing`` or ``done``."""
+    """``starting``, ``trying`` (the first variants, at the design's corners), ``running``, ``packing`` or ``done``."""
+    estimate: Estimate | None = None
+    """What the rest will cost; None until the first variants have finished."""
 
     @property
     def done(self) -> int:

@@ -5,7 +5,6 @@ Reads what any xarray user could read without bemsweep, with fewer requests; nev
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from zarr.abc.store import Store as ZarrStore
 
 from bemsweep.cache import cache_limit_bytes
 from bemsweep.errors import BemsweepError
-from bemsweep.explanations import explain
+from bemsweep.explanations import explain, message_kind
 from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.levels import parameter_names
 from bemsweep.results_cache import ROOT, CommittedStore
@@ -26,8 +25,6 @@ __all__ = ["errors", "failed", "failed_rows", "failures", "open_results", "statu
 
 _EXAMPLES = 3
 _NO_FAILURES = ("succeeded", "pending")
-_NUMBER = re.compile(r"(?<!\w)[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)")
-"""A number by itself, which differs from variant to variant, and not one in a name."""
 
 
 def open_results(
@@ -168,7 +165,7 @@ def errors(store: str | Path | Store, name: str, *, storage_options: Mapping[str
 def failures(table: pd.DataFrame, store: Store) -> pd.DataFrame:
     """Group the failures of a variant table, whose raw files are in `store`; see `errors`."""
     rows = failed_rows(table)
-    kinds = rows["message"].map(lambda message: _NUMBER.sub("#", message))
+    kinds = rows["message"].map(message_kind)
     lines = []
     for _, group in rows.groupby([rows["status"], kinds], sort=False):
         first, ids = group.iloc[0], list(dict.fromkeys(group["variant_id"]))

@@ -21,6 +21,7 @@ from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.records import Status
 from bemsweep.results import failed_rows, failures
+from bemsweep.stop_rule import StopRule
 
 __all__ = ["AGAIN", "Run", "run"]
 
@@ -38,6 +39,7 @@ def run(
     wait: bool = True,
     limit: int | None = None,
     again: Status | Iterable[Status] = (),
+    max_failures: int | str | None = None,
 ) -> Run:
     """Run what a plan has left to run and gather the results.
 
@@ -53,6 +55,9 @@ def run(
         Run at most so many variants, to try a few first.
     again
         ``"failed"``, ``"timed_out"`` or ``"out_of_memory"``, or several, whose variants are run again.
+    max_failures
+        How many variants may fail before the run is ended, or which share of those that are to run, such as
+        ``"5%"``; None to end it when the first 20 that finish have all failed.
 
     Returns
     -------
@@ -62,7 +67,9 @@ def run(
     Raises
     ------
     TypeError, ValueError
-        `plan` is no plan, or `limit` or `again` mean nothing.
+        `plan` is no plan, or `limit`, `again` or `max_failures` mean nothing.
+    TooManyFailuresError
+        More variants failed than `max_failures` allows; what is finished is kept.
     ConflictError
         The study has changed in the store since it was planned: plan it again.
     InfrastructureError
@@ -81,7 +88,8 @@ def run(
         raise ValueError(f"no status {unknown[0]!r} can run again: {', '.join(AGAIN)}")
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise ValueError(f"limit is a number of variants, not {limit!r}")
-    started = Run(plan, Driver(plan, client=client, limit=limit, again=frozenset(again))).start()
+    driver = Driver(plan, client=client, limit=limit, again=frozenset(again), rule=StopRule(max_failures))
+    started = Run(plan, driver).start()
     return started.wait() if wait else started
 
 
@@ -126,6 +134,8 @@ class Run:
         ------
         InfrastructureError
             Some variants could not be run by the machine's fault.
+        TooManyFailuresError
+            The run was ended because so many variants failed.
         TimeoutError
             The run is still under way after `timeout_s`.
         """

@@ -6,23 +6,30 @@ A task's arguments and return stay under 2 kB; all that variants share travels o
 
 from __future__ import annotations
 
+import logging
 import pickle
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import cloudpickle
-from distributed import Client, Future, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
+from distributed.client import ClosedClientError
 
-from bemsweep.errors import InfrastructureError, Problem, StudyError
+from bemsweep.errors import InfrastructureError, Problem, SchedulerLostError, StudyError, WorkerLostError
 from bemsweep.parts import Value
 from bemsweep.redaction import redacted
 from bemsweep.store import Store
 from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant
 
-__all__ = ["ContextPlugin", "Flight"]
+__all__ = ["ContextPlugin", "Flight", "dangerous_settings", "plugged_in"]
+
+_log = logging.getLogger(__name__)
 
 PROFILERS = frozenset({"profile", "profile-cycle"})
 """What makes a worker look at all threads' frames every 10 ms, in which CPython 3.11 can lock itself up for good
@@ -32,6 +39,9 @@ LEAST_WINDOW = 500
 """Variants that the scheduler holds at once: enough to keep workers busy, few enough to cost it little."""
 
 _THREADS_STAY_S = 10.0
+_ALONE_S = 30.0
+"""So long without workers is worth a word."""
+_ALLOWED_FAILURES = 10
 _POLL_S = 0.02
 
 
@@ -81,8 +91,8 @@ def _workplace(run_id: str) -> Workplace:
     return plugin.workplace
 
 
-def _run_variant(variant_id: str, row: Sequence[Value], run_id: str) -> Finished:
-    return run_variant(variant_id, row, _workplace(run_id))
+def _run_variant(variant_id: str, row: Sequence[Value], deaths: int, run_id: str) -> Finished:
+    return run_variant(variant_id, row, _workplace(run_id), deaths=deaths)
 
 
 def _pack_block(block: int, run_id: str) -> Packed:
@@ -98,6 +108,34 @@ def _delete_probe(name: str, run_id: str, dask_worker: Any) -> None:
     dask_worker.plugins[run_id].workplace.store.delete(name)
 
 
+@contextmanager
+def _reaching_scheduler() -> Iterator[None]:
+    """Tell in our own words that the scheduler is gone."""
+    try:
+        yield
+    except (OSError, TimeoutError, ClosedClientError) as error:
+        raise SchedulerLostError(f"lost the Dask scheduler ({error!r}): run again to carry on") from error
+
+
+@contextmanager
+def plugged_in(client: Client, plugin: ContextPlugin) -> Iterator[None]:
+    """Have all workers of a cluster, and those that come, know a run while the block lasts.
+
+    Raises
+    ------
+    SchedulerLostError
+        The scheduler does not answer.
+    """
+    with _reaching_scheduler():
+        client.register_plugin(plugin)
+    try:
+        yield
+    finally:
+        if client.status == "running":  # else there is nobody left who knows it
+            with suppress(OSError, TimeoutError, ClosedClientError):
+                client.unregister_worker_plugin(plugin.name)
+
+
 class Flight:
     """The tasks that are under way: runs of variants, by variant_id, and packings, by number of the block."""
 
@@ -106,7 +144,9 @@ class Flight:
         self._completed = as_completed([], loop=client.loop, with_results=True, raise_errors=False)
         self._items: dict[Any, str | int] = {}
         self._futures: dict[str | int, Future[Any]] = {}
-        self._window, self._window_until = 0, 0.0
+        self._submitted: Counter[str | int] = Counter()
+        """How often each; part of its key, because a key that erred keeps its error."""
+        self._threads, self._threads_until, self._alone_since = 0, 0.0, 0.0
         self.runs: set[str | int] = set()
         """Variants under way."""
         self.packings: set[str | int] = set()
@@ -130,23 +170,70 @@ class Flight:
             The worker or this process cannot reach the store.
         """
         name = f"probe-{self._run_id}"
-        future = self._client.submit(_write_probe, name, self._run_id, key=name, pure=False, retries=0)
-        while not future.done() and not stop.is_set():
-            stop.wait(_POLL_S)
-        if stop.is_set():
-            future.cancel()
-            return
-        worker = future.result()
+        while (worker := self._probed(name, stop)) is None:
+            if stop.is_set():
+                return
         if store.get(name) is None:
             self._client.run(_delete_probe, name, self._run_id, workers=[worker])
             told = f"the workers do not share the store {redacted(store.url)}: what one wrote there cannot be read here"
             raise StudyError([Problem(f"{told}; give a store that all machines and processes reach", "store")])
         store.delete(name)
 
+    def _probed(self, name: str, stop: threading.Event) -> str | None:
+        """Return the worker that has written a probe; None if it was lost meanwhile, or the run is to end."""
+        key = f"{name}-{time.monotonic_ns()}"
+        future = self._client.submit(_write_probe, name, self._run_id, key=key, pure=False, retries=0)
+        while not future.done() and not stop.is_set():
+            self.check_scheduler()
+            stop.wait(_POLL_S)
+        if stop.is_set():
+            future.cancel()
+            return None
+        try:
+            return str(future.result())
+        except (KilledWorker, CancelledError):
+            return None
+
     @property
     def count(self) -> int:
         """Number of tasks under way."""
         return len(self._futures)
+
+    def check_scheduler(self) -> None:
+        """Make sure that the scheduler is there.
+
+        Raises
+        ------
+        InfrastructureError
+            It is gone.
+        """
+        if self._client.status != "running":
+            raise SchedulerLostError(f"lost the Dask scheduler ({self._client.status}): run again to carry on")
+
+    def threads(self) -> int:
+        """Return how many variants the cluster runs at once, as of the last seconds.
+
+        Raises
+        ------
+        InfrastructureError
+            The scheduler is gone.
+        """
+        self.check_scheduler()
+        if time.monotonic() > self._threads_until:
+            with _reaching_scheduler():
+                self._threads = sum(self._client.nthreads().values())
+            self._threads_until = time.monotonic() + _THREADS_STAY_S
+            self._tell_if_alone()
+        return self._threads
+
+    def _tell_if_alone(self) -> None:
+        if self._threads:
+            self._alone_since = 0.0
+        elif not self._alone_since:
+            self._alone_since = time.monotonic()
+        elif time.monotonic() > self._alone_since + _ALONE_S:
+            _log.warning("the cluster has no workers; waiting for some")
+            self._alone_since = time.monotonic()
 
     def room(self) -> int:
         """Return how many variants the scheduler should be given now.
@@ -156,44 +243,34 @@ class Flight:
         InfrastructureError
             The scheduler is gone.
         """
-        if self._client.status != "running":
-            raise InfrastructureError(f"lost the Dask scheduler ({self._client.status}): run again to carry on")
-        if time.monotonic() > self._window_until:
-            threads = sum(self._client.nthreads().values())
-            self._window = max(LEAST_WINDOW, 3 * threads)
-            self._window_until = time.monotonic() + _THREADS_STAY_S
-        return max(0, self._window - len(self.runs))
+        return max(0, max(LEAST_WINDOW, 3 * self.threads()) - len(self.runs))
 
-    def run(self, variants: Sequence[tuple[str, Sequence[Value]]], tries: Mapping[str | int, int]) -> None:
-        """Submit variants with their rows.
+    def run(self, variants: Sequence[tuple[str, Sequence[Value], int]]) -> None:
+        """Submit variants.
 
         Parameters
         ----------
         variants
-            variant_id and row of each.
-        tries
-            How often each was tried; part of the key, because a key that erred keeps its error.
+            variant_id, row, and how often the engine has died under it.
         """
         if not variants:
             return
-        keys = [f"{variant}:{tries.get(variant, 0)}:{self._run_id}" for variant, _ in variants]
-        futures = self._client.map(
-            _run_variant,
-            [variant for variant, _ in variants],
-            [row for _, row in variants],
-            run_id=self._run_id,
-            key=keys,
-            pure=False,
-            retries=0,
-        )
-        for (variant, _), future in zip(variants, futures, strict=True):
+        ids, rows, deaths = zip(*variants, strict=True)
+        self._submitted.update(ids)
+        keys = [f"{variant}:{self._submitted[variant]}:{self._run_id}" for variant in ids]
+        with _reaching_scheduler():
+            futures = self._client.map(
+                _run_variant, ids, rows, deaths, run_id=self._run_id, key=keys, pure=False, retries=0
+            )
+        for variant, future in zip(ids, futures, strict=True):
             self.runs.add(variant)
             self._follow(variant, future)
 
     def pack(self, block: int) -> None:
         """Submit the packing of a block, ahead of the variants."""
         key = f"pack-{block}:{time.monotonic_ns()}:{self._run_id}"
-        future = self._client.submit(_pack_block, block, self._run_id, key=key, pure=False, priority=10)
+        with _reaching_scheduler():
+            future = self._client.submit(_pack_block, block, self._run_id, key=key, pure=False, priority=10)
         self.packings.add(block)
         self._follow(block, future)
 
@@ -212,7 +289,8 @@ class Flight:
     def cancel_runs(self) -> list[str]:
         """Cancel all variants under way and return them; those that run are killed by the plugin."""
         variants = [str(variant) for variant in self.runs]
-        self._client.cancel([self._futures[variant] for variant in variants], force=True)
+        with _reaching_scheduler():
+            self._client.cancel([self._futures[variant] for variant in variants], force=True)
         for variant in variants:
             self._forget(variant)
         return variants
@@ -228,8 +306,43 @@ class Flight:
         self.packings.discard(item)
 
 
+def dangerous_settings(client: Client) -> list[str]:
+    """Return what of a scheduler's settings makes worker losses worse than they need be, as sentences.
+
+    Parameters
+    ----------
+    client
+        Of any cluster; its scheduler is asked.
+
+    Raises
+    ------
+    SchedulerLostError
+        The scheduler does not answer.
+    """
+
+    def ask(dask_scheduler: Any = None) -> tuple[float, float]:  # defined here, so that it travels by value
+        return float(dask_scheduler.allowed_failures), float(dask_scheduler.WORKER_SATURATION)
+
+    with _reaching_scheduler():
+        allowed, saturation = client.run_on_scheduler(ask)
+    found = []
+    if allowed < _ALLOWED_FAILURES:
+        found.append(
+            f"distributed.scheduler.allowed-failures is {allowed:g}: where workers come and go, variants come back "
+            f"after {allowed + 1:g} losses and are submitted again; set it to {_ALLOWED_FAILURES} before it starts"
+        )
+    if saturation > 1:
+        found.append(
+            f"distributed.scheduler.worker-saturation is {saturation:g}: a lost worker puts variants that only waited "
+            "there under suspicion; set it to 1.0 before it starts"
+        )
+    return found
+
+
 def _error(outcome: Any) -> BaseException:
     """Return the exception of what `as_completed` hands out for a failed future."""
-    if isinstance(outcome, tuple) and len(outcome) == 3 and isinstance(outcome[1], BaseException):
-        return outcome[1]
-    return outcome if isinstance(outcome, BaseException) else InfrastructureError(f"the task was lost: {outcome!r}")
+    if isinstance(outcome, tuple) and len(outcome) == 3:
+        outcome = outcome[1]
+    if isinstance(outcome, (KilledWorker, CancelledError)):
+        return WorkerLostError(" ".join(str(outcome).split()) or "the worker was lost")
+    return outcome if isinstance(outcome, BaseException) else WorkerLostError(f"the task was lost: {outcome!r}")

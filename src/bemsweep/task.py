@@ -11,7 +11,8 @@ import io
 import platform
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -21,15 +22,16 @@ from typing import Any, BinaryIO
 import pandas as pd
 from pyarrow import ArrowInvalid
 
+from bemsweep.attempts import MOST_TRIES
 from bemsweep.design import LABELS
 from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit, InputRef, files_of
-from bemsweep.engine import Engine, Job
+from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.engine_files import needs_asking
-from bemsweep.errors import InfrastructureError
+from bemsweep.errors import EngineDiedError, InfrastructureError
 from bemsweep.host_client import open_engine
 from bemsweep.layout import BLOCK_ROWS
-from bemsweep.outcome import count_messages, judge
+from bemsweep.outcome import count_messages, first_severe, judge
 from bemsweep.outputs import Output, RunKind
 from bemsweep.packing import pack
 from bemsweep.parts import Value
@@ -39,6 +41,7 @@ from bemsweep.raw_files import keep_files
 from bemsweep.record_file import to_bytes
 from bemsweep.records import Record, Status, outputs_sha256
 from bemsweep.scratch import open_scratch
+from bemsweep.simulate import read_run
 from bemsweep.store import Store
 from bemsweep.studystate import read_variant_ids
 
@@ -52,6 +55,11 @@ __all__ = [
     "read_facts",
     "run_variant",
 ]
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+"""After the first of several faults in a row, and after many."""
+_MESSAGE_LENGTH = 300
+"""Of what goes through the scheduler."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,14 @@ class Finished:
     """How it ended."""
     engine_s: float
     """Seconds in the engine."""
+    total_s: float = 0.0
+    """Seconds from the start of the task to the finished record."""
+    memory_bytes: int = 0
+    """Peak resident memory of the engine's process."""
+    record_bytes: int = 0
+    """Size of the record."""
+    message: str = ""
+    """First severe message, cut; that of a variant that succeeded all the same, too."""
 
 
 @dataclass(frozen=True)
@@ -146,45 +162,88 @@ class Workplace:
         self._closing = threading.Event()
         self.store = context.store.patient(context.patience_s, self._closing)
         """The context's store, which tries again until this workplace is closed."""
-        self._engine: Engine | None = None
+        self._shared: Engine | None = None
+        self._alone: list[Engine] = []
+        """Engines that each serve one run, whose engine has died before."""
         self._lock = threading.Lock()
+        self._faults = 0
 
-    def engine(self) -> Engine:
-        """Return the engine, which must be the build that the plan was made with.
+    @contextmanager
+    def engine(self, *, alone: bool = False) -> Iterator[Engine]:
+        """Give the engine, which must be the build that the plan was made with.
+
+        Parameters
+        ----------
+        alone
+            True for one that no other run shares, so that it is clear whose fault its death is.
 
         Raises
         ------
         InfrastructureError
             This worker has another build, or none.
         """
+        is_object = not (self.context.engine is None or isinstance(self.context.engine, str))
+        if is_object or not alone:
+            with self._lock:
+                if self._shared is None:
+                    self._shared = self._open()
+            yield self._shared
+            return
+        engine = self._open()
         with self._lock:
-            if self._engine is None:
-                choice = self.context.engine
-                engine: Engine = open_engine(choice) if choice is None or isinstance(choice, str) else choice
-                if engine.version != self.context.engine_version:
-                    engine.close()
-                    raise InfrastructureError(
-                        f"worker {platform.node()} has {engine.version!r}, the plan needs "
-                        f"{self.context.engine_version!r}: install the same packages everywhere"
-                    )
-                self._engine = engine
-            return self._engine
+            self._alone.append(engine)
+        try:
+            yield engine
+        finally:
+            with self._lock:
+                self._alone.remove(engine)
+            engine.close()
 
     def kill(self, variant_id: str) -> None:
         """End a variant's run, if it is running here."""
-        if self._engine is not None:
-            self._engine.kill(variant_id)
+        with self._lock:
+            engines = self._engines()
+        for engine in engines:
+            engine.kill(variant_id)
 
     def close(self) -> None:
         """End the engine and all of its runs, and whatever waits for the store."""
         self._closing.set()
         with self._lock:
-            if self._engine is not None:
-                self._engine.close()
-                self._engine = None
+            engines = self._engines()
+            self._shared = None
+        for engine in engines:
+            engine.close()
+
+    def note(self, *, is_fault: bool) -> None:
+        """Note how a variant ended; after faults in a row wait, else a broken machine would take all the others' work.
+
+        Parameters
+        ----------
+        is_fault
+            True if it was the machine's fault.
+        """
+        with self._lock:
+            self._faults = self._faults + 1 if is_fault else 0
+            wait_s = min(_FIRST_WAIT_S * 2 ** min(self._faults - 1, 30), _LONGEST_WAIT_S) if is_fault else 0.0
+        self._closing.wait(wait_s)
+
+    def _engines(self) -> list[Engine]:
+        return [*self._alone, *([] if self._shared is None else [self._shared])]
+
+    def _open(self) -> Engine:
+        choice = self.context.engine
+        engine: Engine = open_engine(choice) if choice is None or isinstance(choice, str) else choice
+        if engine.version != self.context.engine_version:
+            engine.close()
+            raise InfrastructureError(
+                f"worker {platform.node()} has {engine.version!r}, the plan needs "
+                f"{self.context.engine_version!r}: install the same packages everywhere"
+            )
+        return engine
 
 
-def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> Finished:
+def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace, *, deaths: int = 0) -> Finished:
     """Simulate one variant and write its record.
 
     Parameters
@@ -195,9 +254,14 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
         One value per column of the variant table.
     workplace
         The worker's context and engine.
+    deaths
+        How often the engine has died under this variant before; then it has one for itself, and the last time
+        it is the variant's own fault.
 
     Raises
     ------
+    EngineDiedError
+        The engine died, not for the last time.
     InfrastructureError
         The machine's fault; nothing was written and another try may succeed.
     RunCancelledError
@@ -208,29 +272,32 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
     One record in the store, and before it, under ``raw/``, the files to keep and the .err of a failed variant.
     Scratch is deleted.
     """
+    try:
+        finished = _run_and_record(variant_id, row, workplace, deaths=deaths)
+    except EngineDiedError:
+        raise
+    except InfrastructureError:
+        workplace.note(is_fault=True)
+        raise
+    workplace.note(is_fault=False)
+    return finished
+
+
+def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace, *, deaths: int) -> Finished:
     started = time.perf_counter()
     context, store = workplace.context, workplace.store
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
-    edits = context.edits_of(row)
-    job = Job(
-        run_id=variant_id,
-        baseline=_local(store, context.baselines[baseline]),
-        weather=_local(store, context.weather[climate]),
-        run=context.run,
-        outputs=context.outputs,
-        calendar=context.calendar,
-        edits=edits,
-        calls=context.calls,
-        design_days=context.design_days[climate],
-        files={name: _local(store, ref) for name, ref in context.files[baseline].items()},
-        edit_files={ref.sha256: _local(store, ref) for ref in files_of(edits)},
-        keep_model_outputs=context.keep_model_outputs,
-        raw_files=tuple(sorted(name for name in context.keep if needs_asking(name))),
-    )
-    engine = workplace.engine()
-    with open_scratch() as scratch:
-        run = engine.run(job, scratch, timeout_s=context.timeout_s)
-        status, message = judge(run)
+    job = _job(variant_id, row, context, store)
+    with workplace.engine(alone=deaths > 0) as engine, open_scratch() as scratch:
+        run: EngineRun | None = None
+        try:
+            run = engine.run(job, scratch, timeout_s=context.timeout_s)
+            status, message = judge(run)
+        except EngineDiedError as error:
+            if deaths + 1 < MOST_TRIES:
+                raise
+            run = run or read_run(scratch, returncode=-1)
+            status, message = "failed", f"died in each of {MOST_TRIES} tries, of which all but the first alone: {error}"
         if status != "succeeded" and run.err:
             store.put(store.raw_name(variant_id, "eplusout.err"), run.err.encode())
         keep_files(store, variant_id, scratch, context.keep)
@@ -264,8 +331,37 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace) -> 
             },
             series=run.series if status == "succeeded" else (),
         )
-        store.put(store.record_name(variant_id), to_bytes(record))
-    return Finished(variant_id, status, run.engine_s)
+        data = to_bytes(record)
+        store.put(store.record_name(variant_id), data)
+    return Finished(
+        variant_id,
+        status,
+        run.engine_s,
+        total_s=record.total_s,
+        memory_bytes=run.memory_bytes,
+        record_bytes=len(data),
+        message=(message or first_severe(run.err))[:_MESSAGE_LENGTH],
+    )
+
+
+def _job(variant_id: str, row: Sequence[Value], context: Context, store: Store) -> Job:
+    baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
+    edits = context.edits_of(row)
+    return Job(
+        run_id=variant_id,
+        baseline=_local(store, context.baselines[baseline]),
+        weather=_local(store, context.weather[climate]),
+        run=context.run,
+        outputs=context.outputs,
+        calendar=context.calendar,
+        edits=edits,
+        calls=context.calls,
+        design_days=context.design_days[climate],
+        files={name: _local(store, ref) for name, ref in context.files[baseline].items()},
+        edit_files={ref.sha256: _local(store, ref) for ref in files_of(edits)},
+        keep_model_outputs=context.keep_model_outputs,
+        raw_files=tuple(sorted(name for name in context.keep if needs_asking(name))),
+    )
 
 
 def pack_block(block: int, workplace: Workplace) -> Packed:

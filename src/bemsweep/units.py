@@ -117,3 +117,19 @@ def size_text(size_bytes: float) -> str:
             return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.1f} TB"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as people read it.
+
+    Examples
+    --------
+    >>> duration_text(42.3), duration_text(3720), duration_text(200_000)
+    ('42 s', '1 h 2 min', '2 days 7 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return f"{hours // 24} days {hours % 24} h"
