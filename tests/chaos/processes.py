@@ -21,7 +21,7 @@ from typing import Self
 import psutil
 
 from chaos.studies import STARTS, Work
-from s3_servers import free_ports
+from s3_servers import die_with_parent, free_ports
 
 __all__ = ["THREADS", "Cluster", "Driver", "Home", "wait_until"]
 
@@ -69,6 +69,7 @@ class Home:
                 stderr=output,
                 env=self.environment,
                 process_group=0,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - it only asks the kernel
             )
 
     def processes(self) -> list[psutil.Process]:
