@@ -204,7 +204,7 @@ class Flight:
 
         Raises
         ------
-        InfrastructureError
+        SchedulerLostError
             It is gone.
         """
         if self._client.status != "running":
@@ -215,7 +215,7 @@ class Flight:
 
         Raises
         ------
-        InfrastructureError
+        SchedulerLostError
             The scheduler is gone.
         """
         self.check_scheduler()
@@ -240,7 +240,7 @@ class Flight:
 
         Raises
         ------
-        InfrastructureError
+        SchedulerLostError
             The scheduler is gone.
         """
         return max(0, max(LEAST_WINDOW, 3 * self.threads()) - len(self.runs))
