@@ -120,11 +120,11 @@ MATRIX = (
 
 SHORT = (
     Scenario(
-        "short-workers", Work(60, longest_s=1.0), Place(cluster="workers", workers=2),
+        "short-workers", Work(40, longest_s=1.0), Place(cluster="workers", workers=2),
         (Blow("worker", every_s=2.0, needs_starts=8), Blow("driver", every_s=5.0, most=1)), timeout_s=300.0,
     ),
     Scenario(
-        "short-requests", Work(8, engine="real"), Place("s3"), (Blow("run", every_s=1.0, most=3),), share=0.1,
+        "short-requests", Work(6, engine="real"), Place("s3"), (Blow("run", every_s=1.0, most=3),), share=0.1,
         timeout_s=300.0,
     ),
 )  # fmt: skip

@@ -22,7 +22,7 @@ from bemsweep import driver
 from bemsweep.errors import InfrastructureError
 from chaos.studies import Work, study_of
 
-_COMMIT_INTERVAL_S = 2.0
+_COMMIT_INTERVAL_S = 5.0
 """Short, so that a storm of seconds meets commits."""
 _SCALED_EVERY_S = 3.0
 
