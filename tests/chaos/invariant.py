@@ -22,7 +22,7 @@ from bemsweep.studystate import StudyState
 from chaos.processes import Home, wait_until
 from small_studies import assert_same_cubes
 
-__all__ = ["Found", "check", "check_left", "groups_of"]
+__all__ = ["Found", "check", "check_left", "check_needless", "groups_of"]
 
 NAME = "small"
 """Of the study of all storms."""
@@ -135,6 +135,11 @@ def _check_records(found: Found, store: Store, wanted: set[str]) -> None:
                 found.broken.append(f"the record {name} is of {named[:12]}")
         except RecordError as error:
             found.broken.append(f"the record {name} cannot be read: {error}")
+
+
+def check_needless(*, extra_runs: int, most: int, what: str) -> list[str]:
+    """Return what was done more often than faults explain."""
+    return [f"{extra_runs} extra {what}, of which faults explain {most}"] if extra_runs > most else []
 
 
 def check_left(home: Home, *, is_cluster_alive: bool) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Literal
 import xarray as xr
 
 from chaos.faulty_proxy import FaultPlan, FaultyProxy
-from chaos.invariant import Found, check, check_left, groups_of
+from chaos.invariant import Found, check, check_left, check_needless, groups_of
 from chaos.processes import Cluster, Driver, Home, wait_until
 from chaos.storm import Blow, Stage, let_fall
 from chaos.studies import Work
@@ -173,13 +173,10 @@ class Harness:
         found.broken += engines_left + stage.left
         extra, most = stage.home.count_starts() - work.variants, fallen.most_extra_runs
         most += _MOST_TRIES * stage.threads if work.poison else 0
-        if extra > most:
-            found.broken.append(f"{extra} extra runs, of which faults explain {most}")
-        explained = fallen.hits["driver"] + fallen.hits["scheduler"]
-        if place.store == "local" and stage.driver.starts > 1 + explained:
-            found.broken.append(
-                f"the run gave up {stage.driver.gave_up} times, and {fallen.hits['scheduler']} schedulers died"
-            )
+        found.broken += check_needless(extra_runs=extra, most=most, what="runs of variants")
+        if place.store == "local":  # a server that fails before the run is told at once
+            killed = fallen.hits["driver"] + fallen.hits["scheduler"]
+            found.broken += check_needless(extra_runs=stage.driver.starts - 1, most=killed, what="starts of the driver")
         if stage.driver.status != (1 if work.poison else 0):
             found.broken.append(f"the driver ended with {stage.driver.status}: see {stage.home.folder / 'driver.log'}")
         return Outcome(

@@ -15,7 +15,7 @@ import bemsweep as bs
 from bemsweep.record_file import from_bytes, to_bytes
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
-from chaos.invariant import check, check_left, groups_of
+from chaos.invariant import check, check_left, check_needless, groups_of
 from chaos.processes import Home, wait_until
 from chaos.studies import Work, study_of
 from small_studies import run_study
@@ -100,6 +100,11 @@ def test_a_value_that_differs_in_its_last_bit_is_seen(store: Store, quiet: Store
 
 def test_poison_that_was_not_told_is_seen(store: Store, quiet: Store) -> None:
     assert "what kills is 'succeeded'" in broken(store, quiet, is_poisoned=True)
+
+
+def test_what_was_done_more_often_than_faults_explain_is_seen() -> None:
+    assert not check_needless(extra_runs=4, most=4, what="runs")
+    assert check_needless(extra_runs=5, most=4, what="runs") == ["5 extra runs, of which faults explain 4"]
 
 
 def test_processes_and_folders_that_are_left_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
