@@ -65,7 +65,7 @@ def free_ports(count):
     return found
 
 
-def _die_with_parent():
+def die_with_parent():
     """Have the kernel end this process with the thread that started it, however that ends."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -125,7 +125,7 @@ class SeaweedServer:
                     "-volume.max=50", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0", "-s3.port.lance=0",
                 ],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_clean_environment(),
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it only asks the kernel
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - it only asks the kernel
             )  # fmt: skip
         deadline = time.monotonic() + 60
         while True:
@@ -153,6 +153,14 @@ class SeaweedServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def pause(self):
+        """Stop it in its tracks: connections stay open and nothing is answered."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def new_bucket(self):
         """Return a URL below which there is nothing: in one bucket, since each takes several volumes of the server."""
@@ -185,7 +193,7 @@ class MotoServer:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent,  # noqa: PLW1509 - it only asks the kernel
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,  # noqa: PLW1509 - it only asks the kernel
             )  # fmt: skip
         deadline = time.monotonic() + 60
         while True:

@@ -13,7 +13,7 @@ import bemsweep as bs
 from bemsweep.cluster import open_local_client
 from bemsweep.driver import context_of
 from bemsweep.errors import InfrastructureError
-from bemsweep.submission import PROFILERS, ContextPlugin, Flight
+from bemsweep.submission import PROFILERS, ContextPlugin, Flight, plugged_in
 from bemsweep.task import Finished
 from bemsweep.testing import FakeEngine
 from small_studies import local_client, small_study
@@ -107,3 +107,43 @@ def test_our_own_cluster_looks_at_no_threads() -> None:
     with open_local_client(1) as client:
         (worker,) = client.cluster.workers.values()
         assert not PROFILERS & worker.periodic_callbacks.keys()
+
+
+def test_variants_wait_on_the_scheduler_and_not_on_workers(tmp_path: Path) -> None:
+    """Else a worker that dies takes along all that only waited there."""
+    engine = FakeEngine(faults=lambda job, attempt: "hang" if job.calendar else None)
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=engine)
+    with (
+        local_client(n_workers=2, threads_per_worker=1) as client,
+        plugged_in(client, ContextPlugin("run", context_of(plan))),
+    ):
+        flight = Flight(client, "run")
+        flight.run([(f"{number:064x}", plan.points.rows[0], 0) for number in range(60)])
+
+        def counted(dask_scheduler: Any = None) -> tuple[int, list[int]]:
+            return len(dask_scheduler.queued), [len(one.processing) for one in dask_scheduler.workers.values()]
+
+        deadline = time.monotonic() + 20
+        while not client.run_on_scheduler(counted)[0]:
+            assert time.monotonic() < deadline, client.run_on_scheduler(counted)
+            time.sleep(0.05)
+        assert max(client.run_on_scheduler(counted)[1]) <= 2
+        flight.cancel_runs()
+
+
+def test_a_run_whose_driver_was_killed_is_forgotten(tmp_path: Path) -> None:
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=FakeEngine())
+
+    def names(dask_worker: Any) -> set[str]:
+        return {name for name in dask_worker.plugins if name.startswith("bemsweep-")}
+
+    with local_client() as client:
+        with Client(client.scheduler.address, set_as_default=False) as killed:
+            abandoned = plugged_in(killed, ContextPlugin("bemsweep-killed", context_of(plan)))
+            abandoned.__enter__()
+            with plugged_in(client, ContextPlugin("bemsweep-living", context_of(plan))):
+                (known,) = client.run(names).values()
+                assert known == {"bemsweep-killed", "bemsweep-living"}
+        with plugged_in(client, ContextPlugin("bemsweep-next", context_of(plan))):
+            (known,) = client.run(names).values()
+            assert known == {"bemsweep-next"}

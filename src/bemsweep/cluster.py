@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dask
 from distributed import Client, LocalCluster, get_client
+
+from bemsweep.scratch import open_scratch
 
 __all__ = ["current_client", "open_local_client"]
 
@@ -55,8 +56,8 @@ def open_local_client(cores: int | None = None) -> Iterator[Client]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
         _quiet_worker(),
-        tempfile.TemporaryDirectory(prefix="bemsweep-dask-") as folder,  # Dask leaves its own behind
-        dask.config.set({**_SETTINGS, "temporary-directory": folder}),
+        open_scratch() as folder,  # Dask leaves its own behind
+        dask.config.set({**_SETTINGS, "temporary-directory": str(folder)}),
         LocalCluster(
             n_workers=1,
             threads_per_worker=cores or usable or 1,

@@ -13,12 +13,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from bemsweep.errors import EngineNotFoundError, InfrastructureError
+from bemsweep.scratch import open_scratch
 
 __all__ = ["Build", "EnergyPlus", "Executable", "Library", "build_at", "find_builds", "load"]
 
@@ -155,10 +155,10 @@ class Library:
     def warm_up(self) -> None:
         """Have the library parse its schema, which it keeps for all later runs and forks; it prints nothing."""
         version = self.version.removeprefix("EnergyPlus, Version ").partition("-")[0]
-        with tempfile.TemporaryDirectory(prefix="bemsweep-warm-") as folder:
-            model = Path(folder) / "tiny.idf"
+        with open_scratch() as folder:
+            model = folder / "tiny.idf"
             model.write_text(_TINY_MODEL.format(version=version.rpartition(".")[0]), encoding="utf-8")
-            self._call("--convert-only", "-d", folder, str(model), prints=False)
+            self._call("--convert-only", "-d", str(folder), str(model), prints=False)
 
     def simulate(self, model: Path, weather: Path, *, has_templates: bool = False) -> int:  # noqa: ARG002
         """Run `model` in its own folder and return the exit code; the wheel cannot expand templates."""

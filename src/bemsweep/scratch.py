@@ -1,6 +1,7 @@
 """Scratch folders: where engines work.
 
-Decides where they are made and sees to it that nothing of them is left; never looks at what is in them.
+Decides where they are made and sees to it that nothing of them is left: each is locked by the process it belongs to,
+and what a killed one left behind is deleted by the next that works there. Never looks at what is in them.
 """
 
 from __future__ import annotations
@@ -9,13 +10,26 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from bemsweep.disks import DISK_FAULTS, why_unwritable
 from bemsweep.errors import InfrastructureError, StoreError
 
-__all__ = ["open_scratch"]
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows, where what a killed process left stays
+    _HAS_LOCKS = False
+else:
+    _HAS_LOCKS = True
+
+__all__ = ["delete_abandoned", "open_scratch"]
+
+_NEW = "bemsweep-new-"
+"""Of folders that are not locked yet, or cannot be, as on some network drives."""
+_LOCKED = "bemsweep-run-"
+"""Of folders that are abandoned if they are not locked."""
 
 _ADVICE = "set BEMSWEEP_SCRATCH to a folder with room for it"
 
@@ -33,8 +47,12 @@ def open_scratch() -> Iterator[Path]:
     InfrastructureError
         It cannot be made, or the disk is full: tells the folder, what it lacks and what to do. The machine's fault
         that ends its use tells the same if that may be why.
+
+    Side effects
+    ------------
+    The first time in a process, deletes what processes that were killed have left there.
     """
-    folder, scratch = _make()
+    folder, scratch, lock = _make()
     try:
         yield scratch
     except StoreError:
@@ -49,16 +67,58 @@ def open_scratch() -> Iterator[Path]:
         raise InfrastructureError(_told(folder, why)) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
-def _make() -> tuple[str, Path]:
+def _make() -> tuple[str, Path, int | None]:
+    """Return where scratch folders are made, a new one, and a descriptor that locks it."""
     try:
         folder = os.environ.get("BEMSWEEP_SCRATCH") or tempfile.gettempdir()
-        scratch = Path(tempfile.mkdtemp(prefix="bemsweep-", dir=folder))
+        _delete_abandoned_once(folder)
+        scratch = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
     except OSError as error:  # where no folder is named there may be none that is usable
         folder = os.environ.get("BEMSWEEP_SCRATCH") or "the system's folder for temporary files"
         raise InfrastructureError(_told(folder, why_unwritable(Path(folder)) or str(error))) from error
     if why := why_unwritable(scratch):
         shutil.rmtree(scratch, ignore_errors=True)
         raise InfrastructureError(_told(folder, why))
-    return folder, scratch
+    lock = _locked(scratch)
+    if lock is not None:  # only now it takes the name under which others look at its lock
+        scratch = scratch.rename(scratch.with_name(scratch.name.replace(_NEW, _LOCKED, 1)))
+    return folder, scratch, lock
+
+
+def delete_abandoned(folder: Path) -> None:
+    """Delete the scratch folders in `folder` whose process is gone; others' are left alone, as are files.
+
+    Parameters
+    ----------
+    folder
+        Where scratch folders are made.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(_LOCKED) and (lock := _locked(Path(entry.path))) is not None:
+                shutil.rmtree(entry.path, ignore_errors=True)
+                os.close(lock)
+
+
+@cache
+def _delete_abandoned_once(folder: str) -> None:
+    delete_abandoned(Path(folder))
+
+
+def _locked(folder: Path) -> int | None:
+    """Return a descriptor that locks the folder until it is closed, or its process ends; None if that cannot be."""
+    if not _HAS_LOCKS:
+        return None
+    descriptor = -1
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        if descriptor >= 0:
+            os.close(descriptor)
+        return None
+    return descriptor

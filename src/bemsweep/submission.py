@@ -94,7 +94,7 @@ class ContextPlugin(WorkerPlugin):
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """Kill the run of a task that was cancelled while it ran: Dask leaves it running."""
         if start == "executing" and finish in ("cancelled", "released") and self.workplace is not None:
-            self.workplace.kill(str(key).partition(":")[0])
+            self.workplace.kill(str(key[1]) if isinstance(key, tuple) else "")
 
 
 def _plugin(pickled: bytes) -> ContextPlugin:
@@ -150,8 +150,24 @@ def plugged_in(client: Client, plugin: ContextPlugin) -> Iterator[None]:
     ------
     SchedulerLostError
         The scheduler does not answer.
+
+    Side effects
+    ------------
+    Runs whose driver was killed are forgotten, and their engines end.
     """
+
+    def take(run_id: str, owner: str, dask_scheduler: Any = None) -> list[str]:  # defined here to travel by value
+        owners = dask_scheduler.task_metadata.setdefault("bemsweep-runs", {})
+        dead = [name for name, its_owner in owners.items() if its_owner not in dask_scheduler.clients]
+        for name in dead:
+            del owners[name]
+        owners[run_id] = owner
+        return dead
+
     with _reaching_scheduler():
+        for dead in client.run_on_scheduler(take, plugin.name, client.id):
+            with suppress(ValueError):  # it had ended, but not yet gone
+                client.unregister_worker_plugin(dead)
         client.register_plugin(plugin)
     try:
         yield
@@ -308,7 +324,9 @@ class Flight:
             return
         ids, rows, deaths = zip(*variants, strict=True)
         self._submitted.update(ids)
-        keys = [f"{variant}:{self._submitted[variant]}:{self._run_id}" for variant in ids]
+        # A tuple's first part names its group: only of a group do tasks wait on the scheduler. Others are given to
+        # workers at once, hundreds to each, and a worker that dies puts all of them under suspicion.
+        keys = [(self._run_id, variant, self._submitted[variant]) for variant in ids]
         with _reaching_scheduler():
             futures = self._client.map(
                 _run_variant, ids, rows, deaths, run_id=self._run_id, key=keys, pure=False, retries=0
