@@ -108,6 +108,17 @@ def test_what_a_scratch_folder_lacks_is_told_before_a_run(tmp_path, monkeypatch,
         assert list(disk.iterdir()) == []
 
 
+@pytest.mark.engine
+def test_an_engine_that_cannot_start_for_want_of_room_is_the_machines_fault(tmp_path, monkeypatch):
+    with mounted(tmp_path / "disk", "size=200k") as disk:
+        monkeypatch.setenv("BEMSWEEP_SCRATCH", str(disk))
+        with open_engine() as engine, pytest.raises(InfrastructureError, match=f"{disk} has no space left"):
+            _ = engine.version
+    monkeypatch.delenv("BEMSWEEP_SCRATCH")
+    with open_engine() as engine:
+        assert engine.version.startswith("EnergyPlus")
+
+
 def test_a_missing_scratch_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("BEMSWEEP_SCRATCH", str(tmp_path / "none"))
     with pytest.raises(InfrastructureError, match="none does not exist: make room there, or set BEMSWEEP_SCRATCH"):

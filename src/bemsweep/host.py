@@ -6,10 +6,11 @@ still runs and ends. ``--once`` does a single run in the process itself, for sys
 would start another. It never judges a run and never touches a store.
 
 What travels, each a tuple: to the host ``("run", serial, baseline, job, scratch, sys_path, max_memory_bytes)``,
-``("kill", serial)``, ``("ask",)`` and at last ``("close",)``; back ``("ready", version)`` or ``("broken", message)``
-once, ``("alive",)`` for each ask, and ``("ended", serial, returncode, memory_bytes, exceeded_bytes)`` for each run,
-the last being what a run held that was killed for its memory, else 0. Under ``--once`` there is neither serial nor
-``exceeded_bytes``. A client that is gone without ``("close",)`` was killed: its runs' folders are deleted for it.
+``("kill", serial)``, ``("ask",)`` and at last ``("close",)``; back ``("ready", version)``, ``("broken", message)`` of a
+build or ``("unable", message)`` of a machine once, ``("alive",)`` for each ask, and ``("ended", serial, returncode,
+memory_bytes, exceeded_bytes)`` for each run, the last being what a run held that was killed for its memory, else 0.
+Under ``--once`` there is neither serial nor ``exceeded_bytes``. A client that is gone without ``("close",)`` was
+killed: its runs' folders are deleted for it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bemsweep.energyplus import Build, EnergyPlus, die_with_parent, load
 from bemsweep.engine import Job
-from bemsweep.errors import BemsweepError
+from bemsweep.errors import BemsweepError, InfrastructureError
 from bemsweep.heartbeat import CONSOLE_NAME
 from bemsweep.memory import WATCH_INTERVAL_S, resident_bytes
 from bemsweep.messages import receive, send
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not (options.once or options.version):
             energyplus.warm_up()
     except BemsweepError as error:
-        send(reports, ("broken", str(error)))
+        send(reports, ("unable" if isinstance(error, InfrastructureError) else "broken", str(error)))
         return 1
     if not options.once:
         send(reports, ("ready", energyplus.version))

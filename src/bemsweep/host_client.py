@@ -180,6 +180,8 @@ class _Host:
                         self.version.set_result(version)
                     case "broken", message:
                         broken = EngineNotFoundError(message)
+                    case "unable", message:
+                        broken = InfrastructureError(message)
                     case ("alive",):
                         self.answers += 1
                     case "ended", serial, *end:
