@@ -34,8 +34,6 @@ _PYTHON_NUMBER = re.compile(
     r"([+-]?[\d_]*\.?[\d_]*(?:[eE][+-]?\d+)?)\s*(?=[,;])"
 )
 """A field that Python takes for a number and EnergyPlus does not."""
-    r"(?<=[,;])\s*(?=[^,;]*?(?:\d_\d|[^\x00-\x7f]))([+-]?[\d_]*\.?[\d_]*(?:[eE][+-]?\d+)?)\s*(?=[,;])"
-)
 _PASSED_OVER = re.compile(r"^(Failed to parse|Skipping malformed) object: ")
 """What idfkit says besides when it reads an object, and when it reads on."""
 
