@@ -104,6 +104,13 @@ def test_two_of_what_a_model_has_one_are_told(tmp_path, one):
         read_model(write(tmp_path, SMALL + one))
 
 
+@pytest.mark.parametrize("number", ["1_000", "\uff11\uff12", "\u0661\u0662.5"])
+def test_a_number_that_only_python_knows_is_told(tmp_path, number):
+    with pytest.raises(ModelError, match=f"line 4: '{number}' is no number of an IDF"):
+        read_model(write(tmp_path, SMALL + f"Zone, Two, {number};"))
+    assert read_model(write(tmp_path, SMALL + f"Zone, {number};"))["Zone"][1].name == number
+
+
 def test_two_objects_of_one_name_are_told_once(tmp_path):
     with pytest.raises(ModelError, match=r"model.idf is broken: line 4: Duplicate Zone object with name 'ONE'$"):
         read_model(write(tmp_path, SMALL + "Zone, ONE;"))

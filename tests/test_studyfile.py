@@ -99,7 +99,8 @@ def test_a_bomb_of_aliases_is_refused_at_once():
 
 
 def test_deep_nesting_is_refused():
-    assert told("[" * 5000 + "]" * 5000) == ["not a study: nested too deeply"]
+    assert told("[" * 5000 + "]" * 5000) == ["not a study: nested too deeply @ line 1"]
+    assert told("a: [1]\nb: " + "[" * 5000 + "]" * 5000) == ["not a study: nested too deeply @ line 2"]
 
 
 def test_nothing_is_nothing():

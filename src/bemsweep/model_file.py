@@ -11,6 +11,7 @@ import itertools
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ __all__ = ["NOT_IN_IDF", "read_ddy", "read_model", "read_objects", "read_version
 NOT_IN_IDF = ",;!\n\r"
 """Characters that end a field of an IDF, so that no text may hold them."""
 
+_PYTHON_NUMBER = re.compile(
+    r"(?<=[,;])\s*(?=[^,;]*?(?:\d_\d|[^\x00-\x7f]))"
+    r"([+-]?[\d_]*\.?[\d_]*(?:[eE][+-]?\d+)?)\s*(?=[,;])"
+)
+"""A field that Python takes for a number and EnergyPlus does not."""
 _PASSED_OVER = re.compile(r"^(Failed to parse|Skipping malformed) object: ")
 """What idfkit says besides when it reads an object, and when it reads on."""
 
@@ -186,7 +192,20 @@ def _read_idf(path: Path, content: bytes, part_of: _Version | None) -> IDFDocume
     if findings:
         told = sorted({(finding.line or 0, _PASSED_OVER.sub("", finding.message)) for finding in findings})
         raise ModelError(f"{path.name} is broken: {'; '.join(f'line {line}: {text}' for line, text in told[:10])}")
+    _check_numbers(path, text.decode(encoding), document)
     return document
+
+
+def _check_numbers(path: Path, text: str, document: IDFDocument[bool]) -> None:
+    """Raise ModelError if idfkit took for a number what only Python does: ``1_000``, or other alphabets' digits."""
+    cells = [(cell.start(1), cell[1]) for cell in _PYTHON_NUMBER.finditer(text)]
+    if not cells:
+        return
+    names = Counter(name for obj in document.all_objects for name in (obj.name, *texts_of(obj)))
+    for position, cell in cells:
+        if names[cell] < sum(cell == other for _, other in cells):
+            line = text.count("\n", 0, position) + 1
+            raise ModelError(f"{path.name} is broken: line {line}: {cell!r} is no number of an IDF")
 
 
 def _found_version(path: Path, found: re.Match[Any], part_of: _Version | None) -> _Version:

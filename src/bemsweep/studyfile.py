@@ -79,7 +79,9 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
         with warnings.catch_warnings(action="ignore", category=ReusedAnchorWarning):
             return _loader().load(text), lines
     except RecursionError:
-        raise StudyError([Problem("not a study: nested too deeply")]) from None
+        rows = text.splitlines() or [""]
+        deepest = max(range(len(rows)), key=lambda row: rows[row].count("[") + rows[row].count("{"))
+        raise StudyError([Problem("not a study: nested too deeply", line=deepest + 1)]) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         told = f"not YAML: the character {text[error.position : error.position + 1]!r} cannot stand in it"

@@ -25,6 +25,7 @@ FOUND: tuple[tuple[int, int, str], ...] = (
     (SEED, 65, "a character that YAML does not know was told without its line, with a position in <unicode string>"),
     (SEED, 85, "an anchor that is given again printed a warning of the YAML library"),
     (SEED, 121, "of two Version objects, which EnergyPlus refuses, the model written for it had one"),
+    (SEED, 486, "digits of another alphabet, which EnergyPlus refuses, were a number"),
     (SEED, 226, "aliases of aliases were told without a place"),
 )
 """Cases that found a defect once: seed, number, and what they found."""
