@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint types layers tests chaos bench object-storage first-hour clean
+.PHONY: demo test lint types layers tests bench chaos fuzz object-storage first-hour clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bemsweep run examples/office.yaml --store demo-store
@@ -46,6 +46,9 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.installed
+
+fuzz: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python tests/fuzz/run_fuzz.py
 
 object-storage: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/object_storage.py

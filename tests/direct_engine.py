@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -35,12 +36,24 @@ _VALUES = """
 """
 
 
-def run_energyplus(model: Path, folder: Path, *flags: str, weather: Path = CHICAGO) -> str:
+def run_energyplus(
+    model: Path, folder: Path, *flags: str, weather: Path = CHICAGO, timeout_s: float | None = None
+) -> str:
     """Run `model` in `folder` and return the text of its .end file."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-c", _RUN, str(_LIBRARY), *flags, "-d", str(folder), "-w", str(weather), str(model)]
-    subprocess.run(command, check=False, capture_output=True)
+    subprocess.run(command, check=False, capture_output=True, timeout=timeout_s)
     return (folder / "eplusout.end").read_text()
+
+
+def memory_of_energyplus(model: Path, folder: Path, *flags: str, weather: Path = CHICAGO) -> int:
+    """Run `model` in `folder` and return the peak resident memory of that process, bytes."""
+    folder.mkdir()
+    command = [sys.executable, "-c", _RUN, str(_LIBRARY), *flags, "-d", str(folder), "-w", str(weather), str(model)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss * 1024
 
 
 def install_energyplus(folder: Path) -> Path:

@@ -280,8 +280,9 @@ def test_a_csv_of_excel_and_blank_lines(table):
         ("x,y,z\n1,2,3\n", "column 'z' is no parameter"),
         ("x;y\n1;2\n", "column 'x;y' is no parameter"),
         ("x,y\n", "the design is empty: it has no point"),
-        ('x,y\n"1,2\n', "cannot read the table"),
-        (b"x,y\n\xff\xfe,1\n", "cannot read the table"),
+        ('x,y\n3,4\n"1,2\n5,6\n', "points.csv: line 3: a quotation mark is never closed"),
+        ('x,y\n"1"2,3\n', "points.csv: line 2: ',' expected after '\"'"),
+        (b"x,y\n\xff\xfe,1\n", "points.csv: line 2 is not encoded as UTF-8"),
         (f"x,y\n{'9' * 400},1\n", "column 'x' of the table, row 1: 999"),
         ("x,y,weather\n1,2,wx\n", "the table names a weather 'wx' (did you mean 'w'?)"),
         ("x,y,weather\n1,2,\n", "the table names a weather None"),
@@ -295,6 +296,12 @@ def test_a_csv_that_is_wrong(table, text, message):
 def test_all_ragged_lines_are_told(table):
     told = problems_of(table("x,y\n1\n2,3\n4,5,6\n"))
     assert [problem.partition(", line ")[2][:12] for problem in told] == ["2: 1 cells, ", "4: 3 cells, "]
+
+
+def test_many_ragged_lines_do_not_fill_the_screen(table):
+    told = problems_of(table("x,y\n" + "1\n" * 200))
+    assert len(told) == 6
+    assert "195 more lines have other numbers of cells" in told[-1]
 
 
 def test_all_that_is_wrong_with_a_table_is_told_at_once(table):

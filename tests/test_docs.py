@@ -168,10 +168,11 @@ def test_studies_of_the_reference(shared: Path, kind: str, argument: str, text: 
     file = shared / "study.yaml"
     file.write_text(text)
     if kind == "study":
-        assert bs.plan(bs.Study.from_yaml(file), store=shared / "store").to_run
+        study = bs.Study.from_yaml(file, allow_python="call: " in text)
+        assert bs.plan(study, store=shared / "store").to_run
     else:
         with pytest.raises(bs.BemsweepError, match=re.escape(argument)):
-            bs.plan(bs.Study.from_yaml(file), store=shared / "store")
+            bs.plan(bs.Study.from_yaml(file, allow_python=True), store=shared / "store")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster
 from pyenergyplus.dataset import weather_files
 
 import bemsweep as bs
-from bemsweep import driver
+from bemsweep import driver, submission
 from bemsweep.attempts import MOST_TRIES
 from bemsweep.driver import context_of
 from bemsweep.engine import EngineRun, Job
@@ -27,6 +27,7 @@ from bemsweep.record_file import from_bytes, to_bytes
 from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine, Fault
+from engine_jobs import wait_until
 from small_studies import CHICAGO, assert_same_cubes, grid_of, local_client, read, run_study, small_study
 
 
@@ -300,6 +301,50 @@ def test_a_time_out_stands_only_for_time_outs_up_to_its_own(tmp_path: Path) -> N
     run_study(small_study(timeout_s=5), tmp_path / "store", engine)
     assert engine.starts == starts + 1
     assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
+def test_out_of_memory_stands_only_for_limits_up_to_what_it_needed(tmp_path: Path) -> None:
+    def needs_a_gigabyte(job: Job, attempt: int) -> Fault | None:
+        limit = job.max_memory_bytes
+        return "out_of_memory" if len(job.edits) == 2 and limit is not None and limit < 10**9 else None
+
+    engine = FakeEngine(faults=needs_a_gigabyte, counter=tmp_path / "starts")
+    run = run_study(small_study(max_memory="500 MB"), tmp_path / "store", engine)
+    assert run.progress.failed == 2
+    cube = read(tmp_path / "store")
+    outgrown = cube.status == "out_of_memory"
+    assert outgrown.sum() == 2
+    assert (run.status().memory_bytes[outgrown.values] > 500e6).all()
+    groups = run.errors()
+    assert list(groups["count"]) == [2]
+    assert "max_memory of 477 MiB" in groups.message[0]
+    assert "raise it" in groups.advice[0]
+    assert np.isnan(cube.electricity[outgrown].values).all()
+    starts = engine.starts
+    run_study(small_study(max_memory="400 MB"), tmp_path / "store", engine)
+    assert engine.starts == starts, "a narrower limit would end the same way"
+    run_study(small_study(max_memory="400 MB"), tmp_path / "store", engine, again="out_of_memory")
+    assert engine.starts == starts + 2
+    run_study(small_study(name="other", max_memory="600 MB"), tmp_path / "store", engine)
+    assert engine.starts == starts + 4, "another study with a wider limit tries, too"
+    run_study(small_study(), tmp_path / "store", engine)
+    assert engine.starts == starts + 6
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
+def test_what_has_been_running_for_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission, "_RUNNING_STAYS_S", 0.1)
+    engine = FakeEngine(faults=lambda job, attempt: "hang" if job.calendar and not job.edits else None)
+    run = run_study(small_study(), tmp_path / "store", engine, wait=False)
+    wait_until(lambda: len(run.progress.running) == 1, timeout_s=30)
+    (told,) = run.progress.running
+    assert told.variant_id == run.plan.variant_ids[0]
+    assert told.at == "01/01"
+    assert told.seconds > 0
+    assert told.worker
+    run.cancel()
+    run.wait(timeout_s=30)
+    assert run.progress.running == ()
 
 
 def test_a_short_time_out_of_another_study_is_replaced(tmp_path: Path) -> None:

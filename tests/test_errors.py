@@ -7,7 +7,16 @@ import pickle
 import pytest
 
 from bemsweep import errors
-from bemsweep.errors import BemsweepError, InfrastructureError, ModelError, Problem, StoreError, StudyError, nearest
+from bemsweep.errors import (
+    BemsweepError,
+    InfrastructureError,
+    ModelError,
+    Problem,
+    StoreError,
+    StudyError,
+    nearest,
+    shortened,
+)
 
 CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
 
@@ -51,3 +60,10 @@ def test_nearest_ignores_case_and_keeps_the_spelling():
 
 def test_a_problem_shows_no_password_of_a_url():
     assert "hunter22" not in str(StudyError([Problem("'https://me:hunter22@host/x' is none of them", "design_days")]))
+
+
+def test_a_broken_file_does_not_fill_the_screen():
+    problem = Problem("row 3 holds '" + 100_000 * "x" + "', which is no number", "weather.here", 3)
+    assert str(problem) == "row 3 holds '" + 199 * "x" + "… which is no number @ weather.here, line 3"
+    path = "/" + 10 * "a folder/" + 255 * "x"
+    assert shortened(path) == path, "no name of a file is cut"

@@ -209,3 +209,7 @@ def test_every_explanation_is_one_sentence_that_its_own_text_gets():
 def test_a_model_error_is_not_taken_for_python():
     error = ModelError("the edit of Lights.watts_per_floor_area matches no object of the model")
     assert explain("failed", str(error)) == ""
+
+
+def test_a_run_that_outgrew_its_memory_is_explained():
+    assert "`max_memory`: raise it" in explain("out_of_memory", "stopped at 2,098 MiB of memory")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -15,12 +16,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bemsweep import host_client
+from bemsweep import host_process as host_process_module
 from bemsweep.edits import FieldEdit
 from bemsweep.errors import EngineDiedError, EngineNotFoundError, InfrastructureError, RunCancelledError
 from bemsweep.host_client import FreshEngine, HostEngine, find_engines, open_engine
+from bemsweep.host_process import HostProcess
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
-from direct_engine import query, run_energyplus
+from direct_engine import memory_of_energyplus, query, run_energyplus
 from engine_jobs import ELECTRICITY, TEMPERATURE, YEAR, calling, descendants, job, wait_until, write_launcher
 from s3_servers import is_server
 
@@ -243,6 +247,213 @@ def test_engine_is_ended_by_the_clock(engine, tmp_path):
     assert judge(run)[0] == "timed_out"
     assert run.stage == "engine"
     assert not runs()
+
+
+def stopped(process: psutil.Process) -> psutil.Process:
+    process.suspend()
+    wait_until(lambda: process.status() == psutil.STATUS_STOPPED)
+    return process
+
+
+def test_a_silent_engine_is_ended_by_the_clock(engine, tmp_path):
+    """It is stopped in the middle, with all that it started, and says nothing any more."""
+    assert engine.version
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(engine.run, job(run="annual", calendar=YEAR), tmp_path, timeout_s=3.0)
+        wait_until(lambda: (tmp_path / "bemsweep.stage").exists() and engine.running()["run"] != "editing")
+        for pid in runs():
+            stopped(psutil.Process(pid))
+        run = future.result(timeout=30)
+    assert judge(run)[0] == "timed_out"
+    assert engine.running() == {}
+    assert not runs()
+
+
+def ignore_signals(document, value):
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN)
+    sleep_forever(document, value)
+
+
+def test_a_run_that_ignores_signals_is_ended_by_the_clock(host, tmp_path):
+    assert judge(host.run(calling(ignore_signals), tmp_path, timeout_s=1.0))[0] == "timed_out"
+    assert not runs()
+
+
+def has_begun(at: str) -> bool:
+    return re.fullmatch(r"\d\d/\d\d", at) is not None and at > "01/20"
+
+
+def test_a_run_tells_its_simulated_date(engine, tmp_path):
+    assert engine.running() == {}
+    seen = []
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(engine.run, job("a run", run="annual", calendar=YEAR), tmp_path, timeout_s=600)
+        wait_until(lambda: seen.append(engine.running().get("a run", "")) or has_begun(seen[-1]), timeout_s=60)
+        engine.kill("a run")
+        assert future.result(timeout=10).is_cancelled
+    dates = [at for at in seen if re.fullmatch(r"\d\d/\d\d", at)]
+    assert dates == sorted(dates)
+    assert len(set(dates)) > 1
+    assert {"starting", "editing", "sizing"} & set(seen)
+
+
+def test_a_host_that_hangs_is_noticed_and_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_client, "_ASK_INTERVAL_S", 0.5)
+    with open_engine(can_fork=True) as host, ThreadPoolExecutor(2) as pool:
+        folders = [tmp_path / name for name in "ab"]
+        for folder in folders:
+            folder.mkdir()
+        futures = [pool.submit(host.run, calling(sleep_forever), folder, timeout_s=600) for folder in folders]
+        for folder in folders:
+            wait_until((folder / "asleep").exists, timeout_s=30)
+        hung = stopped(host_process(host))
+        for future in futures:
+            with pytest.raises(InfrastructureError, match="does not answer"):
+                future.result(timeout=30)
+        wait_until(lambda: not runs())
+        monkeypatch.undo()
+        assert_usable(host, tmp_path / "again")
+        assert host_process(host).pid != hung.pid
+
+
+def test_a_host_that_lives_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_client, "_ASK_INTERVAL_S", 0.3)
+    with open_engine(can_fork=True) as host:
+        run = host.run(calling(sleep_forever), tmp_path, timeout_s=3.0)
+        assert judge(run)[0] == "timed_out"
+        assert host._host.answers > 2
+
+
+def test_a_host_that_does_not_read_holds_nobody_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_process_module, "_READ_TIMEOUT_S", 0.5)
+    with open_engine(can_fork=True) as host:
+        stopped(host_process(host))
+        with pytest.raises(InfrastructureError, match="does not answer"):
+            host.run(calling(sleep_forever, b"more than the pipe holds" * 100_000), tmp_path, timeout_s=600)
+        monkeypatch.undo()
+        assert_usable(host, tmp_path / "again")
+
+
+def test_a_host_that_is_stopped_while_it_starts_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_client, "_START_TIMEOUT_S", 1.0)
+    with open_engine(can_fork=True) as host:
+        stopped(psutil.Process(host._living_host()._child._process.pid))
+        with pytest.raises(InfrastructureError, match="did not start within 1 s"):
+            host.run(job(), tmp_path, timeout_s=60)
+        monkeypatch.undo()
+        assert_usable(host, tmp_path / "again")
+
+
+def test_what_cannot_be_killed_holds_nobody_up(tmp_path, monkeypatch):
+    """As when the kernel waits for a disk that is gone: no signal ends the process. Here none is sent."""
+    monkeypatch.setattr(host_client, "_ASK_INTERVAL_S", 0.1)
+    monkeypatch.setattr(host_client, "KILL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(host_process_module, "KILL_TIMEOUT_S", 0.5)
+    host = open_engine(can_fork=True)
+    hung = stopped(host_process(host))
+    listener = host._host._listener
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(HostProcess, "kill_group", lambda _: None)
+            with pytest.raises(InfrastructureError, match="does not answer"):
+                host.run(job(), tmp_path, timeout_s=600)
+        monkeypatch.undo()
+        assert_usable(host, tmp_path / "again")
+        assert host_process(host).pid != hung.pid
+    finally:
+        hung.kill()
+        listener.join()
+        host.close()
+
+
+def test_closing_does_not_wait_for_what_cannot_be_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_client, "KILL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(host_process_module, "KILL_TIMEOUT_S", 0.3)
+    engine = open_engine(can_fork=True)
+    hung = stopped(host_process(engine))
+    listener = engine._host._listener
+    with monkeypatch.context() as patch:
+        patch.setattr(HostProcess, "kill_group", lambda _: None)
+        begin = time.monotonic()
+        engine.close()
+        assert time.monotonic() - begin < 10
+    hung.kill()
+    listener.join()
+
+
+def test_a_fresh_run_that_cannot_be_killed_holds_nobody_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_client, "KILL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(host_process_module, "KILL_TIMEOUT_S", 0.3)
+    children = []
+    with open_engine(can_fork=False) as engine, ThreadPoolExecutor(1) as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(HostProcess, "kill_group", lambda child: children.append(child))  # noqa: PLW0108 - it is bound
+            future = pool.submit(engine.run, calling(sleep_forever), tmp_path, timeout_s=5.0)
+            wait_until((tmp_path / "asleep").exists)
+            with pytest.raises(InfrastructureError, match="does not end"):
+                future.result(timeout=20)
+        children[0].kill_group()
+        assert children[0].wait(10) is not None
+
+
+def grow(document, value):
+    kept = []
+    while True:
+        kept.append(b"x" * value)
+        Path("grown").touch()
+        time.sleep(0.01)
+
+
+def start_what_grows(document, value):
+    subprocess.run([sys.executable, "-c", "kept = b'x' * 10**9; import time; time.sleep(600)"], check=True)
+
+
+def test_a_run_that_outgrows_its_memory_is_ended_and_costs_itself_only(host, tmp_path):
+    folders = [tmp_path / name for name in ("one", "neighbour")]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        neighbour = pool.submit(host.run, job(max_memory_bytes=2**31), folders[1], timeout_s=60)
+        begin = time.monotonic()
+        run = host.run(calling(grow, 10_000_000, max_memory_bytes=600_000_000), folders[0], timeout_s=60)
+        assert time.monotonic() - begin < 10
+        assert judge(neighbour.result()) == ("succeeded", "")
+    status, message = judge(run)
+    assert status == "out_of_memory"
+    assert "at stage 'edit', by the study's max_memory of 572 MiB" in message
+    assert 600_000_000 < run.memory_bytes < 1_200_000_000
+
+
+def test_what_a_run_starts_is_counted_with_it(engine, tmp_path):
+    run = engine.run(calling(start_what_grows, max_memory_bytes=600_000_000), tmp_path, timeout_s=60)
+    assert judge(run)[0] == "out_of_memory"
+    assert not runs()
+    assert_usable(engine, tmp_path / "again")
+
+
+def test_energyplus_that_outgrows_its_memory_is_ended(engine, tmp_path):
+    assert engine.version
+    run = engine.run(job(run="annual", calendar=YEAR, max_memory_bytes=100_000_000), tmp_path, timeout_s=60)
+    assert judge(run)[0] == "out_of_memory"
+    assert not runs()
+
+
+def allocate(document, value):
+    Path("before").write_text(str(psutil.Process().memory_info().rss))
+    assert len(b"x" * value)
+
+
+def test_memory_is_what_the_run_took(host, tmp_path):
+    """A run of EnergyPlus alone takes less by what Python holds that edits the model in the same process."""
+    for name in ("run", "large"):
+        (tmp_path / name).mkdir()
+    run = host.run(job(), tmp_path / "run", timeout_s=60)
+    bare = memory_of_energyplus(tmp_path / "run" / "in.idf", tmp_path / "bare")
+    assert 0.9 * bare < run.memory_bytes < 1.1 * bare + 50e6
+    run = host.run(calling(allocate, 400_000_000), tmp_path / "large", timeout_s=60)
+    before = int((tmp_path / "large" / "before").read_text())
+    assert run.memory_bytes == pytest.approx(before + 400_000_000, rel=0.1)
 
 
 def test_kill_ends_a_run_of_another_thread_quickly(engine, tmp_path):

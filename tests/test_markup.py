@@ -31,3 +31,8 @@ def test_a_variant_table_has_room_on_a_page():
 
 def test_many_variants_are_cut():
     assert variant_table(pd.DataFrame({"lighting": range(100)})).count("<tr") == 1 + 12 + 1
+
+
+def test_dollars_make_no_formula():
+    for html in (text_table(pd.DataFrame({"a": ["$x$"]})), variant_table(pd.DataFrame({"a": ["$x$"]}))):
+        assert "mathjax_ignore" in html

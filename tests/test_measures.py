@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.heavy, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    plan = bs.plan(bs.Study.from_yaml(STUDY), store=tmp_path_factory.mktemp("measures") / "store")
+    plan = bs.plan(bs.Study.from_yaml(STUDY, allow_python=True), store=tmp_path_factory.mktemp("measures") / "store")
     assert plan.warnings == ()
     return bs.run(plan)
 

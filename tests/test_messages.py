@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -29,6 +31,23 @@ def test_messages_keep_their_borders(pipe):
 def test_message_larger_than_the_pipe(pipe):
     reader, writer = pipe
     thread = threading.Thread(target=send, args=(writer, b"x" * 5_000_000))
+    thread.start()
+    assert len(receive(reader)) == 5_000_000
+    thread.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes cannot be asked there")
+def test_an_end_that_does_not_read_is_given_up(pipe):
+    _, writer = pipe
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError, match="has read nothing"):
+        send(writer, b"x" * 5_000_000, timeout_s=0.2)
+    assert time.monotonic() - begin < 5
+
+
+def test_an_end_that_reads_slowly_gets_all(pipe):
+    reader, writer = pipe
+    thread = threading.Thread(target=send, args=(writer, b"x" * 5_000_000), kwargs={"timeout_s": 10.0})
     thread.start()
     assert len(receive(reader)) == 5_000_000
     thread.join()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,19 @@ def test_sizing_words_and_comments_are_no_fault(tmp_path):
     assert len(read_model(write(tmp_path, text))["Zone"]) == 2
 
 
+@pytest.mark.parametrize("one", ["Version, 25.2;", "Building, Other;", "Timestep, 4;\nTimestep, 6;"])
+def test_two_of_what_a_model_has_one_are_told(tmp_path, one):
+    """EnergyPlus refuses it; of two Versions the IDF that is written for it would have one."""
+    name = one.partition(",")[0].partition(";")[0]
+    with pytest.raises(ModelError, match=f"it has 2 objects {name}, and a model has one"):
+        read_model(write(tmp_path, SMALL + one))
+
+
+def test_two_objects_of_one_name_are_told_once(tmp_path):
+    with pytest.raises(ModelError, match=r"model.idf is broken: line 4: Duplicate Zone object with name 'ONE'$"):
+        read_model(write(tmp_path, SMALL + "Zone, ONE;"))
+
+
 def epjson(**rest: object) -> dict[str, object]:
     return {"Version": {"Version 1": {"version_identifier": "25.2"}}, "Zone": {"One": {"x_origin": 1.5}}} | rest
 
@@ -101,7 +116,7 @@ def epjson(**rest: object) -> dict[str, object]:
 @pytest.mark.parametrize("name", ["model.epJSON", "model.json", "MODEL.EPJSON"])
 def test_epjson_is_read(tmp_path, name):
     document = read_model(
-        write(tmp_path, json.dumps(epjson(TIMESTEP={"t": {"number_of_timesteps_per_hour": 4}})), name)
+        write(tmp_path, json.dumps(epjson(Timestep={"t": {"number_of_timesteps_per_hour": 4}})), name)
     )
     assert document.version == (25, 2, 0)
     assert document["Zone"]["one"].x_origin == 1.5
@@ -121,11 +136,66 @@ def test_epjson_is_read(tmp_path, name):
         (json.dumps(epjson(Zone={"One": {"x_orign": 1}})), "has no field 'x_orign' .did you mean 'x_origin'"),
         (json.dumps(epjson(Zone={"One": 3})), "Zone 'One' is no object"),
         (json.dumps(epjson(Zone={"One": {}, "Twin": {}})).replace("Twin", "One"), "'One' is there twice"),
+        (json.dumps(epjson(ZONE={})), "no object type 'ZONE' .did you mean 'Zone'"),
+        (json.dumps(epjson(Zone={" ": {}})), "Zone ' ' has a blank name"),
+        (json.dumps(epjson(Zone={"One": {"x_origin": math.nan}})), "NaN is no number of JSON"),
     ],
 )
 def test_a_broken_epjson_is_told_with_its_line(tmp_path, text, message):
     with pytest.raises(ModelError, match=message):
         read_model(write(tmp_path, text, "model.epJSON"))
+
+
+def test_a_key_that_is_there_twice_is_told_with_its_line(tmp_path):
+    text = """{"Zone": {
+    "One }": {"x_origin": 1, "y_origin": 2},
+    "Two": {"x_origin": 1,
+            "type": 1,
+            "x_origin": 2},
+    "Three": {"x_origin": 3}}}"""
+    with pytest.raises(ModelError, match=r"model.epJSON is broken: line 5: 'x_origin' is there twice"):
+        read_model(write(tmp_path, text, "model.epJSON"))
+
+
+@pytest.mark.parametrize(
+    ("object_type", "fields", "message"),
+    [
+        ("Zone", {"x_origin": ""}, 'x_origin takes a number, not ""'),
+        ("Zone", {"x_origin": "8"}, 'x_origin takes a number, not "8"'),
+        ("Zone", {"x_origin": None}, "x_origin takes a number, not null"),
+        ("Zone", {"x_origin": True}, "x_origin takes a number, not true"),
+        ("Zone", {"x_origin": [1]}, "x_origin takes a number, not [1]"),
+        ("Zone", {"multiplier": 1.0}, "multiplier takes a whole number, not 1.0"),
+        ("Zone", {"volume": "big"}, "volume has no choice 'big': Autocalculate"),
+        ("Zone", {"volume": "autocalculate"}, "volume has no choice 'autocalculate' (did you mean 'Autocalculate'?)"),
+        ("Zone", {"volume": None}, "volume takes a number or a text, not null"),
+        ("Lights", {"design_level_calculation_method": "watts/area"}, "(did you mean 'Watts/Area'?)"),
+        ("Lights", {"end_use_subcategory": 5}, "end_use_subcategory takes a text, not 5"),
+        ("BuildingSurface:Detailed", {"vertices": {"x": 1}}, 'vertices takes a list, not {"x": 1}'),
+        ("BuildingSurface:Detailed", {"vertices": [1]}, "vertices, entry 1 is no object but 1"),
+        (
+            "BuildingSurface:Detailed",
+            {"vertices": [{}, {"vertex_x_coordinate": "1"}]},
+            'vertices, entry 2, vertex_x_coordinate takes a number, not "1"',
+        ),
+    ],
+)
+def test_a_value_that_energyplus_refuses_in_an_epjson_is_told(tmp_path, object_type, fields, message):
+    """The IDF that is written for EnergyPlus would hide that it is of another kind: there all are texts."""
+    field = next(iter(fields))
+    text = json.dumps(epjson(**{object_type: {"Good": {}, "Bad": fields}}), indent=1)
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if f'"{field}"' in one)
+    with pytest.raises(ModelError, match=f"line {line}: {object_type} 'Bad': .*{re.escape(message)}"):
+        read_model(write(tmp_path, text, "model.epJSON"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"volume": ""}, {"volume": "Autocalculate"}, {"volume": 3}, {"x_origin": 2}, {"part_of_total_floor_area": ""}],
+)
+def test_values_that_energyplus_takes_in_an_epjson_are_taken(tmp_path, fields):
+    document = read_model(write(tmp_path, json.dumps(epjson(Zone={"One": fields})), "model.epJSON"))
+    assert dict(document["Zone"][0].data) == fields
 
 
 def test_epjson_that_is_not_utf8_is_told_with_its_line(tmp_path):

@@ -21,6 +21,7 @@ ID = "0a" * 32
         (Store.study_name("a.b", "study.json"), "study", None, "a.b"),
         (Store.study_name("a", "results.zarr", "x", "zarr.json"), "study", None, "a"),
         ("studies/a/variants/.0.parquet-1-ab.tmp", "leftover", None, "a"),
+        ("studies/a/lease/00000001.json", "lease", None, "a"),
         (".x-1-ab.tmp", "leftover", None, None),
         ("probe-1-ab", "leftover", None, None),
         ("probe-1-ab/x", "other", None, None),

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bemsweep.engine import EXIT_UNWRITABLE, EngineRun
 from bemsweep.errors import InfrastructureError, RunCancelledError
 from bemsweep.outcome import count_messages, judge
+from bemsweep.record_file import from_bytes, to_bytes
+from bemsweep.records import Record
+from bemsweep.simulate import read_run
 
 COMPLETED = "EnergyPlus Completed Successfully-- 2 Warning; 0 Severe Errors; Elapsed Time=00hr 00min  0.49sec\n"
 TERMINATED = "EnergyPlus Terminated--Fatal Error Detected. 0 Warning; 2 Severe Errors; Elapsed Time=00hr\n"
@@ -97,6 +101,11 @@ def test_severes_of_a_run_that_completed_are_no_failure():
 
 
 def test_time_out_is_a_status_even_though_the_run_was_killed():
+    outgrown = EngineRun(-9, "engine", memory_limit_bytes=2**31, memory_bytes=2_200_000_000)
+    assert judge(outgrown) == (
+        "out_of_memory",
+        "stopped at 2,098 MiB of memory, at stage 'engine', by the study's max_memory of 2,048 MiB",
+    )
     status, message = judge(EngineRun(-9, "engine", is_timed_out=True, engine_s=61.2))
     assert status == "timed_out"
     assert "61 s" in message
@@ -121,3 +130,42 @@ def test_counts_come_from_the_summary_which_survives_a_cut():
 def test_counts_of_a_crash_are_those_of_its_lines():
     assert count_messages(WARNING + SEVERE + SECOND + FATAL) == (1, 2)
     assert count_messages("") == (0, 0)
+
+
+_SEVERE = b"   ** Severe  ** Zone=%s is bad\n   **  Fatal  ** because of it\n"
+
+
+@pytest.mark.parametrize(
+    "err",
+    [
+        _SEVERE % "Zürich".encode("latin-1"),
+        _SEVERE % b"a\0b\0",
+        _SEVERE % b"\xed\xa0\x80",
+        _SEVERE % (b"x" * 5_000_000),
+        (_SEVERE % b"first") * 500_000,
+        b"   ** Severe  ** " + b"\xff\0\x1b[31m" * 100_000,
+        b"   ** Warning ** w\n" * 1_000_000 + _SEVERE % b"last",
+    ],
+    ids=["latin-1", "nul", "half", "long_line", "million_lines", "noise", "last_of_many"],
+)
+def test_whatever_an_err_holds_its_record_is_written_and_short(err: bytes, tmp_path: Path) -> None:
+    (tmp_path / "eplusout.err").write_bytes(err)
+    (tmp_path / "eplusout.end").write_text("EnergyPlus Terminated--Fatal Error Detected.")
+    (tmp_path / "bemsweep.stage").write_text("engine")
+    found = read_run(tmp_path, 1)
+    status, message = judge(found)
+    assert status == "failed"
+    assert 0 < len(message) <= 1004
+    assert "\0" not in message
+    count_messages(found.err)
+    assert len(found.err.encode()) < 200_000
+    record = Record("0" * 64, "failed", message=message)
+    assert from_bytes(to_bytes(record)).message == message
+
+
+@pytest.mark.parametrize("text", ["half \ud800 of one", "nul \0", "x" * 10_000_000], ids=["half", "nul", "long"])
+def test_whatever_a_users_function_raises_its_record_is_short(text: str) -> None:
+    status, message = judge(EngineRun(1, "edit", error=f"ValueError: {text} (edits.py, line 1, in edit)"))
+    assert (status, len(message) <= 1004) == ("failed", True)
+    assert message.encode().decode() == message
+    assert "\0" not in message

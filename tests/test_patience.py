@@ -131,3 +131,28 @@ def test_what_is_begun_after_a_stop_has_its_time(attempt):
     stop = threading.Event()
     stop.set()
     assert attempt(Patience(1e6, stop), Flaky(0)) == "done"
+
+
+# What comes before every try
+
+
+def test_a_guard_comes_before_every_try_and_ends_them():
+    asked = []
+
+    def guard():
+        asked.append(len(asked))
+        if len(asked) == 3:
+            raise KeyError("no longer ours")
+
+    action = Flaky(10)
+    with pytest.raises(KeyError):
+        Patience(30, guard=guard).call(action)
+    assert (len(asked), action.calls) == (3, 2)
+    asked.clear()
+    action = Flaky(10)
+    with pytest.raises(KeyError):
+        asyncio.run(Patience(30, guard=guard).acall(action.coroutine))
+    assert (len(asked), action.calls) == (3, 2)
+    asked[:] = [0, 1]
+    with pytest.raises(KeyError):
+        Patience(guard=guard).call(lambda: pytest.fail("it was done"))

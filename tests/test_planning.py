@@ -361,7 +361,7 @@ def written(tmp_path: Path, engine: object, baseline: object = "bundled:ref/smal
     file = tmp_path / "study" / "office.yaml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(OFFICE.format(engine=engine, baseline=baseline))
-    return bs.Study.from_yaml(file)
+    return bs.Study.from_yaml(file, allow_python=True)
 
 
 @pytest.mark.engine

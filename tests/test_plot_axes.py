@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import pytest
 import xarray as xr
 
@@ -42,3 +43,10 @@ def test_labels_break_at_words_and_keep_their_unit():
 def test_short_texts_stay():
     assert shortened("abc", width=3) == "abc"
     assert shortened("abcd", width=3) == "ab…"
+
+
+def test_dollars_make_no_formula():
+    figure, ax = plt.subplots()
+    ax.set_xlabel(shortened("5 $ or $\\frac$", width=40))
+    figure.canvas.draw()
+    plt.close(figure)

@@ -270,7 +270,7 @@ def test_functions_beside_the_study_file(tmp_path, office):
     )
     path = list(sys.path)
     try:
-        study = bs.Study.from_yaml(tmp_path / "study.yaml")
+        study = bs.Study.from_yaml(tmp_path / "study.yaml", allow_python=True)
         found = resolved(office, study)
         assert sys.path == path
         (edit,) = found.edits["office", "dim", 1]

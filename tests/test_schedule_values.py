@@ -8,6 +8,11 @@ from hypothesis import strategies as st
 
 from bemsweep.schedule_values import read_schedule_values
 
+
+def read(text):
+    return read_schedule_values(text.encode())
+
+
 ROWS = ["0.5"] * 8760
 
 
@@ -28,7 +33,7 @@ def with_row(number, row):
 )
 def test_the_numbers_are_those_of_the_file(cycle, hours, heading, end, close):
     values = tuple(cycle[row % len(cycle)] for row in range(hours))
-    found = read_schedule_values(heading + end.join(map(repr, values)) + close)
+    found = read(heading + end.join(map(repr, values)) + close)
     assert found.values == values
     assert found.has_heading is heading.endswith("\n")
     assert found.extremes == (min(values), max(values))
@@ -36,14 +41,14 @@ def test_the_numbers_are_those_of_the_file(cycle, hours, heading, end, close):
 
 @pytest.mark.parametrize("per_hour", [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60])
 def test_as_many_rows_an_hour_as_divide_it(per_hour):
-    found = read_schedule_values(text(ROWS * per_hour))
+    found = read(text(ROWS * per_hour))
     assert len(found.values) == 8760 * per_hour
     assert not found.has_heading
 
 
 @pytest.mark.parametrize("row", ["5", "+5.", " .5e1", "5E0 ", "0005"])
 def test_numbers_as_energyplus_reads_them(row):
-    assert read_schedule_values(with_row(7, row)).values[6] == 5.0
+    assert read(with_row(7, row)).values[6] == 5.0
 
 
 @pytest.mark.parametrize(
@@ -76,8 +81,13 @@ def test_numbers_as_energyplus_reads_them(row):
 )
 def test_what_is_wrong_is_told_with_its_line(content, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        read_schedule_values(content)
+        read(content)
 
 
 def test_values_are_shown_short():
-    assert repr(read_schedule_values(text(ROWS))) == "ScheduleValues(has_heading=False)"
+    assert repr(read(text(ROWS))) == "ScheduleValues(has_heading=False)"
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line():
+    with pytest.raises(ValueError, match="line 3 is not encoded as UTF-8"):
+        read_schedule_values(b"x\r\n1\r\n2 \xb0C\r\n")

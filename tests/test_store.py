@@ -23,6 +23,9 @@ from bemsweep.errors import StoreError
 from bemsweep.faults import Fault
 from bemsweep.local_files import replace_file
 from bemsweep.store import Store, patience_s
+from bemsweep.testing import FakeEngine
+from small_disks import mounted, remount
+from small_studies import assert_same_cubes, local_client, read, run_study, small_study
 
 IDS = [f"{prefix}{n:062d}" for prefix in ("0a", "0b", "ff") for n in range(3)]
 
@@ -358,7 +361,7 @@ def test_nothing_is_left_of_a_write_that_fails(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(StoreError, match=r"cannot write a/b in the store .*/store: there is no space left"):
+    with pytest.raises(StoreError, match=r"cannot write a/b in the store .*/store \(.*free\): there is no space left"):
         store.put("a/b", b"new")
     assert store.get("a/b") == b"old"
     assert files_below(tmp_path) == ["store/a/b"]
@@ -523,3 +526,35 @@ def test_an_input_in_use_is_not_evicted(store, cache):
     os.utime(path, (long_ago, long_ago))
     store.local_copy(digest, ".idf")
     assert (path.stat().st_mtime > long_ago) is not store.is_local, "what lies in a store is left as it is"
+
+
+def test_a_full_disk_is_told_with_its_folder_and_what_is_free(tmp_path):
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        store = Store(disk / "store")
+        with pytest.raises(
+            StoreError, match=rf"cannot write big in the store {disk}/store \([\d,]+ bytes.*free\)"
+        ) as full:
+            store.put("big", bytes(100_000))
+        assert full.value.fault == Fault.NO_SPACE
+        assert store.get("big") is None
+        assert list((disk / "store").iterdir()) == []
+        remount(disk, "size=1m")
+        store.put("big", bytes(100_000))
+        remount(disk, "ro")
+        with pytest.raises(StoreError, match=r"cannot write big in the store .*it is read-only"):
+            store.put("big", b"")
+
+
+@pytest.mark.parametrize("options", ["size=8m,nr_inodes=40", "size=2100k"], ids=["inodes", "space"])
+def test_a_study_whose_disk_fills_up_is_finished_once_there_is_room(tmp_path, options):
+    with mounted(tmp_path / "disk", options) as disk, local_client() as client:
+        store = Store(disk / "store")
+        with pytest.raises(
+            StoreError, match=rf"cannot write .*{disk}/store.*free\).*no space left.*run again to carry on"
+        ):
+            run_study(small_study(), store, FakeEngine(), client=client)
+        remount(disk, "size=20m,nr_inodes=2000")
+        run_study(small_study(), store, FakeEngine(), client=client)
+        found = read(store)
+    run_study(small_study(), tmp_path / "quiet", FakeEngine())
+    assert_same_cubes(found, read(tmp_path / "quiet"))

@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 
 import bemsweep as bs
-from bemsweep.errors import BemsweepError, ConflictError, StoreError
+from bemsweep.errors import BemsweepError, ConflictError, StoreError, StudyBusyError
+from bemsweep.lease import lease_for
 from bemsweep.object_names import study_of
 from bemsweep.store import Store
 from bemsweep.studies import delete_study, find_deletion, list_studies, rename_study
@@ -56,6 +57,8 @@ def kill_after(monkeypatch, writes):
         real = getattr(Store, method)
 
         def act(self, *given, _real=real):
+            if any("/lease/" in str(one) for one in given):  # who was killed is known to be dead
+                return _real(self, *given)
             if left[0] <= 0:
                 raise Killed
             left[0] -= 1
@@ -274,3 +277,33 @@ def test_a_renaming_killed_anywhere_is_carried_on(monkeypatch, counter):
     else:
         pytest.fail("it never ended")
     assert writes > 15
+
+
+# Somebody is at work
+
+
+def test_a_study_on_which_somebody_is_at_work_is_left_alone(store):
+    before = contents(store)
+    with lease_for(store, "small"):
+        for change in (
+            lambda: delete_study(store, find_deletion(store, "small")),
+            lambda: rename_study(store, "small", "other"),
+            lambda: rename_study(store, "few", "small"),
+        ):
+            with pytest.raises(
+                (StudyBusyError, ConflictError), match=r"at work on the study 'small'|has a study 'small'"
+            ):
+                change()
+        assert contents(store) == before
+        assert {one.name for one in list_studies(store)} == {"few", "small"}
+    delete_study(store, find_deletion(store, "small"))
+    assert not list(store.objects("studies/small"))
+
+
+def test_leases_are_no_part_of_a_study(store):
+    sizes = list_studies(store)
+    with lease_for(store, "small"), lease_for(store, "new"):
+        assert list_studies(store) == sizes
+        assert not [name for name in find_deletion(store, "small").own if "lease" in name]
+    rename_study(store, "small", "other")
+    assert not list(store.objects("studies/small"))

@@ -40,7 +40,7 @@ def from_text(tmp_path):
     def read(text):
         path = tmp_path / "study.yaml"
         path.write_text(text, encoding="utf-8")
-        return Study.from_yaml(path)
+        return Study.from_yaml(path, allow_python=True)
 
     return read
 
@@ -228,6 +228,11 @@ def test_a_study_name_is_a_text(name):
         ("timeout_s", math.inf, "this takes a finite number"),
         ("timeout_s", "60", "this takes a number, not '60'"),
         ("timeout_s", True, "this takes a number, not True"),
+        ("max_memory", "2 gb", "'2 gb' has no unit of sizes, did you mean GB?"),
+        ("max_memory", "much", "'much' is no size: a number of bytes, or one with a unit, such as 2 GiB"),
+        ("max_memory", 2, "no run of EnergyPlus fits into 2, which is 2 bytes: write 2 GiB"),
+        ("max_memory", True, "True is no size"),
+        ("max_memory", -5, "-5 is no size"),
         ("reference", "Yes", "this takes true or false, not 'Yes'"),
         ("keep_model_outputs", 1, "this takes true or false, not 1"),
         ("exclude", "wwr == 1", "this takes a list, not 'wwr == 1'"),
@@ -639,3 +644,27 @@ def test_inputs_of_urls_and_archives_are_labelled_by_their_names():
     )
     assert list(study.baseline) == ["office", "school", "gs://b/*.idf"]
     assert list(study.weather) == ["USA IL", "denver"]
+
+
+def test_a_study_file_that_is_not_utf8_is_told_with_its_line(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_bytes("name: x\n# Zürich\n".encode("latin-1"))
+    with pytest.raises(
+        StudyError, match=r"cannot read the study file .*study.yaml: it is not encoded as UTF-8.* @ line 2"
+    ):
+        Study.from_yaml(path)
+
+
+def test_a_key_that_is_no_text_is_told(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(HEAD + "parameters:\n  lamps: {8: 1, object: Lights, field: watts_per_floor_area, values: [1]}\n")
+    with pytest.raises(StudyError, match=r"this takes a text for a key, not 8 @ parameters.lamps.8, line 6"):
+        Study.from_yaml(path)
+
+
+@pytest.mark.parametrize(("given", "size"), [(None, None), ("2 GiB", 2**31), ("500MB", 500_000_000), (2**30, 2**30)])
+def test_the_limit_of_memory_is_a_number_of_bytes(given, size):
+    one = study(max_memory=given)
+    assert one.max_memory == size
+    assert one.to_dict().get("max_memory") == size
+    assert study(max_memory=one.to_dict().get("max_memory")).max_memory == size

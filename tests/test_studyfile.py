@@ -40,6 +40,15 @@ def test_all_duplicate_keys_are_told_with_both_lines():
     ]
 
 
+@pytest.mark.parametrize("character", ["\0", "\a", "\x0c", "\ufffe"])
+def test_a_character_that_yaml_does_not_know_is_told_with_its_line(character):
+    assert told(f"a: 1\r\nb: {character}2\n") == [f"not YAML: the character {character!r} cannot stand in it @ line 2"]
+
+
+def test_an_anchor_may_be_given_again():
+    assert parse_yaml("a: &x 1\nb: *x\nc: &x 2\nd: *x\n")[0] == {"a": 1, "b": 1, "c": 2, "d": 2}
+
+
 def test_equal_keys_at_different_places_are_no_duplicates():
     data, _ = parse_yaml("a: {x: 1}\nb: {x: 1}\n")
     assert data == {"a": {"x": 1}, "b": {"x": 1}}

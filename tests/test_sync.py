@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import uuid
 
@@ -13,9 +12,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import bemsweep as bs
 from bemsweep import host_client
-from bemsweep.errors import BemsweepError, ConflictError, StoreError
+from bemsweep.errors import BemsweepError, ConflictError, StoreError, StudyBusyError
+from bemsweep.lease import lease_for
 from bemsweep.object_names import kind_of, study_of
 from bemsweep.store import Store
+from bemsweep.studystate import definition_bytes, read_definition
 from bemsweep.sync import sync
 from bemsweep.testing import FakeEngine
 from small_studies import FEW, contents, filled, run_study, small_study, two_studies
@@ -45,8 +46,14 @@ def copy_of(store):
 
 
 def writes(monkeypatch):
-    """Return a list that every later write or deletion adds its object's name to."""
-    seen = []
+    """Return a list that every later write or deletion adds its object's name to, but for leases."""
+
+    class Seen(list):
+        def append(self, name):
+            if kind_of(name.removeprefix("-")) != "lease":
+                super().append(name)
+
+    seen = Seen()
     real_put, real_upload, real_delete = Store.put, Store.upload, Store.delete
     monkeypatch.setattr(Store, "put", lambda self, name, data: (seen.append(name), real_put(self, name, data))[1])
     monkeypatch.setattr(Store, "upload", lambda self, path, name: (seen.append(name), real_upload(self, path, name))[1])
@@ -126,9 +133,9 @@ def test_one_study_brings_all_that_is_its_own_and_nothing_else(made):
 
 def test_a_study_that_does_not_tell_its_inputs_brings_them_all(made):
     source, target = copy_of(made), memory()
-    definition = json.loads(source.get("studies/few/study.json"))
+    definition = read_definition(source, "few")
     del definition["uses"]
-    source.put("studies/few/study.json", json.dumps(definition).encode())
+    source.put("studies/few/study.json", definition_bytes(definition))
     source.put("probes/00/other.json", b"{}")
     sync(source, target, study="few")
     assert target.has("probes/00/other.json")
@@ -361,3 +368,13 @@ def test_a_large_object_is_not_held_in_memory(tmp_path, s3):
 def test_a_store_without_anything_is_taken_for_a_mistyped_one(made, tmp_path):
     with pytest.raises(BemsweepError, match=f"nothing to copy in {tmp_path}/typo"):
         sync(Store(tmp_path / "typo"), copy_of(made))
+
+
+def test_a_study_on_which_somebody_is_at_work_is_left_alone(made):
+    target = memory()
+    with lease_for(target, "small"), pytest.raises(StudyBusyError, match="at work on the study 'small' in memory:"):
+        sync(made, target)
+    assert contents(target) == {}
+    with lease_for(made, "small"):  # reading needs no lease
+        assert sync(made, target).total == len(contents(made))
+    assert contents(target) == contents(made)

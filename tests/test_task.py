@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ import pytest
 
 import bemsweep as bs
 from bemsweep.driver import context_of
-from bemsweep.errors import InfrastructureError, RunCancelledError, StoreError
+from bemsweep.errors import InfrastructureError, LeaseLostError, RunCancelledError, StoreError
+from bemsweep.lease import lease_for
 from bemsweep.record_file import from_bytes
 from bemsweep.records import Record
 from bemsweep.store import Store
 from bemsweep.task import Workplace, pack_block, read_facts, run_variant
 from bemsweep.testing import FakeEngine
 from direct_engine import run_energyplus, values
-from small_studies import CHICAGO, small_study
+from small_studies import CHICAGO, contents, small_study
 
 
 def planned(tmp_path: Path, engine: Any = None, **changes: Any) -> tuple[bs.Plan, Workplace]:
@@ -149,8 +151,37 @@ def test_packing_tells_what_it_met(tmp_path: Path) -> None:
     assert data is not None
     store.put(Store.record_name(victim), data[: len(data) // 2])
     packed = pack_block(0, workplace)
-    assert packed.unreadable == (victim,)
+    assert packed.unreadable.keys() == {victim}
     assert packed.unknown == ()
-    facts = read_facts(store, "small", 0)
+    facts = read_facts(store, "small", packed)
     assert len(facts) == 5
     np.testing.assert_array_equal(sorted(facts.row), [0, 1, 3, 4, 5])
+
+
+def test_a_record_of_another_run_is_found_if_workers_look_first(tmp_path: Path) -> None:
+    engine = FakeEngine(counter=tmp_path / "starts")
+    plan, workplace = planned(tmp_path, engine)
+    variant, row = plan.variant_ids[0], plan.points.rows[0]
+    assert not run_variant(variant, row, workplace).is_found
+    starts = engine.starts
+    assert not run_variant(variant, row, workplace).is_found, "nobody looks for what nobody else writes"
+    assert engine.starts == starts + 1
+    workplace.looks_first = True
+    found = run_variant(variant, row, workplace)
+    assert (found.is_found, found.status) == (True, "succeeded")
+    assert engine.starts == starts + 1
+    workplace.store.put(Store.record_name(variant), b"altered")
+    assert not run_variant(variant, row, workplace).is_found
+    assert record_of(plan, variant).status == "succeeded"
+
+
+def test_a_block_is_not_packed_under_a_lease_that_another_has(tmp_path: Path) -> None:
+    plan, workplace = planned(tmp_path, FakeEngine())
+    bs.run(plan)
+    before = contents(plan.store)
+    with lease_for(plan.store, "small") as lease:
+        mine = Workplace(replace(workplace.context, lease=lease.number))
+        pack_block(0, mine)
+    with lease_for(plan.store, "small"), pytest.raises(LeaseLostError):
+        pack_block(0, Workplace(replace(workplace.context, lease=lease.number)))
+    assert contents(plan.store).keys() == before.keys()

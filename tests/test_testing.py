@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -99,6 +100,26 @@ def test_faults_of_the_machine(fault):
 def test_hang_ends_with_the_time_out():
     status, _ = judge(run(FakeEngine(faults={1: "hang"}), job(), timeout_s=0.01))
     assert status == "timed_out"
+
+
+def test_a_run_outgrows_the_memory_it_may_take():
+    engine = FakeEngine(faults=lambda job, attempt: "out_of_memory")
+    assert judge(run(engine, job()))[0] == "succeeded", "there is no limit"
+    ended = run(engine, job(max_memory_bytes=2**30))
+    assert judge(ended)[0] == "out_of_memory"
+    assert ended.memory_bytes > 2**30
+
+
+def test_what_runs_is_told():
+    engine = FakeEngine(faults={1: "hang"})
+    assert engine.running() == {}
+    thread = threading.Thread(target=lambda: run(engine, job("a"), timeout_s=60))
+    thread.start()
+    wait_until(lambda: "a" in engine.running())
+    assert re.fullmatch(r"\d\d/01", engine.running()["a"])
+    engine.kill("a")
+    thread.join()
+    assert engine.running() == {}
 
 
 def test_kill_ends_a_hanging_run():

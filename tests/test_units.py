@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bemsweep.units import udunits
+from bemsweep.units import read_size, udunits
 
 # Every unit of EnergyPlus 25.2's output variables and meters, and what UDUNITS-2 (checked with `udunits2`) calls it.
 OF_THE_ENGINE = {
@@ -74,3 +74,28 @@ def test_what_is_no_known_product_is_left_alone(unit):
 def test_no_array_unit_makes_xarray_see_a_duration():
     durations = {"days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"}
     assert durations.isdisjoint(udunits(unit) for unit in OF_THE_ENGINE)
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        (1, 1), (2**40, 2**40), ("7", 7), ("7 B", 7), ("2 kB", 2000), ("2 MB", 2_000_000), ("2GB", 2 * 10**9),
+        ("2 KiB", 2048), (" 1.5 MiB ", 1_572_864), ("2 GiB", 2**31),
+    ],
+)  # fmt: skip
+def test_sizes_are_read(given, size):
+    assert read_size(given) == size
+
+
+@pytest.mark.parametrize(
+    "given", ["", "GiB", "-1 GiB", "1e9", "2,5 GiB", "2 GiB or so", True, None, 1.5, [2], float("nan")]
+)
+def test_what_is_no_size_is_refused(given):
+    with pytest.raises(ValueError, match="is no size"):
+        read_size(given)
+
+
+@pytest.mark.parametrize(("given", "meant"), [("2 gib", "GB"), ("2 KB", "kB"), ("2 mb", "MB"), ("2 TB", "GiB")])
+def test_a_unit_that_is_none_is_refused_with_one_that_is(given, meant):
+    with pytest.raises(ValueError, match=f"did you mean {meant}"):
+        read_size(given)

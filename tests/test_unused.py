@@ -15,6 +15,7 @@ import bemsweep as bs
 from bemsweep.errors import StoreError
 from bemsweep.store import Store
 from bemsweep.studies import delete_study, find_deletion
+from bemsweep.studystate import definition_bytes, read_definition
 from bemsweep.testing import FakeEngine
 from bemsweep.unused import delete_unused, find_unused
 from small_studies import FEW, contents, filled, run_study, small_study
@@ -39,7 +40,7 @@ def made(tmp_path_factory):
 
 
 def names(store):
-    return {one.name for one in store.objects()}
+    return set(contents(store))
 
 
 def found(store, **how):
@@ -127,9 +128,9 @@ def test_inputs_of_every_amendment_are_kept(tmp_path):
 def test_a_study_that_tells_no_inputs_keeps_them_all(tmp_path):
     store = Store(tmp_path / "store")
     run_study(small_study(parameters=FEW), store, FakeEngine())
-    definition = json.loads(store.get("studies/small/study.json"))
+    definition = read_definition(store, "small")
     del definition["uses"]
-    store.put("studies/small/study.json", json.dumps(definition).encode())
+    store.put("studies/small/study.json", definition_bytes(definition))
     for name in ("inputs/00/00.idf", "probes/00/00.json", "probe-1-ab"):
         store.put(name, b"x")
     unused = find_unused(store, now=TOMORROW)
@@ -181,3 +182,12 @@ def test_a_study_in_a_folder_that_may_not_be_read_stops_everything(made, tmp_pat
     for look in (lambda: find_unused(store, now=TOMORROW), lambda: find_deletion(store, "small", records=True)):
         with pytest.raises(StoreError, match="you may not read that"):
             look()
+
+
+def test_a_lease_of_no_study_goes_and_others_stay(tmp_path):
+    store = Store(tmp_path / "store")
+    run_study(small_study(parameters=FEW), store, FakeEngine())
+    store.put("studies/gone/lease/00000003.json", b"{}")
+    kinds = found(store)
+    assert list(kinds) == ["leases of no study"]
+    assert kinds["leases of no study"].names == ("studies/gone/lease/00000003.json",)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -91,6 +93,24 @@ def test_what_failed_is_stale_on_request_and_what_had_less_time_always(plan: bs.
     assert table.stale(frozenset()) == {plan.variant_ids[2]}
     assert table.stale({"failed"}) == {plan.variant_ids[1], plan.variant_ids[2]}
     assert table.stale({"timed_out"}) == {plan.variant_ids[2], plan.variant_ids[3]}
+
+
+@pytest.mark.parametrize(
+    ("max_memory", "stale"), [(None, [0, 1]), (2**30, []), (2**30 + 1, [0]), ("2 GiB", [0]), ("3 GiB", [0, 1])]
+)
+def test_what_outgrew_its_memory_is_stale_where_it_may_hold_more(
+    tmp_path: Path, max_memory: object, stale: list[int]
+) -> None:
+    plan = bs.plan(small_study(max_memory=max_memory), store=tmp_path, engine=FakeEngine())
+    table = VariantTable(plan)
+    for row in range(3):
+        table.record(plan.variant_ids[row])
+    facts = facts_of(plan, range(3))
+    facts.loc[0, ["status", "memory_bytes"]] = "out_of_memory", 2**30
+    facts.loc[1, ["status", "memory_bytes"]] = "out_of_memory", 2**31
+    table.take_facts(0, facts)
+    assert table.stale(frozenset()) == {plan.variant_ids[row] for row in stale}
+    assert table.stale({"out_of_memory"}) == set(plan.variant_ids[:2])
 
 
 def test_records_that_are_of_no_use_are_to_mend(plan: bs.Plan, table: VariantTable) -> None:

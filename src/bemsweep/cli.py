@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,9 +31,19 @@ from rich.text import Text
 from bemsweep import __version__
 from bemsweep.cli_storage import storage_app, studies_app
 from bemsweep.cli_weather import weather_app
-from bemsweep.console import BAD_INPUT, DEFAULT_STORE, GAVE_UP, JsonOption, StoreOption, err, out, print_json
-from bemsweep.errors import BemsweepError, InfrastructureError, StoreError, TooManyFailuresError
-from bemsweep.faults import LASTING
+from bemsweep.console import (
+    BAD_INPUT,
+    DEFAULT_STORE,
+    GAVE_UP,
+    JsonOption,
+    StoreOption,
+    err,
+    out,
+    print_json,
+    write_any_character,
+)
+from bemsweep.errors import BemsweepError, InfrastructureError, StoreError, TooManyFailuresError, shortened
+from bemsweep.faults import LASTING, Fault, fault_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,11 +78,16 @@ StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file."
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help="Path of an installed EnergyPlus, instead of the one that came along.")
 ]
+AllowPythonOption = Annotated[
+    bool,
+    typer.Option("--allow-python", help="The study file may run code: functions that it calls, its `engine`."),
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="More than a million variants are meant.")]
 
 
 def main() -> None:
     """Run the command line; every expected error becomes a message and an exit status."""
+    write_any_character()
     for ending in ("SIGTERM", "SIGHUP"):  # a stopped job and a closed terminal end as cleanly as Ctrl-C
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), signal.default_int_handler)
@@ -81,14 +97,18 @@ def main() -> None:
         err.print("stopped")
         sys.exit(STOPPED)
     except BemsweepError as error:
-        err.print(Text(str(error)))
+        err.print(shortened(str(error)))
         needs_mending = isinstance(error, StoreError) and error.fault in LASTING
         sys.exit(GAVE_UP if isinstance(error, InfrastructureError) and not needs_mending else BAD_INPUT)
     except OSError as error:
-        err.print(Text(f"the machine gave up: {type(error).__name__}: {error}; run again to carry on"))
+        err.print(f"the machine gave up: {type(error).__name__}: {error}; run again to carry on")
         sys.exit(GAVE_UP)
-    except Exception:  # noqa: BLE001 - status 1 would say that some variants failed
-        err.print_exception()
+    except Exception as error:  # noqa: BLE001 - status 1 would say that some variants failed
+        if fault_of(error) is Fault.ALTERED:  # a chunk of the results, which zarr has refused
+            told = "the results are cut or altered: `bemsweep run STUDY --verify` finds what is, and mends it"
+            err.print(f"{told} ({error})")
+            sys.exit(GAVE_UP)
+        err.print(traceback.format_exc())
         err.print("this is a bug in bemsweep: please report it with the study file")
         sys.exit(BUG)
 
@@ -131,7 +151,7 @@ def describe_command(
     if as_json:
         print_json(told.to_dict())
     else:
-        out.print(Text(str(told)))
+        out.print(str(told))
 
 
 @app.command("init")
@@ -152,7 +172,7 @@ def init_command(
     except FileExistsError:  # since it was looked at
         _check_can_be_written(file)
     run = f"bemsweep run {shlex.quote(str(file))}"
-    out.print(Text(f"wrote {file}; look at it, then\n  {run} --limit 2\n  {run}"))
+    out.print(f"wrote {file}; look at it, then\n  {run} --limit 2\n  {run}")
 
 
 def _check_can_be_written(file: Path) -> None:
@@ -171,14 +191,15 @@ def plan_command(
     engine: EngineOption = None,
     *,
     yes: YesOption = False,
+    allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a study and say what there is to run; runs nothing but a short look at each baseline."""
-    made = _plan(study, store, engine, yes=yes)
+    made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
     if as_json:
         print_json(made.counts())
     else:
-        out.print(Text(str(made)))
+        out.print(str(made))
 
 
 @app.command("run")
@@ -191,28 +212,38 @@ def run_command(
     again: Annotated[
         list[str] | None, typer.Option("--again", help="Run these again: failed, timed_out, out_of_memory.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First read all that is stored; run what is cut or altered again.")
+    ] = False,
+    records_only: Annotated[
+        bool, typer.Option("--records-only", help="Help another run of it: write records, which that run gathers.")
+    ] = False,
     max_failures: Annotated[
         str | None,
         typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
     ] = None,
     yes: YesOption = False,
+    allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what is missing of a study and gather the results."""
+    """Run what is missing of a study and gather the results; a second run waits for the first."""
     from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
     from bemsweep.stop_rule import StopRule  # noqa: PLC0415 - with what it explains
 
     statuses = {word for words in again or [] for word in words.split(",")}
     if unknown := statuses - set(AGAIN):
         raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
+    if records_only and statuses:
+        raise typer.BadParameter("--again deletes records, which --records-only does not: give one of them")
     try:
         StopRule(max_failures)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--max-failures") from None
-    made = _plan(study, store, engine, yes=yes)
+    made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
     if not as_json:
-        out.print(Text(str(made)))
-    started = run(made, wait=False, limit=limit, again=statuses, max_failures=max_failures)  # type: ignore[arg-type]
+        out.print(str(made))
+    how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
+    started = run(made, wait=False, records_only=records_only, **how)
     try:
         _watch(started, is_quiet=as_json)
         started.wait()
@@ -220,26 +251,34 @@ def run_command(
         _stop(started, made)
         sys.exit(STOPPED)
     except TooManyFailuresError as error:
-        err.print(Text(str(error)))
+        err.print(str(error))
     except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
-        err.print(Text(str(error)))
+        err.print(str(error))
         sys.exit(GAVE_UP)
-    _report(started, made, as_json=as_json)
+    (_report_records if records_only else _report)(started, made, as_json=as_json)
 
 
 @app.command("status")
 def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = False) -> None:
-    """Say how many variants of a study are in which state."""
+    """Say how many variants of a study are in which state, and who is at work on it."""
     from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
+    from bemsweep.at_work import at_work  # noqa: PLC0415 - fsspec
 
-    table = results.status(_store_of(study, store), _name_of(study))
+    home, name = _store_of(study, store), _name_of(study)
+    table = results.status(home, name)
     counts = table["status"].value_counts().to_dict()
+    busy = at_work(home, name)
     if as_json:
-        print_json({"study": _name_of(study), "variants": len(table), "statuses": counts})
+        told = [{"who": str(one.holder), "since": one.since, **one.progress} for one in busy]
+        print_json({"study": name, "variants": len(table), "statuses": counts, "at_work": told})
         return
-    out.print(f"{_name_of(study)}: {len(table):,} variants")
+    out.print(f"{name}: {len(table):,} variants")
     for status, count in counts.items():
         out.print(f"  {count:>8,} {status}")
+    for one in busy:
+        out.print(f"{'at work' if one.number else 'helping'}: {one}")
+        for variant in one.running:
+            out.print(f"  {variant}")
 
 
 @app.command("errors")
@@ -293,7 +332,7 @@ def export_command(
     if as_json:
         print_json([str(file) for file in files])
     for file in () if as_json else files:
-        out.print(Text(str(file)))
+        out.print(str(file))
 
 
 @app.command("reproduce")
@@ -307,19 +346,20 @@ def reproduce_command(
         Path | None, typer.Option("--study", help="The study file, if the variant calls a Python function.")
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Run it too, and compare every bit with the record.")] = False,
+    allow_python: AllowPythonOption = False,
 ) -> None:
     """Write the exact model, weather and command of one variant, to look into it."""
     from bemsweep.reproduction import reproduce  # noqa: PLC0415 - idfkit takes a second to import
 
-    functions = {} if study is None else _functions_of(study)
+    functions = {} if study is None else _functions_of(study, engine, allow_python=allow_python)
     done = reproduce(_store_of(str(study or ""), store), variant, to=to, functions=functions, engine=engine, run=run)
-    out.print(Text(f"{done.record.variant_id}: {done.record.status} {done.record.message}".rstrip()))
-    out.print(Text(f"model, weather and run.py are in {to}; the model's sha256 is the record's: {done.model_sha256}"))
+    out.print(f"{done.record.variant_id}: {done.record.status} {done.record.message}".rstrip())
+    out.print(f"model, weather and run.py are in {to}; the model's sha256 is the record's: {done.model_sha256}")
     if done.differences:
         raise BemsweepError(f"the run differs from the record in: {', '.join(done.differences)}")
     if done.run is not None:
         told = f"all {len(done.record.series)} series are" if done.record.series else "the outcome is"
-        out.print(Text(f"run again in {to / 'engine'}: {told} the same as the record's, to the last bit"))
+        out.print(f"run again in {to / 'engine'}: {told} the same as the record's, to the last bit")
 
 
 @app.command("fetch")
@@ -355,14 +395,14 @@ def fetch_command(
         told = {"folder": str(done.folder), "brought": len(done.brought), "there": len(done.there)}
         print_json({**told, "bytes": done.size_bytes, "without": list(done.without), "pending": list(done.pending)})
         return
-    out.print(Text(f"{len(done.brought):,} files brought to {done.folder}, {len(done.there):,} were there already"))
-    out.print(Text(f"{done.folder / raw_files.TABLE_NAME} tells whose folder is which"))
+    out.print(f"{len(done.brought):,} files brought to {done.folder}, {len(done.there):,} were there already")
+    out.print(f"{done.folder / raw_files.TABLE_NAME} tells whose folder is which")
     if done.without:
         why = "have none: they ran before `keep` asked for such files, or had nothing to write into them"
         again = f"`bemsweep reproduce {done.without[0][:12]} --to DIR --run` runs one again"
-        out.print(Text(f"{len(done.without):,} variants {why}; {again}"))
+        out.print(f"{len(done.without):,} variants {why}; {again}")
     if done.pending:
-        out.print(Text(f"{len(done.pending):,} variants have not run yet"))
+        out.print(f"{len(done.pending):,} variants have not run yet")
 
 
 @engine_app.command("list")
@@ -374,41 +414,46 @@ def engine_list_command(*, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(engines)
     for version, path in () if as_json else engines.items():
-        out.print(Text(f"{version}\n  {path}"))
+        out.print(f"{version}\n  {path}")
 
 
-def _plan(path: Path, store: str, engine: str | None, *, yes: bool) -> Plan:
+def _plan(path: Path, store: str, engine: str | None, *, yes: bool, allow_python: bool) -> Plan:
     from bemsweep.planning import plan  # noqa: PLC0415 - idfkit and zarr take a second to import
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
-    study: Study = Study.from_yaml(path)
+    study: Study = Study.from_yaml(path, allow_python=allow_python, engine=engine)
     return plan(study, store=store, engine=engine, yes=yes)
 
 
-def _functions_of(path: Path) -> dict[str, Any]:
+def _functions_of(path: Path, engine: str | None, *, allow_python: bool) -> dict[str, Any]:
     from bemsweep.resolution import import_functions  # noqa: PLC0415 - idfkit takes a second to import
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
-    return import_functions(Study.from_yaml(path))
+    return import_functions(Study.from_yaml(path, allow_python=allow_python, engine=engine))
 
 
 def _name_of(study: str) -> str:
     """Return the name of a study given as a file or by name."""
-    if not study.endswith((".yaml", ".yml")):
-        return study
-    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
-
-    return Study.from_yaml(study).name
+    return _read(study).name if _is_file(study) else study
 
 
 def _store_of(study: str, url: str) -> Store:
     """Return the store, opened as the study says if that is given as a file."""
     from bemsweep.places import options_for  # noqa: PLC0415 - with what follows
     from bemsweep.store import Store  # noqa: PLC0415 - fsspec and zarr take a second to import
+
+    return Store(url, options_for(url, _read(study).storage_options) if _is_file(study) else None)
+
+
+def _is_file(study: str) -> bool:
+    return study.endswith((".yaml", ".yml"))
+
+
+def _read(study: str) -> Study:
+    """Return a study for its name and storage options, which need no code of its to run."""
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
-    is_file = study.endswith((".yaml", ".yml"))
-    return Store(url, options_for(url, Study.from_yaml(study).storage_options) if is_file else None)
+    return Study.from_yaml(study, allow_python=True)
 
 
 class _Rate(ProgressColumn):
@@ -426,18 +471,19 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
     columns = (
         TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TextColumn("done"),
         TextColumn("{task.fields[failed]} failed  {task.fields[cached]} cached"), _Rate(),
+        TextColumn("{task.fields[longest]}"),
     )  # fmt: skip
     with Bar(*columns, console=err, disable=is_quiet) as bar:
         is_told = is_quiet  # the estimate
-        task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None)
+        task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None, longest="")
         while True:
             is_done, now = run.is_done, run.progress
             bar.update(
                 task, description=now.stage, completed=now.done + now.cached, total=now.total, failed=now.failed,
-                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s,
+                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s, longest=now.longest,
             )  # fmt: skip
             if now.estimate is not None and not is_told:
-                bar.console.print(Text(str(now.estimate)))
+                bar.console.print(str(now.estimate))
                 is_told = True
             if is_done:
                 return
@@ -451,9 +497,7 @@ def _stop(run: Run, plan: Plan) -> None:
     run.cancel()
     run.wait()
     left = run.progress.to_do - run.progress.done
-    err.print(
-        Text(f"stopped with {left:,} variants to go. Results so far: {_where(plan)}\nThe same command carries on.")
-    )
+    err.print(f"stopped with {left:,} variants to go. Results so far: {_where(plan)}\nThe same command carries on.")
 
 
 def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
@@ -464,18 +508,36 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
     if as_json:
         report = {"study": plan.study.name, "results": _where(plan), "statuses": counts}
         report["without_effect"] = list(run.without_effect)
+        if run.verification is not None:
+            report["verified"] = vars(run.verification)
         print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
     else:
+        if run.verification is not None:
+            out.print(Text(f"{run.verification}{'; run or packed again' if run.verification.bad else ''}"))
         told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         out.print(f"{told}; {run.progress.done:,} run now in {run.progress.elapsed_s:.1f} s")
         if not groups.empty:
             out.print(_explained(groups, plan.store.url))
         if idle := run.without_effect:
             told = f"{len(idle)} of {len(plan.study.parameters)} parameters change nothing: {', '.join(idle)}"
-            out.print(Text(f"{told} (all outputs are the same to the last bit at each of their levels)"))
-        out.print(Text(f"results are in {_where(plan)}; open them with"))
-        out.print(Text(f'  xr.open_datatree("{_where(plan)}", engine="zarr")'))
+            out.print(f"{told} (all outputs are the same to the last bit at each of their levels)")
+        out.print(f"results are in {_where(plan)}; open them with")
+        out.print(f'  xr.open_datatree("{_where(plan)}", engine="zarr")')
     if not groups.empty:
+        sys.exit(FAILED)
+
+
+def _report_records(run: Run, plan: Plan, *, as_json: bool) -> None:
+    """Say what came of a run that only wrote records; exit with 1 if some variants failed."""
+    now = run.progress
+    if as_json:
+        told = {"study": plan.study.name, "ran": now.done, "statuses": dict(now.statuses)}
+        print_json({**told, "elapsed_s": round(now.elapsed_s, 3)})
+    else:
+        counts = ", ".join(f"{count:,} {status}" for status, count in now.statuses.items()) or "nothing left to run"
+        out.print(f"{counts}; {now.done:,} run now in {now.elapsed_s:.1f} s")
+        out.print("only records were written: the run that holds the study gathers them, or the next one")
+    if now.failed:
         sys.exit(FAILED)
 
 
@@ -483,7 +545,7 @@ def _where(plan: Plan) -> str:
     return plan.store.url_of(plan.store.study_name(plan.study.name, "results.zarr"))
 
 
-def _explained(groups: pd.DataFrame, store: str) -> Text:
+def _explained(groups: pd.DataFrame, store: str) -> str:
     """Return each group of failures with what it means, where its .err is, and how to look at one by oneself."""
     where = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
     lines = []
@@ -496,4 +558,4 @@ def _explained(groups: pd.DataFrame, store: str) -> Text:
         }
         lines.append(f"{line['count']:,} {line['status']}: {line['message']}")
         lines += [f"    {word:<9} {text}" for word, text in told.items() if text]
-    return Text("\n".join(lines))
+    return "\n".join(lines)

@@ -21,6 +21,7 @@ from rich.text import Text
 from bemsweep.console import BAD_INPUT, DEFAULT_STORE, GAVE_UP, JsonOption, StoreOption, err, out, print_json
 from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.faults import PASSING
+from bemsweep.redaction import visible
 from bemsweep.units import size_text
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def check_command(url: UrlArgument, *, as_json: JsonOption = False) -> None:
     try:
         found = check_storage(url)
     except StoreError as error:
-        err.print(Text(str(error)))
+        err.print(str(error))
         sys.exit(BAD_INPUT)
     if as_json:
         print_json({**asdict(found), "is_allowed": found.is_allowed})
@@ -59,20 +60,20 @@ def check_command(url: UrlArgument, *, as_json: JsonOption = False) -> None:
 
 
 def _show_check(found: StorageCheck) -> None:
-    out.print(Text(found.url))
-    out.print(Text(f"  {found.filesystem}{f' at {found.endpoint}' if found.endpoint else ''}"))
-    out.print(Text(f"  configured by {', '.join(found.configuration) or 'nothing but the URL'}"))
+    out.print(found.url)
+    out.print(f"  {found.filesystem}{f' at {found.endpoint}' if found.endpoint else ''}")
+    out.print(f"  configured by {', '.join(found.configuration) or 'nothing but the URL'}")
     words = {True: "yes", False: "NO", None: "not known"}
     for attempt in found.attempts:
-        out.print(Text(f"  {attempt.what:<10}{words[attempt.is_allowed]:<10}{attempt.fault}".rstrip()))
+        out.print(f"  {attempt.what:<10}{words[attempt.is_allowed]:<10}{attempt.fault}".rstrip())
     for message in dict.fromkeys(attempt.message for attempt in found.attempts if attempt.message):
-        out.print(Text(f"  {message}"))
+        out.print(f"  {message}")
     if found.latency_ms is not None:
         out.print(f"  {found.latency_ms:.1f} ms for a small request")
     if found.upload_mb_s is not None and found.download_mb_s is not None:
         out.print(f"  {found.upload_mb_s:.1f} MB/s up, {found.download_mb_s:.1f} MB/s down")
     for name in found.left:
-        out.print(Text(f"  left behind, for it may not be deleted: {name}"))
+        out.print(f"  left behind, for it may not be deleted: {name}")
 
 
 @storage_app.command("sync")
@@ -97,7 +98,7 @@ def sync_command(
         if done.deleted:
             out.print(f"deleted {done.deleted:,} that their studies no longer have")
     for name in done.changed:
-        err.print(Text(f"{name} was written meanwhile: what was copied is as it was before, sync again for the rest"))
+        err.print(f"{name} was written meanwhile: what was copied is as it was before, sync again for the rest")
 
 
 @contextmanager
@@ -157,7 +158,7 @@ def _show_unused(found: Unused, *, is_deleted: bool) -> None:
     for kind in found.kinds:
         out.print(f"{len(kind.names):>10,} {kind.kind:<20}{size_text(kind.size_bytes):>10}")
     for note in found.notes:
-        out.print(Text(note))
+        out.print(note)
     if found.young:
         told = (
             f"{found.young:,} more are younger than {found.older_than_h:g} h and left alone: a run may be writing them"
@@ -188,7 +189,7 @@ def list_command(store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = Fa
         out.print("there are no studies")
     for one in () if as_json else found:
         if one.problem:
-            err.print(Text(f"{one.name} cannot be read: {one.problem}"))
+            err.print(f"{one.name} cannot be read: {one.problem}")
 
 
 def _study_table(found: list[StudySummary]) -> Table:
@@ -202,7 +203,7 @@ def _study_table(found: list[StudySummary]) -> Table:
         counts = (f"{finished:,}", f"{failed:,}") if one.statuses else ("?", "?")
         sizes = (size_text(size.size_bytes) for size in (one.records, one.shared, one.raw, one.cube))
         changed = f"{one.changed:%Y-%m-%d %H:%M} UTC" if one.changed else ""
-        table.add_row(Text(one.name), f"{one.variants:,}", *counts, *sizes, changed)
+        table.add_row(Text(visible(one.name)), f"{one.variants:,}", *counts, *sizes, changed)
     return table
 
 
@@ -222,7 +223,7 @@ def delete_command(
 
     home = Store(store)
     found = find_deletion(home, name, records=records)
-    out.print(Text(_told(found, home.url, has_records=records)))
+    out.print(_told(found, home.url, has_records=records))
     if not yes:
         if not _is_asked():
             raise BemsweepError("nothing was deleted: nobody can be asked here, so say --yes")
@@ -258,4 +259,4 @@ def rename_command(
 
     home = Store(store)
     rename_study(home, old, new)
-    out.print(Text(f"{old} is {new} now: write `name: {new}` in its study file"))
+    out.print(f"{old} is {new} now: write `name: {new}` in its study file")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from bemsweep.console import DEFAULT_STORE, JsonOption, StoreOption, out, print_json
 
@@ -40,8 +39,8 @@ def search_command(
         print_json([station.to_dict() for station in found])
         return
     for station in found:
-        out.print(Text(_described(station)))
-    out.print(Text("download one with: bemsweep weather download ID, or WMO for its newest years"))
+        out.print(_described(station))
+    out.print("download one with: bemsweep weather download ID, or WMO for its newest years")
 
 
 @weather_app.command("download")
@@ -59,7 +58,7 @@ def download_command(
     if as_json:
         print_json({"label": stored.label, "epw": stored.epw, "ddy": stored.ddy, "stat": stored.stat})
     else:
-        out.print(Text(stored.line))
+        out.print(stored.line)
 
 
 def _described(station: Station) -> str:

@@ -8,14 +8,16 @@ Three rules keep the commit atomic. Whoever writes reads live metadata (``use_co
 consolidated copy is the readers'. An array is opened anew after every resize, for one opened before
 accepts writes beyond its old shape and drops them. The root's attributes are written together with the
 consolidated metadata that stands there, for without it readers fall back to live metadata.
+
+Everything has a checksum: chunks by the codec ``crc32c``, so that whoever reads one that was altered is told, and
+the root's metadata by one among its attributes, which `bemsweep.results` compares.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +26,9 @@ import numpy.typing as npt
 import pandas as pd
 import zarr
 from zarr.abc.store import Store
-from zarr.codecs import BloscCodec
-from zarr.errors import ZarrUserWarning
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
 from bemsweep.coordinates import (
     CONVENTIONS,
@@ -38,11 +41,12 @@ from bemsweep.coordinates import (
     group_attributes,
     row_coordinates,
 )
-from bemsweep.cube_metadata import STATE
+from bemsweep.cube_metadata import CUBE_SCHEMA, ROOT, SEAL, STATE, has_same_chunks, seal_of, why_unsound
 from bemsweep.errors import StoreError
+from bemsweep.faults import Fault
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Array, Layout, chunks
 
-__all__ = ["TABLE_CHUNK_ROWS", "Cube", "open_array", "read_layout"]
+__all__ = ["TABLE_CHUNK_ROWS", "Cube", "open_array", "read_layout", "why_differs"]
 
 TABLE_CHUNK_ROWS = 16_384
 """Rows of the variant table in one object: a column of 100,000 rows takes seven requests."""
@@ -52,6 +56,12 @@ _AXIS_CHUNK = 1024
 
 _LENGTH = "variant_id"
 """Column of the root whose length is the cube's."""
+
+_COMPRESSORS = (ZstdCodec(level=0, checksum=False), Crc32cCodec())
+"""Of axes and columns: zarr's own default, with a checksum."""
+
+_UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError)
+"""What zarr and its codecs raise of bytes that are not what they were."""
 
 _DTYPES = {"text": "str", "number": "float64", "count": "int64"}
 
@@ -99,16 +109,16 @@ class Cube:
         cube = cls(store, layout, dict(attributes or {}))
         zarr.create_group(store, overwrite=True, zarr_format=3)
         cube._write_structure(rows=0)
-        cube._consolidate()
-        cube._write_state()
+        cube._write_root(is_commit=True)
         return cube
 
     @classmethod
     def open(cls, store: Store) -> Cube | None:
-        """Return the cube in `store` as it grew last, or None if there is none that can be read."""
-        state = _read_state(store)
-        if state is None:
+        """Return the cube in `store` as it grew last, or None if there is none that is as it was written."""
+        root = _read_root(store)
+        if root is None or why_unsound(root):
             return None
+        state = json.loads(json.loads(root)["attributes"][STATE])
         blocks = {int(number): digest for number, digest in state["blocks"].items()}
         layout = Layout.from_dict(state["layout"])
         return cls(store, layout, state["attributes"], blocks, _table_sha256=state.get("table", ""))
@@ -124,6 +134,44 @@ class Cube:
         """Return the columns of `TABLE_COLUMNS` as of the last commit, read whole: a few requests in all."""
         root = zarr.open_group(self.store, mode="r", zarr_format=3, use_consolidated=True)
         return pd.DataFrame({name: np.asarray(open_array(root, name)[:]) for name in TABLE_COLUMNS})
+
+    def why_wrong(self, table: pd.DataFrame) -> str:
+        """Return what is wrong with metadata, axes and columns as they were committed; ``""`` if nothing is.
+
+        Parameters
+        ----------
+        table
+            What the parameters of the first rows are to be, in their own columns.
+        """
+        root = json.loads(_read_root(self.store) or b"{}")
+        try:
+            live = json.loads(json.dumps(self._consolidated()))
+        except _UNREADABLE as error:
+            return f"its metadata cannot be read: {error!r}"
+        if live != root.get("consolidated_metadata"):
+            return "its metadata differ from those of the last commit"
+        return next(self._wrong(table), "")
+
+    def _wrong(self, table: pd.DataFrame) -> Iterator[str]:
+        """Yield what is wrong with each axis and column."""
+        live = _open_live(self.store, mode="r")
+        expected: dict[str, npt.NDArray[Any]] = {}
+        for frequency in self.layout.frequencies:
+            expected |= {f"{frequency}/{axis.name}": axis.values for axis in axes(self.layout, frequency)}
+        for parameter in self.layout.parameters:
+            if parameter.name in table:
+                rows = table[parameter.name].iloc[: self.rows]
+                expected[parameter.name] = _column_values(rows, parameter.kind)
+        for name in self._columns():
+            array = open_array(live, name)
+            if why := why_differs(array, slice(len(expected.get(name, ()))), expected.get(name)):
+                yield f"{name} {why}"
+                return
+            if name in row_coordinates(self.layout):
+                expected |= {f"{group}/{name}": np.asarray(array[:]) for group in self.layout.frequencies}
+        for name, values in expected.items():
+            if "/" in name and (why := why_differs(open_array(live, name), ..., values)):
+                yield f"{name} {why}"
 
     def grow(self, layout: Layout, *, attributes: Mapping[str, Any] | None = None) -> None:
         """Give every array, key and column of `layout` its place; packed values stay where they are.
@@ -144,7 +192,7 @@ class Cube:
         self.layout = layout
         self.attributes = dict(self.attributes if attributes is None else attributes)
         self._write_structure(rows=rows)
-        self._write_state()
+        self._write_root(is_commit=False)
 
     def resize(self, rows: int) -> None:
         """Make everything along `variant` at least `rows` long.
@@ -189,8 +237,7 @@ class Cube:
             )
         self.blocks = dict(blocks)
         self._table_sha256 = hashlib.sha256(b"".join(digest for _, digest in sorted(self._written.items()))).hexdigest()
-        self._write_state()
-        self._consolidate()
+        self._write_root(is_commit=True)
 
     def _columns(self) -> dict[str, str]:
         return {**TABLE_COLUMNS, **{parameter.name: parameter.kind for parameter in self.layout.parameters}}
@@ -260,7 +307,7 @@ class Cube:
             shards=None if shard == inner else shard,
             dims=self.layout.dims(array),
             attributes=array_attributes(self.layout, array),
-            compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+            compressors=(BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()),
         )
 
     def _write_column(self, root: zarr.Group, paths: Sequence[str], values: npt.NDArray[Any]) -> None:
@@ -274,9 +321,18 @@ class Cube:
                     open_array(root, path)[first : first + len(part)] = part
                     self._written[path, number] = digest
 
-    def _write_state(self) -> None:
-        """Write the root's attributes, together with the consolidated metadata that readers see now."""
+    def _write_root(self, *, is_commit: bool) -> None:
+        """Write the root's metadata: with the live metadata of all else, or with what readers see now.
+
+        Raises
+        ------
+        StoreError
+            The live metadata of an array are not what the array was made with.
+        """
+        data = _read_root(self.store)
+        root: dict[str, Any] = {} if data is None else json.loads(data)
         state = {
+            "schema": CUBE_SCHEMA,
             "layout": self.layout.to_dict(),
             "attributes": self.attributes,
             "blocks": {str(number): digest for number, digest in sorted(self.blocks.items())},
@@ -284,14 +340,25 @@ class Cube:
         }
         # One text, not nested JSON: an attribute of that kind cannot be written to netCDF.
         text = json.dumps(state, separators=(",", ":"))
-        root = zarr.open_group(self.store, mode="r+", zarr_format=3, use_consolidated=True)
-        root.attrs.put({"Conventions": CONVENTIONS, **self.attributes, STATE: text})
+        root["attributes"] = {"Conventions": CONVENTIONS, **self.attributes, STATE: text}
+        if is_commit:
+            root["consolidated_metadata"] = self._consolidated()
+        content = json.loads(json.dumps(root))  # as it will be read
+        content["attributes"][SEAL] = seal_of(content)
+        new = json.dumps(content, indent=2).encode()
+        if not has_same_chunks(data, new):
+            told = f"the metadata of an array of {self.store} are altered: run the study with --verify to pack it anew"
+            raise StoreError(told, fault=Fault.ALTERED)
+        prototype = default_buffer_prototype()
+        sync(self.store.set(ROOT, prototype.buffer.from_bytes(new)))
 
-    def _consolidate(self) -> None:
-        with warnings.catch_warnings():
-            # Consolidated metadata is an extension of Zarr v3 that zarr-python and xarray share.
-            warnings.simplefilter("ignore", ZarrUserWarning)
-            zarr.consolidate_metadata(self.store, zarr_format=3)
+    def _consolidated(self) -> dict[str, Any]:
+        """Return all live metadata below the root, in the form that zarr-python and xarray share."""
+        found = {path: node.metadata.to_dict() for path, node in _open_live(self.store).members(max_depth=None)}
+        for node in found.values():
+            if node["node_type"] == "group":  # none of its own, which it must say
+                node["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": {}}
+        return {"kind": "inline", "must_understand": False, "metadata": found}
 
 
 def read_layout(store: Store) -> Layout:
@@ -302,24 +369,27 @@ def read_layout(store: Store) -> Layout:
     StoreError
         There is no cube.
     """
-    state = _read_state(store)
-    if state is None:
+    root = _read_root(store)
+    if root is None:
         raise StoreError(f"there is no cube in {store}; create it before packing")
-    return Layout.from_dict(state["layout"])
+    if why := why_unsound(root):
+        raise StoreError(
+            f"there is no cube that can be read in {store}, {why}: run the study again", fault=Fault.ALTERED
+        )
+    return Layout.from_dict(json.loads(json.loads(root)["attributes"][STATE])["layout"])
 
 
-def _read_state(store: Store) -> dict[str, Any] | None:
-    try:
-        text = _open_live(store, mode="r").attrs.get(STATE)
-        state: dict[str, Any] | None = None if text is None else json.loads(str(text))
-    except (FileNotFoundError, ValueError):  # none, or one that was altered: it is a view, and packed anew
-        return None
-    return state
+def _read_root(store: Store) -> bytes | None:
+    data = sync(store.get(ROOT, default_buffer_prototype()))
+    return None if data is None else data.to_bytes()
 
 
 def _open_live(store: Store, *, mode: Any = "r+") -> zarr.Group:
-    # The format is told, or zarr would look for those of other versions too.
-    return zarr.open_group(store, mode=mode, zarr_format=3, use_consolidated=False)
+    try:
+        # The format is told, or zarr would look for those of other versions too.
+        return zarr.open_group(store, mode=mode, zarr_format=3, use_consolidated=False)
+    except FileNotFoundError as error:
+        raise StoreError(f"the cube in {store} is gone: run again to pack it anew") from error
 
 
 def open_array(group: zarr.Group, path: str) -> zarr.Array[Any]:
@@ -336,6 +406,30 @@ def open_array(group: zarr.Group, path: str) -> zarr.Array[Any]:
     return array
 
 
+def why_differs(array: zarr.Array[Any], where: Any, expected: npt.NDArray[Any] | None) -> str:
+    """Return why a part of an array does not hold just these bits; ``""`` if it does.
+
+    Parameters
+    ----------
+    array
+        Of which part.
+    where
+        Which part.
+    expected
+        Its values; None for any, if all of it can be read.
+    """
+    try:
+        found = np.asarray(array[where if expected is not None else ...])
+    except _UNREADABLE as error:
+        return f"cannot be read: {str(error).partition('.')[0]}"
+    if expected is None:
+        return ""
+    if found.dtype.kind == "f":
+        found, expected = found.view(f"u{found.itemsize}"), expected.astype(found.dtype).view(f"u{found.itemsize}")
+    is_same = found.shape == expected.shape and bool((found == expected).all())
+    return "" if is_same else "has other values than it was written with"
+
+
 def _require(
     group: zarr.Group,
     name: str,
@@ -348,6 +442,7 @@ def _require(
     """Return the array, created if need be, at least as long as `shape` and with just these attributes."""
     array = group.get(name)
     if not isinstance(array, zarr.Array):
+        creation = {"compressors": _COMPRESSORS, **creation}
         return group.create_array(name, shape=shape, dimension_names=dims, attributes=dict(attributes), **creation)
     longer = tuple(max(new, old) for new, old in zip(shape, array.shape, strict=True))
     if longer != array.shape:

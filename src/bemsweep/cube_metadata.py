@@ -10,10 +10,21 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["STATE", "has_same_chunks", "renamed", "titles"]
+from bemsweep.sealed_json import digest
+
+__all__ = ["CUBE_SCHEMA", "ROOT", "SEAL", "STATE", "has_same_chunks", "renamed", "seal_of", "titles", "why_unsound"]
+
+CUBE_SCHEMA = 1
+"""Version of how a cube is made."""
+
+ROOT = "zarr.json"
+"""The object whose content is the commit."""
 
 STATE = "bemsweep"
 """Name of the root attribute, JSON, that holds the layout and the packed blocks; plain readers need it not."""
+
+SEAL = "bemsweep_sha256"
+"""Name of the root attribute that holds the checksum of all else in the root's metadata."""
 
 _FORM = ("node_type", "data_type", "chunk_grid", "chunk_key_encoding", "codecs")
 """What decides how the bytes of a chunk are read."""
@@ -22,6 +33,31 @@ _FORM = ("node_type", "data_type", "chunk_grid", "chunk_key_encoding", "codecs")
 def titles(name: str) -> dict[str, str]:
     """Return the attributes with which the cube of the study `name` tells what it is."""
     return {"title": f"bemsweep study {name}", "study": name}
+
+
+def seal_of(root: Mapping[str, Any]) -> str:
+    """Return the checksum of the root's metadata, of all that it consolidates too."""
+    attributes = {name: value for name, value in root.get("attributes", {}).items() if name != SEAL}
+    return digest({**root, "attributes": attributes})
+
+
+def why_unsound(root: bytes) -> str:
+    """Return what is wrong with the root's ``zarr.json``; ``""`` if it is as it was written.
+
+    Parameters
+    ----------
+    root
+        Its bytes.
+    """
+    try:
+        document = json.loads(root)
+        attributes = document["attributes"]
+        if attributes[SEAL] != seal_of(document):
+            return "its metadata do not match their checksum"
+        schema = json.loads(attributes[STATE])["schema"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "its metadata are cut or altered"
+    return "" if schema == CUBE_SCHEMA else f"it has schema {schema!r}, and this bemsweep reads schema {CUBE_SCHEMA}"
 
 
 def has_same_chunks(old: bytes | None, new: bytes | None) -> bool:
@@ -63,6 +99,8 @@ def renamed(metadata: bytes, name: str) -> bytes:
         _retell(attributes, name)
         if isinstance(state := attributes.get(STATE), str):
             attributes[STATE] = _changed(state, lambda told: _retell(told["attributes"], name))
+    if SEAL in node.get("attributes", {}):
+        node["attributes"][SEAL] = seal_of(node)
     return json.dumps(node, indent=2).encode()
 
 

@@ -6,10 +6,11 @@ Decides which rows the variant table has and in which order. Never opens a model
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from bemsweep.expressions import compile_condition, compile_value
 from bemsweep.options import Options
 from bemsweep.parts import Value, read_level
 from bemsweep.study import Study
+from bemsweep.studyfile import has_no_place, shown
 
 __all__ = ["LABELS", "Points", "design_points"]
 
@@ -28,6 +30,8 @@ LABELS = ("baseline", "weather")
 """Columns that every study has before its parameters: which model, which climate."""
 
 
+_SHOWN = 5
+"""How many broken rows of a table are told."""
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 
@@ -95,7 +99,17 @@ def design_points(
     if study.reference:
         blank = (None,) * len(study.parameters)
         rows = dict.fromkeys([*((*pair, *blank) for pair in itertools.product(*(labels[n] for n in LABELS))), *rows])
+    if unwritable := list(_unwritable(study, names, rows)):
+        raise StudyError(unwritable)
     return Points(names, tuple(rows))
+
+
+def _unwritable(study: Study, names: Sequence[str], rows: Collection[tuple[Value, ...]]) -> Iterator[Problem]:
+    for position, name in enumerate(names):
+        where = (name,) if name in LABELS else ("parameters", name)
+        for text in dict.fromkeys(row[position] for row in rows):
+            if isinstance(text, str) and has_no_place(text):
+                yield study.problem(f"{shown(text)} holds a character that results cannot: NUL, or half of one", *where)
 
 
 def _conditions(
@@ -221,12 +235,11 @@ def _plain(value: Any) -> Value:
 
 def _read_csv(study: Study, table: str, local: _Local) -> tuple[list[str], list[tuple[Value, ...]]]:
     try:
-        with local(table).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+        content = local(table).read_bytes()
+        lines = [(line, cells) for line, cells in _csv_lines(content) if any(cell.strip() for cell in cells)]
     except InputError as error:
         raise StudyError([study.problem(f"cannot read the table {error}", "design", "table")]) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise StudyError([study.problem(f"cannot read the table {table}: {error}", "design", "table")]) from None
     if not lines:
         raise StudyError([study.problem(f"the table {table} is empty", "design", "table")])
@@ -237,12 +250,31 @@ def _read_csv(study: Study, table: str, local: _Local) -> tuple[list[str], list[
         if len(cells) != len(names)
     ]
     if problems:
-        raise StudyError(problems)
+        more = len(problems) - _SHOWN
+        told = study.problem(f"{table}: {more} more lines have other numbers of cells", "design", "table")
+        raise StudyError([*problems[:_SHOWN], *([told] if more > 0 else [])])
     columns = [
         [cell.strip() or None for cell in column] if name in texts else _read_column(column)
         for name, column in zip(names, zip(*(cells for _, cells in lines[1:]), strict=True), strict=False)
     ]
     return names, list(zip(*columns, strict=True))
+
+
+def _csv_lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each row and the line in which it begins; what is wrong is a ValueError with its line."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not encoded as UTF-8") from None
+    reader, read = csv.reader(io.StringIO(text, newline=""), strict=True), 0
+    try:
+        for cells in reader:
+            yield read + 1, cells
+            read = reader.line_num
+    except csv.Error as error:
+        told = "a quotation mark is never closed" if "end of data" in str(error) else error
+        raise ValueError(f"line {read + 1}: {told}") from None
 
 
 def _read_column(cells: Sequence[str]) -> list[Value]:

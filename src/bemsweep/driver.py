@@ -9,25 +9,28 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import pandas as pd
 from distributed import Client
 
+from bemsweep.at_work import AtWork, at_work
 from bemsweep.attempts import Attempts
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
-from bemsweep.cube_metadata import titles
+from bemsweep.cube_metadata import ROOT, titles
 from bemsweep.edits import InputRef
 from bemsweep.errors import (
     BemsweepError,
     ConflictError,
     InfrastructureError,
+    LeaseLostError,
     Problem,
     RecordError,
     SchedulerLostError,
@@ -37,7 +40,8 @@ from bemsweep.errors import (
 )
 from bemsweep.first_variants import FirstVariants
 from bemsweep.input_files import Input
-from bemsweep.layout import Layout
+from bemsweep.layout import BLOCK_ROWS, Layout
+from bemsweep.lease import Lease, take_lease
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
@@ -48,6 +52,7 @@ from bemsweep.studystate import StudyState
 from bemsweep.submission import ContextPlugin, Flight, dangerous_settings, plugged_in
 from bemsweep.task import Context, Finished, Packed, read_facts
 from bemsweep.variant_table import VariantTable
+from bemsweep.verification import Verification, why_input_bad
 
 __all__ = ["Driver", "context_of"]
 
@@ -56,6 +61,9 @@ _log = logging.getLogger(__name__)
 COMMIT_INTERVAL_S = 60.0
 """How often readers are shown what has been packed."""
 
+LOOK_AGAIN_S = 20.0
+"""How often workers, of which some may be new, are told that others help."""
+
 _POLL_S = 0.02
 
 
@@ -63,7 +71,14 @@ class Driver:
     """One run of a plan; everything but `progress`, `table` and `stop` belongs to the thread of `execute`."""
 
     def __init__(
-        self, plan: Plan, *, client: Client | None, limit: int | None, again: frozenset[Status], rule: StopRule
+        self,
+        plan: Plan,
+        *,
+        client: Client | None,
+        limit: int | None,
+        again: frozenset[Status],
+        rule: StopRule,
+        verify: bool = False,
     ) -> None:
         self.stop = threading.Event()
         """Set it to end the run: engines are killed, what is finished is kept and committed."""
@@ -71,6 +86,8 @@ class Driver:
         self._store = plan.store.patient(patience_s(), self.stop)
         self._client, self._limit, self._again = client, limit, again
         self._run_id = f"bemsweep-{self._name}-{time.time_ns()}"
+        self.verification = Verification() if verify else None
+        """What is bad of what is stored; None if it is not asked for."""
         self._table = VariantTable(plan)
         self._queue: deque[str] = deque()
         self._held: list[str] = []
@@ -83,6 +100,8 @@ class Driver:
         self._has_grown = False
         self._progress = Progress(total=len(self._table.wanted), cached=0)
         self._statuses: Counter[str] = Counter()
+        self._lease: Lease | None = None
+        self._helpers_told = -LOOK_AGAIN_S
         self._began, self._ended = time.monotonic(), 0.0
 
     def progress(self) -> Progress:
@@ -104,14 +123,13 @@ class Driver:
         InfrastructureError
             Some variants could not be run by the machine's fault, or none could, or the scheduler was lost;
             everything finished is kept.
+        LeaseLostError
+            Another run has taken over the study; everything finished is kept.
         StoreError
             The store was lost for longer than patience lasts; the same holds.
         """
         try:
-            self._prepare()
-            if self._queue or self._table.dirty:
-                self._run_on_cluster()
-            self._commit_at_end()
+            self._carry_out()
         except StoreError as error:
             told = f"{error}. What is finished is kept: run again to carry on"
             raise StoreError(told, fault=error.fault) from error
@@ -127,8 +145,28 @@ class Driver:
                 f"{reason}. Everything else is kept: run again to carry on"
             )
 
+    def _carry_out(self) -> None:
+        """Run and pack what is left, once the study's lease is ours."""
+        at_work(self._plan.store, self._name)  # at the start a fault is told at once
+        lease = take_lease(self._store, self._name, stop=self.stop, tell=self._tell_waiting)
+        if lease is None:  # stopped before
+            return
+        with lease:
+            self._lease, self._guarded = lease, lease.guarded(self._store)
+            lease.report = lambda: self.progress().to_dict()
+            self._progress = replace(self._progress, stage="starting", waits_for="")
+            self._prepare()
+            if self._queue or self._table.dirty or self.verification is not None:
+                self._run_on_cluster()
+            self._commit_at_end()
+
+    def _tell_waiting(self, other: AtWork) -> None:
+        if not self._progress.waits_for:
+            _log.warning("%s waits for another run of it: %s", self._name, other)
+        self._progress = replace(self._progress, stage="waiting", waits_for=str(other))
+
     def _tell_stage(self, stage: str) -> None:
-        self._progress = replace(self._progress, stage=stage)
+        self._progress = replace(self._progress, stage=stage, running=())
 
     # Before the first task
 
@@ -138,13 +176,9 @@ class Driver:
         self._check_current()
         # What the plan found is taken as it is: a record that has gone since is missed when its block is packed.
         self._table.start_from(set(plan.stored) | self._store.stored(plan.to_run))
-        inputs = [baseline.input for baseline in plan.baselines.values()]
-        inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
-        inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
-        for source in inputs:
-            self._put_input(source)
+        inputs = self._put_inputs()
         self._state.save(
-            self._store,
+            self._guarded,
             plan.study,
             points=plan.points,
             variant_ids=plan.variant_ids,
@@ -182,10 +216,25 @@ class Driver:
             raise ConflictError(f"the study {self._name!r} has grown since it was planned: plan it again")
         self._state = now
 
+    def _put_inputs(self) -> list[Input]:
+        """Write what workers read into the store, and return it."""
+        plan = self._plan
+        inputs = [baseline.input for baseline in plan.baselines.values()]
+        inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
+        inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
+        for source in inputs:
+            self._put_input(source)
+        return inputs
+
     def _put_input(self, source: Input) -> None:
         name = Store.input_name(source.sha256, source.suffix)
         if self._store.has(name):
-            return
+            if self.verification is None:
+                return
+            self.verification.inputs += 1
+            if not (why := why_input_bad(self._store, source.sha256, source.suffix)):
+                return
+            self.verification.note(name, why)
         data = source.path.read_bytes()
         if hashlib.sha256(data).hexdigest() != source.sha256:
             raise StudyError([Problem(f"{source.path} has changed since the study was planned: plan it again")])
@@ -193,9 +242,14 @@ class Driver:
 
     def _open_cube(self) -> Cube:
         """Return the cube with a place for all that the plan expects; one that cannot grow so is made anew."""
-        plan, zarr_store = self._plan, self._store.zarr(self._name)
+        plan, zarr_store = self._plan, self._guarded.zarr(self._name)
         attributes = {**titles(self._name), "source": plan.engine_version}
         cube = Cube.open(zarr_store)
+        if self.verification is not None:
+            why = "cannot be read" if cube is None else cube.why_wrong(self._table.frame)
+            if why and self._store.has(root := Store.study_name(self._name, "results.zarr", ROOT)):
+                self.verification.note(root.removesuffix(f"/{ROOT}"), why)
+                cube = None
         if cube is not None:
             try:
                 layout = _grown(cube.layout, plan)
@@ -219,7 +273,7 @@ class Driver:
             self._delete_record(variant)
 
     def _delete_record(self, variant: str) -> None:
-        self._store.delete(Store.record_name(variant))
+        self._guarded.delete(Store.record_name(variant))
         self._table.drop(variant)
 
     # While tasks are under way
@@ -229,16 +283,24 @@ class Driver:
         try:
             with ExitStack() as stack:
                 client = brought or stack.enter_context(open_local_client())
-                stack.enter_context(plugged_in(client, ContextPlugin(self._run_id, context_of(self._plan))))
+                stack.enter_context(plugged_in(client, ContextPlugin(self._run_id, self._context())))
                 for setting in dangerous_settings(client) if brought else ():
                     _log.warning("of the cluster's scheduler, %s", setting)
                 flight = Flight(client, self._run_id)
                 flight.check_shared(self._store, self.stop)
+                if self.verification is not None:
+                    self._verify(flight, self.verification)
                 self._begin(flight)
                 self._work(flight)
                 self._end(flight)
         except SchedulerLostError as error:  # what is packed is shown all the same
             self._verdict = error
+
+    def _context(self) -> Context:
+        lease = self._lease
+        if lease is None:
+            return context_of(self._plan)
+        return replace(context_of(self._plan), lease=lease.number, looks_first=lease.has_helpers)
 
     def _begin(self, flight: Flight) -> None:
         """Put the variants first that span the design's corners; if there are many, the others wait for them."""
@@ -248,15 +310,39 @@ class Driver:
         self._queue, self._held = deque(self._first.variants), [one for one in variants if one not in chosen]
         self._tell_stage("trying" if self._first.hold_back else "running")
 
+    def _verify(self, flight: Flight, found: Verification) -> None:
+        """Have all that is stored read in full; what is bad runs or is packed again."""
+        self._tell_stage("verifying")
+        table = self._table
+        blocks = range(math.ceil(len(table.frame) / BLOCK_ROWS))
+        bad: set[str] = set()
+        for verified in flight.verify(blocks, set(table.digests), self.stop):
+            first = verified.block * BLOCK_ROWS
+            rows = table.frame.iloc[first : first + BLOCK_ROWS]
+            variants, is_block_bad = found.take(verified, rows, Store.study_name(self._name, "results.zarr"))
+            bad |= variants
+            if is_block_bad:
+                table.digests.pop(verified.block, None)
+                table.dirty.add(verified.block)
+        if table.digests != self._cube.blocks:
+            self._commit()  # the cube forgets first, as in `_forget`
+        self._forget(bad & table.stored)
+        again = [variant for variant in self._plan.wanted_variants if variant in bad]
+        room = len(again) if self._limit is None else max(0, self._limit - len(self._queue))
+        self._enqueue(again[:room])
+        self._progress = replace(self._progress, to_do=len(self._queue), cached=self._progress.cached - len(again))
+
     def _work(self, flight: Flight) -> None:
         """Keep the cluster busy until everything is run and packed, or the run is to end."""
         self._began = time.monotonic()
         next_commit = self._began + COMMIT_INTERVAL_S
         awaited: set[str | int] | None = None  # packings that the commit which is due waits for
         while (self._queue or self._held or flight.count or self._table.dirty) and not self._is_ending:
+            self._look_around(flight)
             self._release(flight)
             self._submit(flight)
             self._take_finished(flight)
+            self._progress = replace(self._progress, running=flight.running())
             is_due = time.monotonic() > next_commit
             for block in self._table.ready(is_due=is_due) - flight.packings:
                 self._pack(block, flight)
@@ -284,6 +370,15 @@ class Driver:
     def _is_ending(self) -> bool:
         return self.stop.is_set() or self._verdict is not None
 
+    def _look_around(self, flight: Flight) -> None:
+        """End the run if another has taken over the study, and have workers look first if others help."""
+        if self._lease is None:
+            return
+        self._lease.check()
+        if self._lease.has_helpers and time.monotonic() > self._helpers_told + LOOK_AGAIN_S:
+            flight.look_first()
+            self._helpers_told = time.monotonic()
+
     def _release(self, flight: Flight) -> None:
         """Let the other variants follow once the first ones have told what these will cost."""
         if self._held and not self._first.hold_back:
@@ -309,14 +404,21 @@ class Driver:
         self._judge(flight)
 
     def _take_outcome(self, finished: Finished) -> None:
-        self._statuses[finished.status] += 1
         self._table.close(finished.variant_id)
         self._table.record(finished.variant_id)
         self._attempts.finish()
+        if finished.is_found:
+            now = self._progress
+            self._progress = replace(now, cached=now.cached + 1, to_do=now.to_do - 1)
+            self._first.drop(finished.variant_id)
+            return
+        self._statuses[finished.status] += 1
         self._first.take(finished)
         self._rule.take(finished.status, finished.message)
 
     def _take_error(self, item: str | int, error: BaseException) -> None:
+        if isinstance(error, LeaseLostError):
+            raise error
         _log.info("a try of %s failed: %r", item, error)
         if isinstance(error, StoreError):
             self._plan.store.check_writable()  # if it is lost here too, every other variant would only wait in vain
@@ -356,10 +458,12 @@ class Driver:
             self._cube.grow(self._cube.layout.grow(self._series_of(packed.unknown)))
             self._table.dirty.add(packed.block)
             return
-        facts = read_facts(self._store, self._name, packed.block)
+        facts = read_facts(self._store, self._name, packed)
         if facts is None:
             raise StoreError(f"the store has lost what became of block {packed.block} of {self._name}")
         self._table.take_facts(packed.block, facts)
+        for variant, why in packed.unreadable.items():
+            _log.warning("%s cannot be read, %s: its variant runs again", Store.record_name(variant), why)
         for variant in self._table.to_mend(packed.block, facts, packed.unreadable):
             self._delete_record(variant)
             if variant not in self._table.wanted or self._is_ending:
@@ -373,7 +477,9 @@ class Driver:
     def _series_of(self, variants: Iterable[str]) -> Iterator[Series]:
         for variant in variants:
             data = self._store.get(Store.record_name(variant))
-            if data is not None:
+            if data is None:
+                continue
+            with suppress(RecordError):  # altered since it was packed: that is told when the block is packed again
                 yield from RecordFile(io.BytesIO(data)).header().series
 
     def _pack(self, block: int, flight: Flight) -> None:
@@ -447,5 +553,6 @@ def context_of(plan: Plan) -> Context:
         utc_offsets_h={label: weather.facts.utc_offset_h for label, weather in plan.weather.items()},
         calls=plan.resolved.functions,
         keep=plan.study.kept_files(),
+        max_memory_bytes=plan.study.max_memory,
         patience_s=patience_s(),
     )

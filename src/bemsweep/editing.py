@@ -63,7 +63,7 @@ def apply_edits(
 
 def _edit_schedule(document: IDFDocument[bool], edit: ScheduleEdit, files: Mapping[str, Path]) -> None:
     if edit.file is not None:
-        values = read_schedule_values(files[edit.file.sha256].read_bytes().decode())  # with its line ends
+        values = read_schedule_values(files[edit.file.sha256].read_bytes())
         replace_schedule_by_file(
             document, edit.schedule, file_name=edit.file.name, rows=len(values.values), has_heading=values.has_heading
         )

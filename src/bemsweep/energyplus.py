@@ -63,7 +63,12 @@ class EnergyPlus(Protocol):
         """Do once what every run would do again, if the build can keep it."""
 
     def simulate(self, model: Path, weather: Path, *, has_templates: bool = False) -> int:
-        """Run `model` in its own folder and return the exit code, negative for a signal."""
+        """Run `model` in its own folder and return the exit code, negative for a signal.
+
+        Side effects
+        ------------
+        Prints what it is at to the standard output of the process, file descriptor 1, a line at a time.
+        """
 
 
 def find_builds() -> list[Build]:
@@ -148,21 +153,21 @@ class Library:
         self.version: str = self._api.energyPlusVersion().decode()
 
     def warm_up(self) -> None:
-        """Have the library parse its schema, which it keeps for all later runs and forks."""
+        """Have the library parse its schema, which it keeps for all later runs and forks; it prints nothing."""
         version = self.version.removeprefix("EnergyPlus, Version ").partition("-")[0]
         with open_scratch() as folder:
             model = folder / "tiny.idf"
             model.write_text(_TINY_MODEL.format(version=version.rpartition(".")[0]), encoding="utf-8")
-            self._call("--convert-only", "-d", str(folder), str(model))
+            self._call("--convert-only", "-d", str(folder), str(model), prints=False)
 
     def simulate(self, model: Path, weather: Path, *, has_templates: bool = False) -> int:  # noqa: ARG002
         """Run `model` in its own folder and return the exit code; the wheel cannot expand templates."""
-        return self._call("-d", str(model.parent), "-w", str(weather), str(model))
+        return self._call("-d", str(model.parent), "-w", str(weather), str(model), prints=True)
 
-    def _call(self, *arguments: str) -> int:
+    def _call(self, *arguments: str, prints: bool) -> int:
         argv = [b"energyplus", *(os.fsencode(argument) for argument in arguments)]
         state = self._api.stateNew()
-        self._api.setConsoleOutputState(state, 0)
+        self._api.setConsoleOutputState(state, int(prints))
         returncode: int = self._api.energyplus(state, len(argv), (ctypes.c_char_p * len(argv))(*argv))
         self._api.stateDelete(state)
         return returncode

@@ -59,6 +59,8 @@ class Job:
     """True to keep the model's own Output objects."""
     raw_files: tuple[str, ...] = ()
     """Files that EnergyPlus is to write besides those that it writes for every job, sorted."""
+    max_memory_bytes: int | None = None
+    """Resident memory above which the run and all that it started are killed; None for no limit."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class EngineRun:
     """True if the run was killed at its time-out."""
     is_cancelled: bool = False
     """True if `Engine.kill` ended the run."""
+    memory_limit_bytes: int = 0
+    """The limit of memory that the run was killed for; 0 if it was not."""
     error: str = ""
     """Python's error of the stage that failed, one line with its type."""
     end: str = ""
@@ -92,7 +96,7 @@ class EngineRun:
     engine_s: float = 0.0
     """Seconds in the engine."""
     memory_bytes: int = 0
-    """Peak resident memory of the run's process."""
+    """Peak resident memory of the run's largest process; of a run killed for its memory, what all of them held."""
     dictionary: Mapping[str, list[str]] = field(default_factory=dict)
     """Of a probe: ``{"variable": [...], "meter": [...], "report": [...]}``, every name that this model can report."""
     cells: tuple[Cell, ...] = ()
@@ -123,6 +127,12 @@ class Engine(Protocol):
 
     def kill(self, run_id: str) -> None:
         """End a run that another thread waits for; unknown ids are ignored."""
+
+    def running(self) -> Mapping[str, str]:
+        """Return what each run under way is at, by its id: a simulated date as ``07/21``, or words.
+
+        It costs little and may be asked from any thread; a run that has just begun or ended may be missing.
+        """
 
     def close(self) -> None:
         """End the engine and all of its runs."""

@@ -9,9 +9,11 @@
     ├── ModelError            a baseline or a variant's model: the model's fault
     ├── EngineNotFoundError   no EnergyPlus build at hand, or not the one asked for
     ├── InfrastructureError   the machine's fault, worth a retry: disk, network, a killed process
-    │   ├── StoreError        the store cannot be read or written
     │   ├── EngineDiedError   the engine's process, or its host, was killed or died
+    │   ├── LeaseLostError    another run has taken over the study; what is finished is kept
     │   ├── SchedulerLostError  the Dask scheduler cannot be reached any more
+    │   ├── StoreError        the store cannot be read or written
+    │   ├── StudyBusyError    somebody else is at work on the study
     │   └── WorkerLostError   the Dask worker was lost; who ran there is not to blame
     ├── RecordError           a record that cannot be read: cut, altered or of another schema
     ├── TooManyFailuresError  a run that was hopeless was ended early; what was finished is kept
@@ -24,6 +26,7 @@ the second is retried. All of them can be pickled, so they cross process borders
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -38,17 +41,22 @@ __all__ = [
     "EngineNotFoundError",
     "InfrastructureError",
     "InputError",
+    "LeaseLostError",
     "ModelError",
     "Problem",
     "RecordError",
     "RunCancelledError",
-    "StoreError",
     "SchedulerLostError",
+    "StoreError",
+    "StudyBusyError",
     "StudyError",
     "TooManyFailuresError",
     "WorkerLostError",
     "nearest",
+    "shortened",
 ]
+
+_LONG_WORD = re.compile(r"\S{300,}")
 
 
 class BemsweepError(Exception):
@@ -70,7 +78,9 @@ class Problem:
         where = self.path
         if self.line is not None:
             where = f"{where}, line {self.line}" if where else f"line {self.line}"
-        message = redacted(self.message)  # it may show a value that is a URL with a password, where none belongs
+        message = redacted(
+            shortened(self.message)
+        )  # it may show a value that is a URL with a password, where none belongs
         return f"{message} @ {where}" if where else message
 
 
@@ -111,6 +121,14 @@ class EngineNotFoundError(BemsweepError):
 
 class InfrastructureError(BemsweepError):
     """The machine's fault, not the model's: worth another try."""
+
+
+class LeaseLostError(InfrastructureError):
+    """Another run has taken over the study meanwhile; this one writes no more of it."""
+
+
+class StudyBusyError(InfrastructureError):
+    """Somebody else is at work on the study, which only one may change at a time."""
 
 
 class StoreError(InfrastructureError):
@@ -176,3 +194,14 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
     by_fold = {candidate.casefold(): candidate for candidate in candidates}
     matches = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
     return f" (did you mean {by_fold[matches[0]]!r}?)" if matches else ""
+
+
+def shortened(message: str) -> str:
+    """Return `message` without the rest of words of 300 and more letters, which no name has, but a broken file may.
+
+    Examples
+    --------
+    >>> len(shortened("line 7 holds " + 100_000 * "x"))
+    214
+    """
+    return _LONG_WORD.sub(lambda word: f"{word[0][:200]}…", message)

@@ -171,6 +171,11 @@ _TIMED_OUT = (
     "ends, its edits make EnergyPlus iterate"
 )
 
+_OUT_OF_MEMORY = (
+    "the run held more memory than the study's `max_memory`: raise it, or take it away, and run again, which runs just "
+    "these; many outputs at short frequencies cost little, large models and Python functions much"
+)
+
 
 def explain(status: Status, message: str) -> str:
     """Return what a failure means and what to try, ``""`` if nothing is known.
@@ -191,6 +196,8 @@ def explain(status: Status, message: str) -> str:
     """
     if status == "timed_out":
         return _TIMED_OUT
+    if status == "out_of_memory":
+        return _OUT_OF_MEMORY
     return next((known.advice for known in EXPLANATIONS if re.search(known.pattern, message)), "")
 
 

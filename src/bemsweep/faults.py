@@ -34,6 +34,8 @@ class Fault(StrEnum):
     UNREACHABLE = "unreachable"
     SERVER = "server"
     NO_SPACE = "no space"
+    READ_ONLY = "read-only"
+    ALTERED = "altered"
     NOT_SERVED = "not served"
     OTHER = "other"
 
@@ -43,7 +45,7 @@ PASSING = (Fault.THROTTLED, Fault.UNREACHABLE, Fault.SERVER)
 
 LASTING = (
     Fault.NO_BUCKET, Fault.FORBIDDEN, Fault.BAD_KEY, Fault.BAD_SECRET, Fault.EXPIRED, Fault.CLOCK_SKEW,
-    Fault.WRONG_REGION, Fault.WRONG_ENDPOINT, Fault.NO_CREDENTIALS, Fault.NOT_SERVED,
+    Fault.WRONG_REGION, Fault.WRONG_ENDPOINT, Fault.NO_CREDENTIALS, Fault.NOT_SERVED, Fault.READ_ONLY,
 )  # fmt: skip
 """Faults that every try meets again, until somebody mends what was given."""
 
@@ -61,7 +63,7 @@ _CODES = {
     ),
     Fault.THROTTLED: (
         "SlowDown", "ServiceUnavailable", "503", "429", "Throttling", "ThrottlingException", "RequestLimitExceeded",
-        "TooManyRequests", "ServerBusy", "OperationAborted", "RequestTimeout", "408",
+        "TooManyRequests", "ServerBusy", "OperationAborted", "ConditionalRequestConflict", "RequestTimeout", "408",
     ),
     Fault.SERVER: ("InternalError", "500", "502", "504", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"),
 }  # fmt: skip
@@ -117,7 +119,9 @@ _ADVICE = {
     Fault.THROTTLED: "the server asks for fewer requests: try again later, or with fewer workers",
     Fault.UNREACHABLE: "no answer from the server: check the network, the address (AWS_ENDPOINT_URL) and that it runs",
     Fault.SERVER: "the server has a fault of its own: try again later",
-    Fault.NO_SPACE: "there is no space left",
+    Fault.NO_SPACE: "there is no space left: make room there, or have its quota raised",
+    Fault.READ_ONLY: "it is read-only, or not this user's: have it made writable",
+    Fault.ALTERED: "what is stored is cut or altered",
     Fault.NOT_SERVED: "its filesystem takes no such option: check storage_options",
     Fault.OTHER: "",
 }
@@ -143,6 +147,10 @@ def _fault_of_type(error: BaseException) -> Fault | None:
     """Return what an error means that no server sent."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Fault.NO_SPACE
+    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename:
+        return Fault.READ_ONLY  # of a disk, which names the file
+    if isinstance(error, ValueError) and "checksum do not match" in str(error):  # zarr's, of a chunk
+        return Fault.ALTERED
     if isinstance(error, ValueError) and "endpoint" in str(error).casefold():  # botocore's, of a malformed URL
         return Fault.WRONG_ENDPOINT
     if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):  # told only when it is first used

@@ -5,10 +5,12 @@ still runs and ends. ``--once`` does a single run in the process itself, for sys
 ``--version`` only reports the engine. It has one thread, since it forks, and imports nothing that
 would start another. It never judges a run and never touches a store.
 
-What travels, each a tuple: to the host ``("run", serial, baseline, job, scratch, sys_path)``,
-``("kill", serial)`` and at last ``("close",)``; back ``("ready", version)`` or ``("broken", message)``
-once, then ``("ended", serial, returncode, memory_bytes)`` for each run, without the serial under
-``--once``. A client that is gone without ``("close",)`` was killed: its runs' folders are deleted for it.
+What travels, each a tuple: to the host ``("run", serial, baseline, job, scratch, sys_path, max_memory_bytes)``,
+``("kill", serial)``, ``("ask",)`` and at last ``("close",)``; back ``("ready", version)``, ``("broken", message)`` of a
+build or ``("unable", message)`` of a machine once, ``("alive",)`` for each ask, and ``("ended", serial, returncode,
+memory_bytes, exceeded_bytes)`` for each run, the last being what a run held that was killed for its memory, else 0.
+Under ``--once`` there is neither serial nor ``exceeded_bytes``. A client that is gone without ``("close",)`` was
+killed: its runs' folders are deleted for it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +31,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bemsweep.energyplus import Build, EnergyPlus, die_with_parent, load
 from bemsweep.engine import Job
-from bemsweep.errors import BemsweepError
+from bemsweep.errors import BemsweepError, InfrastructureError
+from bemsweep.heartbeat import CONSOLE_NAME
+from bemsweep.memory import WATCH_INTERVAL_S, resident_bytes
 from bemsweep.messages import receive, send
 from bemsweep.model_file import read_model
 from bemsweep.simulate import simulate
@@ -40,8 +45,6 @@ __all__ = ["main"]
 
 _BASELINES_KEPT = 4
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
-_CONSOLE = "bemsweep.console"
-"""File in a run's folder for what the run prints."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not (options.once or options.version):
             energyplus.warm_up()
     except BemsweepError as error:
-        send(reports, ("broken", str(error)))
+        send(reports, ("unable" if isinstance(error, InfrastructureError) else "broken", str(error)))
         return 1
     if not options.once:
         send(reports, ("ready", energyplus.version))
@@ -94,6 +97,11 @@ class _Host:
         self._baselines: OrderedDict[tuple[str, int, int], IDFDocument[bool]] = OrderedDict()
         self._serials: dict[int, int] = {}
         """Process id of each run that is under way -> its serial number."""
+        self._limits: dict[int, int] = {}
+        """Process id of each run that has a limit of memory -> the limit."""
+        self._exceeded: dict[int, int] = {}
+        """Process id of each run that was killed for its memory -> what it held."""
+        self._next_look = 0.0
         self._scratch: list[str] = []
         """Where runs work, and have worked as long as the client has not deleted the folder."""
 
@@ -109,17 +117,22 @@ class _Host:
             selector.register(woken, selectors.EVENT_READ)
             try:
                 while True:
-                    ready = {key.fd for key, _ in selector.select()}
+                    ready = {key.fd for key, _ in selector.select(WATCH_INTERVAL_S if self._limits else None)}
+                    self._watch()
                     if woken in ready:
                         with suppress(BlockingIOError):
                             os.read(woken, 4096)
                         self._reap()
                     if self._requests in ready:
                         match receive(self._requests):
-                            case "run", *run:
-                                self._start(*run)
+                            case "run", *run, max_memory_bytes:
+                                pid = self._start(*run)
+                                if max_memory_bytes is not None:
+                                    self._limits[pid] = max_memory_bytes
                             case "kill", serial:
                                 self._kill(serial)
+                            case ("ask",):
+                                send(self._reports, ("alive",))
                             case _:
                                 return 0
             except (EOFError, BrokenPipeError):
@@ -135,7 +148,18 @@ class _Host:
             if serial == killed:
                 _kill_group(pid)
 
-    def _start(self, serial: int, baseline: str, job: bytes, scratch: str, sys_path: list[str]) -> None:
+    def _watch(self) -> None:
+        """Kill the runs that hold more memory than they may."""
+        if not self._limits or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + WATCH_INTERVAL_S / 2
+        for pid, held in resident_bytes(self._limits).items():
+            if held > self._limits[pid]:
+                _kill_group(pid)
+                self._exceeded[pid] = max(held, self._exceeded.get(pid, 0))
+
+    def _start(self, serial: int, baseline: str, job: bytes, scratch: str, sys_path: list[str]) -> int:
+        """Fork a run and return its process id."""
         document = self._parsed(baseline)
         pid = os.fork()
         if pid == 0:
@@ -144,6 +168,7 @@ class _Host:
             os.setpgid(pid, pid)
         self._serials[pid] = serial
         self._scratch = [known for known in self._scratch if Path(known).exists()] + [scratch]
+        return pid
 
     def _parsed(self, baseline: str) -> IDFDocument[bool] | None:
         """Return the parsed baseline, or None if it cannot be: then the run parses it again and reports why."""
@@ -186,10 +211,12 @@ class _Host:
                 return
             _kill_group(ended.si_pid)
             pid, status, usage = os.wait4(ended.si_pid, 0)
+            self._limits.pop(pid, None)
+            exceeded = self._exceeded.pop(pid, 0)
             serial = self._serials.pop(pid, None)
             if serial is not None:
                 returncode = os.waitstatus_to_exitcode(status)
-                send(self._reports, ("ended", serial, returncode, usage.ru_maxrss * _MAXRSS_UNIT))
+                send(self._reports, ("ended", serial, returncode, usage.ru_maxrss * _MAXRSS_UNIT, exceeded))
 
     def _end_all(self) -> None:
         """Kill what runs, and wait until it is gone."""
@@ -208,7 +235,7 @@ def _kill_group(pid: int) -> None:
 
 def _run_once(energyplus: EnergyPlus, requests: int, reports: int) -> NoReturn:
     """Do the one run that is asked for; end at once, with everything started, if the client goes away."""
-    _, _, _, job, scratch, sys_path = receive(requests)
+    _, _, _, job, scratch, sys_path, _ = receive(requests)  # the client watches the memory of this process
     threading.Thread(target=_end_with_client, args=[requests], daemon=True).start()
     returncode = _run(energyplus, job, Path(scratch), sys_path, None)
     send(reports, ("ended", returncode, _peak_memory_bytes()))
@@ -237,7 +264,7 @@ def _run(
     energyplus: EnergyPlus, job: bytes, scratch: Path, sys_path: list[str], document: IDFDocument[bool] | None
 ) -> int:
     os.chdir(scratch)
-    console = os.open(_CONSOLE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    console = os.open(CONSOLE_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(console, 1)
     os.dup2(console, 2)
     os.close(console)

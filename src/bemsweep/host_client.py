@@ -24,7 +24,9 @@ import cloudpickle
 from bemsweep.energyplus import Build, build_at, find_builds
 from bemsweep.engine import EngineRun, Job
 from bemsweep.errors import EngineDiedError, EngineNotFoundError, InfrastructureError
-from bemsweep.host_process import KILLED, HostProcess
+from bemsweep.heartbeat import where
+from bemsweep.host_process import KILL_TIMEOUT_S, KILLED, HostProcess
+from bemsweep.memory import WATCH_INTERVAL_S
 from bemsweep.outcome import signal_name
 from bemsweep.simulate import read_run
 
@@ -33,8 +35,13 @@ __all__ = ["FreshEngine", "HostEngine", "find_engines", "open_engine"]
 _log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 120.0
-_KILL_TIMEOUT_S = 30.0
-"""How long a killed run, or a host whose pipe was closed, may take to end."""
+_ASK_INTERVAL_S = 10.0
+"""How often a host is asked for a sign of life while runs last."""
+
+_MOST_SILENT = 6
+"""How often in a row it may not answer: what keeps it from answering, parsing a large model, takes a second."""
+
+_HUNG = "the engine's host does not answer any more and was killed"
 
 _HAS_FORK = sys.platform == "linux"
 """macOS forks too, but no one has proven yet that its frameworks survive it."""
@@ -87,9 +94,10 @@ def find_engines() -> dict[str, Path]:
 class _Waiting:
     """A run that a thread waits for."""
 
-    run_id: str
-    ended: Future[tuple[int, int]] = field(default_factory=Future)
-    """Return code and peak memory in bytes."""
+    job: Job
+    scratch: Path
+    ended: Future[tuple[int, int, int]] = field(default_factory=Future)
+    """Return code, peak memory in bytes, and what it held if it was killed for its memory."""
     is_timed_out: bool = False
     is_cancelled: bool = False
 
@@ -100,6 +108,9 @@ class _Host:
     def __init__(self, build: Build) -> None:
         self.version: Future[str] = Future()
         self.is_dead = False
+        """True if no run can be asked of it any more."""
+        self.answers = 0
+        """How often it has given a sign of life."""
         self._child = HostProcess(build)
         self._lock = threading.Lock()
         self._serials = itertools.count()
@@ -107,32 +118,42 @@ class _Host:
         self._listener = threading.Thread(target=self._listen, name="bemsweep-engine", daemon=True)
         self._listener.start()
 
-    def start(self, waiting: _Waiting, job: Job, pickled: bytes, scratch: Path) -> int:
+    def start(self, waiting: _Waiting, pickled: bytes) -> int:
         """Ask for a run and return its serial number; `waiting` is told of its end."""
         with self._lock:
             if self.is_dead:
                 raise InfrastructureError("the engine's host has ended")
             serial = next(self._serials)
             self._waiting[serial] = waiting
-            self._child.send(("run", serial, str(job.baseline), pickled, str(scratch), _import_path()))
+            job, where_to = waiting.job, (str(waiting.scratch), _import_path())
+            self._child.send(("run", serial, str(job.baseline), pickled, *where_to, job.max_memory_bytes))
         return serial
+
+    def ask(self) -> None:
+        """Ask for a sign of life, which `answers` will count."""
+        with self._lock:
+            self._child.send(("ask",))
+
+    def running(self) -> dict[str, str]:
+        """Return what each run is at; without the lock, which a full pipe could hold."""
+        return {one.job.run_id: where(one.scratch) for one in self._waiting.copy().values()}
 
     def kill(self, serial: int) -> None:
         """Ask the host to kill the run's process group."""
         with self._lock:
-            if serial in self._waiting:
-                self._child.send(("kill", serial))
+            self._child.send(("kill", serial))
 
     def cancel(self, run_id: str) -> None:
         """Kill the runs of that name."""
         with self._lock:
-            serials = [serial for serial, waiting in self._waiting.items() if waiting.run_id == run_id]
+            serials = [serial for serial, waiting in self._waiting.items() if waiting.job.run_id == run_id]
             for serial in serials:
                 self._waiting[serial].is_cancelled = True
                 self._child.send(("kill", serial))
 
     def kill_host(self) -> None:
-        """End a host that does not answer any more."""
+        """End a host that does not answer any more; even if it does not end, the next run has another."""
+        self.is_dead = True
         self._child.kill_group()
 
     def close(self) -> None:
@@ -143,10 +164,12 @@ class _Host:
             if not self.is_dead:
                 self._child.send(("close",))
                 self._child.hang_up()
-        self._listener.join(_KILL_TIMEOUT_S)
+        self._listener.join(KILL_TIMEOUT_S)
         if self._listener.is_alive():
             self.kill_host()
-            self._listener.join()
+            self._listener.join(KILL_TIMEOUT_S)
+        if self._listener.is_alive():
+            _log.warning("the engine's host was killed and does not end")
 
     def _listen(self) -> None:
         broken: Exception | None = None
@@ -157,20 +180,26 @@ class _Host:
                         self.version.set_result(version)
                     case "broken", message:
                         broken = EngineNotFoundError(message)
-                    case "ended", serial, returncode, memory_bytes:
+                    case "unable", message:
+                        broken = InfrastructureError(message)
+                    case ("alive",):
+                        self.answers += 1
+                    case "ended", serial, *end:
                         with self._lock:
                             waiting = self._waiting.pop(serial)
-                        waiting.ended.set_result((returncode, memory_bytes))
+                        waiting.ended.set_result(tuple(end))
         with self._lock:
+            has_hung = self.is_dead or self._child.is_deaf  # we killed it, so no run is to blame
             self.is_dead = True
             last_words = self._child.end()
             left, self._waiting = self._waiting, {}
-        error = broken or EngineDiedError(f"the engine's host {_how_it_ended(self._child.returncode, last_words)}")
+        died = EngineDiedError(f"the engine's host {_how_it_ended(self._child.returncode, last_words)}")
+        error = broken or (InfrastructureError(_HUNG) if has_hung else died)
         if not self.version.done():
             self.version.set_exception(error)
         for waiting in left.values():
             if waiting.is_cancelled:
-                waiting.ended.set_result((KILLED, 0))
+                waiting.ended.set_result((KILLED, 0, 0))
             else:
                 waiting.ended.set_exception(error)
 
@@ -249,17 +278,17 @@ class HostEngine(_Engine):
             return pickled
         host = self._living_host()
         self._version_of(host)
-        waiting = _Waiting(job.run_id)
+        waiting = _Waiting(job, scratch.absolute())
         begin = time.monotonic()
-        serial = host.start(waiting, job, pickled, scratch.absolute())
+        serial = host.start(waiting, pickled)
         try:
-            returncode, memory_bytes = self._wait(host, serial, waiting, timeout_s)
-        finally:
-            if not waiting.ended.done():  # Ctrl-C in this thread
-                host.kill(serial)
-                with suppress(TimeoutError, InfrastructureError):
-                    waiting.ended.result(timeout=_KILL_TIMEOUT_S)
-        return _read(scratch, returncode, memory_bytes, waiting, begin)
+            end = self._wait(host, serial, waiting, timeout_s)
+        except KeyboardInterrupt:
+            host.kill(serial)
+            with suppress(TimeoutError, InfrastructureError):
+                waiting.ended.result(timeout=KILL_TIMEOUT_S)
+            raise
+        return _read(waiting, end, begin)
 
     def kill(self, run_id: str) -> None:
         """End a run that another thread waits for; unknown ids are ignored."""
@@ -267,6 +296,10 @@ class HostEngine(_Engine):
             host = self._host
         if host is not None:
             host.cancel(run_id)
+
+    def running(self) -> dict[str, str]:
+        """Return what each run under way is at, by its id; never waits."""
+        return {} if (host := self._host) is None else host.running()
 
     def close(self) -> None:
         """End the host and all of its runs, which are reported as cancelled."""
@@ -292,17 +325,27 @@ class HostEngine(_Engine):
             raise InfrastructureError(f"the engine's host did not start within {_START_TIMEOUT_S:.0f} s") from None
 
     @staticmethod
-    def _wait(host: _Host, serial: int, waiting: _Waiting, timeout_s: float) -> tuple[int, int]:
-        try:
-            return waiting.ended.result(timeout=min(timeout_s, threading.TIMEOUT_MAX))
-        except TimeoutError:
-            waiting.is_timed_out = True
+    def _wait(host: _Host, serial: int, waiting: _Waiting, timeout_s: float) -> tuple[int, int, int]:
+        deadline = time.monotonic() + timeout_s
+        # Counted in questions, not by the clock: of a machine that slept, both ends have slept.
+        silent, answers = 0, host.answers
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                return waiting.ended.result(timeout=min(left, _ASK_INTERVAL_S))
+            silent, answers = (silent + 1 if host.answers == answers else 0), host.answers
+            if silent > _MOST_SILENT:
+                break
+            host.ask()
+        else:
+            waiting.is_timed_out, answers = True, host.answers
             host.kill(serial)
-        try:
-            return waiting.ended.result(timeout=_KILL_TIMEOUT_S)
-        except TimeoutError:
-            host.kill_host()
-            raise InfrastructureError("the engine's host does not answer any more and was killed") from None
+            host.ask()
+            with suppress(TimeoutError):
+                return waiting.ended.result(timeout=KILL_TIMEOUT_S)
+            if host.answers > answers:
+                raise InfrastructureError("the run was killed at its time-out and does not end: is its disk gone?")
+        host.kill_host()
+        raise InfrastructureError(_HUNG)
 
 
 class FreshEngine(_Engine):
@@ -318,7 +361,7 @@ class FreshEngine(_Engine):
         super().__init__(build)
         self._lock = threading.Lock()
         self._version: str | None = None
-        self._running: list[tuple[_Waiting, HostProcess]] = []
+        self._under_way: list[tuple[_Waiting, HostProcess]] = []
         self._is_closed = False
 
     @property
@@ -338,32 +381,47 @@ class FreshEngine(_Engine):
         pickled = _pickle(job)
         if isinstance(pickled, EngineRun):
             return pickled
-        waiting = _Waiting(job.run_id)
+        waiting = _Waiting(job, scratch.absolute())
         begin = time.monotonic()
         with self._lock:
             if self._is_closed:
                 raise InfrastructureError("the engine is closed")
             child = HostProcess(self._build, "--once")
-            self._running.append((waiting, child))
+            self._under_way.append((waiting, child))
         try:
-            child.send(("run", 0, str(job.baseline), pickled, str(scratch.absolute()), _import_path()))
-            returncode = child.wait(timeout_s)
-            if returncode is None:
-                waiting.is_timed_out = True
-                child.kill_group()
-                returncode = child.wait(_KILL_TIMEOUT_S)
-            if returncode is None:
-                raise InfrastructureError("a run cannot be killed: its process does not end")
+            child.send(("run", 0, str(job.baseline), pickled, str(waiting.scratch), _import_path(), None))
+            returncode, exceeded = self._wait(child, waiting, timeout_s)
             child.kill_group()  # what the run left behind, which may hold the pipe open
             memory_bytes = _reported_memory(child)
         finally:
             with self._lock:
-                self._running = [(other, its_child) for other, its_child in self._running if other is not waiting]
+                self._under_way = [entry for entry in self._under_way if entry[0] is not waiting]
             last_words = child.end()
-        run = _read(scratch, returncode, memory_bytes, waiting, begin)
-        if run.stage == "start" and not (run.is_timed_out or run.is_cancelled):
+        run = _read(waiting, (returncode, memory_bytes, exceeded), begin)
+        if run.stage == "start" and not (run.is_timed_out or run.is_cancelled or run.memory_limit_bytes):
             raise EngineDiedError(f"the engine's process {_how_it_ended(child.returncode, last_words)}")
         return run
+
+    @staticmethod
+    def _wait(child: HostProcess, waiting: _Waiting, timeout_s: float) -> tuple[int, int]:
+        """Return the child's return code, and what it held if it was killed for its memory."""
+        limit = waiting.job.max_memory_bytes
+        deadline, exceeded = time.monotonic() + timeout_s, 0
+        while not exceeded and (left := deadline - time.monotonic()) > 0:
+            returncode = child.wait(left if limit is None else min(left, WATCH_INTERVAL_S))
+            if returncode is not None:
+                return returncode, 0
+            if limit is not None and (held := child.resident_bytes()) > limit:
+                exceeded = held
+        waiting.is_timed_out = not exceeded
+        child.kill_group()
+        if (returncode := child.wait(KILL_TIMEOUT_S)) is None:
+            raise InfrastructureError("the run was killed and does not end: is its disk gone?")
+        return returncode, exceeded
+
+    def running(self) -> dict[str, str]:
+        """Return what each run under way is at, by its id; never waits."""
+        return {waiting.job.run_id: where(waiting.scratch) for waiting, _ in self._under_way.copy()}
 
     def kill(self, run_id: str) -> None:
         """End a run that another thread waits for; unknown ids are ignored."""
@@ -374,11 +432,11 @@ class FreshEngine(_Engine):
         with self._lock:
             self._is_closed = True
         for child in self._kill(None):
-            child.wait(_KILL_TIMEOUT_S)
+            child.wait(KILL_TIMEOUT_S)
 
     def _kill(self, run_id: str | None) -> list[HostProcess]:
         with self._lock:
-            matching = [(waiting, child) for waiting, child in self._running if run_id in (None, waiting.run_id)]
+            matching = [entry for entry in self._under_way if run_id in (None, entry[0].job.run_id)]
             for waiting, child in matching:
                 waiting.is_cancelled = True
                 child.kill_group()
@@ -428,14 +486,17 @@ def _how_it_ended(returncode: int | None, last_words: str) -> str:
     return f"{how}, its last words: {last_words}" if last_words else how
 
 
-def _read(scratch: Path, returncode: int, memory_bytes: int, waiting: _Waiting, begin: float) -> EngineRun:
-    """Return what the run left; one that ended by itself was neither timed out nor cancelled."""
+def _read(waiting: _Waiting, end: tuple[int, int, int], begin: float) -> EngineRun:
+    """Return what the run left; one that ended by itself was neither timed out, cancelled nor out of memory."""
+    returncode, memory_bytes, exceeded = end
     was_killed = returncode == KILLED
+    is_out_of_memory = was_killed and exceeded > 0 and not waiting.is_cancelled
     run = read_run(
-        scratch,
+        waiting.scratch,
         returncode,
-        memory_bytes=memory_bytes,
-        is_timed_out=was_killed and waiting.is_timed_out and not waiting.is_cancelled,
+        memory_bytes=max(memory_bytes, exceeded),
+        is_timed_out=was_killed and waiting.is_timed_out and not waiting.is_cancelled and not is_out_of_memory,
         is_cancelled=was_killed and waiting.is_cancelled,
+        memory_limit_bytes=(waiting.job.max_memory_bytes or 0) if is_out_of_memory else 0,
     )
     return replace(run, engine_s=time.monotonic() - begin) if was_killed else run

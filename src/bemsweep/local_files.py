@@ -5,6 +5,7 @@ Decides under which name a file is written before it takes its own. Never knows 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -12,10 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["TEMPORARY_SUFFIX", "replace_by_copy", "replace_file", "sha256_of", "temporary_beside"]
+from filelock import FileLock
+
+__all__ = ["TEMPORARY_SUFFIX", "create_file", "replace_by_copy", "replace_file", "sha256_of", "temporary_beside"]
 
 TEMPORARY_SUFFIX = ".tmp"
 """Of what is not whole yet; a process that is killed leaves such files behind."""
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+"""What a filesystem says that has no hard links."""
 
 
 def sha256_of(path: Path) -> str:
@@ -46,6 +52,31 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def create_file(path: Path, data: bytes) -> None:
+    """Write a file that must not be there yet; of several at once one succeeds, and nobody ever sees half of it.
+
+    Raises
+    ------
+    FileExistsError
+        It is there.
+    OSError
+        It cannot be written.
+    """
+    with temporary_beside(path) as temporary:
+        temporary.write_bytes(data)
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # Such as on a memory stick, and some shares.
+            with FileLock(path.with_name(f".{path.name}.lock{TEMPORARY_SUFFIX}")):
+                if path.exists():
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+                temporary.replace(path)
+        temporary.unlink(missing_ok=True)
 
 
 def replace_by_copy(source: Path, path: Path) -> None:

@@ -10,6 +10,8 @@ import pandas as pd
 __all__ = ["text_table", "variant_table"]
 
 _MOST_ROWS = 12
+_NO_FORMULAS = ("display.html.use_mathjax", False)
+"""A price in dollars is no formula, and a stranger's formula may hold links."""
 _LEFT = ' style="text-align: left">'
 
 
@@ -28,7 +30,7 @@ def text_table(frame: pd.DataFrame, *, has_heads: bool = True) -> str:
     >>> "a &amp; b" in text_table(pd.DataFrame({"name": ["a & b"]}))
     True
     """
-    with pd.option_context("display.max_colwidth", None):
+    with pd.option_context("display.max_colwidth", None, *_NO_FORMULAS):
         html = frame.to_html(index=False, header=has_heads, border=0)
     return html.replace("<td>", f"<td{_LEFT}").replace("<th>", f"<th{_LEFT}")
 
@@ -52,4 +54,5 @@ def variant_table(frame: pd.DataFrame) -> str:
     shown = frame.drop(columns=same)
     if "variant_id" in shown:
         shown["variant_id"] = shown["variant_id"].str[:12]
-    return shown.to_html(max_rows=_MOST_ROWS, na_rep="", float_format="{:.6g}".format, border=0)
+    with pd.option_context(*_NO_FORMULAS):
+        return shown.to_html(max_rows=_MOST_ROWS, na_rep="", float_format="{:.6g}".format, border=0)

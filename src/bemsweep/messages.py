@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import struct
 from typing import Any
 
@@ -15,18 +16,39 @@ __all__ = ["receive", "send"]
 _LENGTH = struct.Struct(">Q")
 
 
-def send(fd: int, message: object) -> None:
+def send(fd: int, message: object, *, timeout_s: float | None = None) -> None:
     """Write `message` to the pipe `fd`.
+
+    Parameters
+    ----------
+    fd
+        The pipe.
+    message
+        What can be pickled.
+    timeout_s
+        How long the other end may leave a full pipe unread; None for ever, as always on Windows.
 
     Raises
     ------
+    TimeoutError
+        The other end does not read.
     OSError
         The other end is closed.
     """
     body = pickle.dumps(message)
     rest = memoryview(_LENGTH.pack(len(body)) + body)
+    is_limited = timeout_s is not None and hasattr(select, "poll")
     while rest:
-        rest = rest[os.write(fd, rest) :]
+        if is_limited and timeout_s is not None and not _is_writable(fd, timeout_s):
+            raise TimeoutError(f"the other end of the pipe has read nothing for {timeout_s:.0f} s")
+        # What a pipe that is not full surely takes: more of it could block.
+        rest = rest[os.write(fd, rest[: select.PIPE_BUF] if is_limited else rest) :]
+
+
+def _is_writable(fd: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def receive(fd: int) -> Any:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import itertools
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ __all__ = ["NOT_IN_IDF", "read_ddy", "read_model", "read_objects", "read_version
 NOT_IN_IDF = ",;!\n\r"
 """Characters that end a field of an IDF, so that no text may hold them."""
 
+_PASSED_OVER = re.compile(r"^(Failed to parse|Skipping malformed) object: ")
+"""What idfkit says besides when it reads an object, and when it reads on."""
+
 _Version = tuple[int, int, int]
 
 _CANNOT_READ = {
@@ -38,6 +43,11 @@ _COMMENT = re.compile(rb"![^\n]*")
 _STATEMENT = re.compile(rb"([^;]*);")
 _OBJECT_BEGIN = re.compile(rb"\s*[A-Za-z][A-Za-z0-9:_ /\-]*?\s*,")
 _VERSION = re.compile(rb"(?:^|;)\s*Version\s*,\s*(\d+)\.(\d+)(?:\.(\d+))?", re.IGNORECASE)
+
+_STRING_OR_END = re.compile(r'"(?:\\.|[^"\\])*"|\}')
+_KINDS = {"number": "a number", "integer": "a whole number", "string": "a text", "array": "a list"}
+_SHOWN = 40
+"""How much of a value a message shows."""
 
 _BOOKKEEPING = frozenset({"idf_order", "idf_max_fields", "idf_max_extensible_fields"})
 """Fields that EnergyPlus's converter adds to epJSON and nobody reads."""
@@ -93,7 +103,7 @@ def _read(path: Path, part_of: _Version | None) -> IDFDocument[bool]:
     content = _content(path)
     is_idf = path.suffix.lower() == ".idf"
     try:
-        return _read_idf(path, content, part_of) if is_idf else _read_epjson(path, content, part_of)
+        document = _read_idf(path, content, part_of) if is_idf else _read_epjson(path, content, part_of)
     except SchemaNotFoundError as error:
         version = ".".join(map(str, error.version[:2]))
         raise ModelError(
@@ -102,6 +112,10 @@ def _read(path: Path, part_of: _Version | None) -> IDFDocument[bool]:
         ) from error
     except IdfKitError as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
+    for object_type, objects in document.items():
+        if len(objects) > 1 and (document.schema.get_object_schema(object_type) or {}).get("maxProperties") == 1:
+            raise ModelError(f"{path.name} is broken: it has {len(objects)} objects {object_type}, and a model has one")
+    return document
 
 
 def read_ddy(path: Path) -> IDFDocument[bool]:
@@ -170,7 +184,7 @@ def _read_idf(path: Path, content: bytes, part_of: _Version | None) -> IDFDocume
         parser.parse(version)
         findings = (*error.diagnostics, *parser.diagnostics)
     if findings:
-        told = sorted({(finding.line or 0, finding.message) for finding in findings})
+        told = sorted({(finding.line or 0, _PASSED_OVER.sub("", finding.message)) for finding in findings})
         raise ModelError(f"{path.name} is broken: {'; '.join(f'line {line}: {text}' for line, text in told[:10])}")
     return document
 
@@ -238,7 +252,7 @@ def _read_epjson(path: Path, content: bytes, part_of: _Version | None) -> IDFDoc
     schema = get_schema(version)
     if "\\ud" in (text := content.decode("utf-8")).lower():
         _refuse_surrogates(path, data)
-    problems = [f"line {_line_of(text, words)}: {message}" for words, message in _epjson_problems(data, schema)]
+    problems = [f"line {_line_of(text, words)}: {told}" for *words, told in _epjson_problems(data, schema)]
     if problems:
         raise ModelError(f"{path.name} is broken: {'; '.join(problems[:10])}")
     document: IDFDocument[bool] = IDFDocument(version=version, schema=schema, filepath=path)
@@ -251,8 +265,14 @@ def _read_epjson(path: Path, content: bytes, part_of: _Version | None) -> IDFDoc
 
 
 def _parsed(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
+    ended = itertools.count(1)  # objects, as each is read
     try:
-        data = json.loads(content.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        text = content.decode("utf-8")
+        data = json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _without_duplicates(pairs, text, next(ended)),
+            parse_constant=_no_constant,
+        )
     except UnicodeDecodeError as error:
         line = _line(content, error.start)
         raise ModelError(f"{path.name} is no epJSON: line {line} is not encoded as UTF-8") from error
@@ -286,34 +306,93 @@ def _refuse_surrogates(path: Path, data: dict[str, dict[str, Any]]) -> None:
         raise ModelError(f"{path.name} is broken: {error.object[error.start]!r} is no character") from None
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]], text: str, number: int) -> dict[str, Any]:
+    """Return the object of `pairs`, which is the one that ends as the `number`th in `text`."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        twice = next(key for key in keys if keys.count(key) > 1)
+        ends = (match.start() for match in _STRING_OR_END.finditer(text) if match[0] == "}")
+        end = next(itertools.islice(ends, number - 1, None))
+        line = text.count("\n", 0, max(text.rfind(json.dumps(twice, ensure_ascii=False), 0, end), 0)) + 1
+        raise ValueError(f"line {line}: {twice!r} is there twice")
     return found
 
 
-def _epjson_problems(data: Mapping[str, Mapping[str, Any]], schema: EpJSONSchema) -> Iterator[tuple[str, str]]:
-    """Yield a text to look for in the file, and what is wrong there."""
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _epjson_problems(data: Mapping[str, Mapping[str, Any]], schema: EpJSONSchema) -> Iterator[tuple[str, ...]]:
+    """Yield texts to look for in the file, one after the other, and what is wrong there.
+
+    EnergyPlus refuses all of it in an epJSON, but for unknown fields; in the IDF that is written for it, a text that
+    holds a number, or a choice in other letters, would pass.
+    """
     for object_type, objects in data.items():
         canonical = schema.resolve_type_name(object_type)
-        if canonical is None:
+        if canonical != object_type:
             hint = nearest(object_type, schema.object_types)
             yield object_type, f"EnergyPlus has no object type {object_type!r}{hint}"
             continue
         known = (schema.get_inner_schema(canonical) or {}).get("properties", {})
         for name, fields in objects.items():
             if not isinstance(fields, dict):
-                yield name, f"{object_type} {name!r} is no object"
+                yield object_type, name, f"{object_type} {name!r} is no object"
                 continue
-            for field in fields:
-                if field not in known and field not in _BOOKKEEPING:
-                    yield field, f"{object_type} {name!r} has no field {field!r}{nearest(field, known)}"
+            if not name.strip() and schema.has_name(canonical):
+                yield object_type, name, f"{object_type} {name!r} has a blank name"
+            for field, value in fields.items():
+                where = object_type, name, field
+                if field in known:
+                    told = _value_problems(value, known[field], field)
+                    yield from ((*where, f"{object_type} {name!r}: {problem}") for problem in told)
+                elif field not in _BOOKKEEPING:
+                    yield (*where, f"{object_type} {name!r} has no field {field!r}{nearest(field, known)}")
 
 
-def _line_of(text: str, words: str) -> int:
-    return text.count("\n", 0, max(text.find(json.dumps(words)), 0)) + 1
+def _value_problems(value: object, spec: Mapping[str, Any], field: str) -> Iterator[str]:
+    """Yield why EnergyPlus refuses a value of an epJSON, other than for its range."""
+    choices = spec.get("anyOf", [spec])
+    if not any(_is_of_kind(value, choice.get("type", "")) for choice in choices):
+        kinds = " or ".join(dict.fromkeys(_KINDS[choice["type"]] for choice in choices if choice.get("type") in _KINDS))
+        yield f"{field} takes {kinds}, not {json.dumps(value)[:_SHOWN]}"
+    elif isinstance(value, list):
+        inner = spec.get("items", {}).get("properties", {})
+        for number, group in enumerate(value, 1):
+            if not isinstance(group, dict):
+                yield f"{field}, entry {number} is no object but {json.dumps(group)[:_SHOWN]}"
+                continue
+            for part, one in group.items():
+                yield from _value_problems(one, inner.get(part, {}), f"{field}, entry {number}, {part}")
+    elif isinstance(value, str):
+        words = [
+            word for choice in choices if choice.get("type", "string") == "string" for word in choice.get("enum", ())
+        ]
+        if words and value not in words:
+            hint = nearest(value, words) or f": {', '.join(word for word in words if word)}"
+            yield f"{field} has no choice {value[:_SHOWN]!r}{hint}"
+
+
+def _is_of_kind(value: object, kind: str) -> bool:
+    match kind:
+        case "number":
+            return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "string":
+            return isinstance(value, str)
+        case "array":
+            return isinstance(value, list)
+    return True
+
+
+def _line_of(text: str, words: Iterable[str]) -> int:
+    """Return the line of the last of `words`, each of which is looked for after the one before."""
+    position = 0
+    for word in words:
+        position = max(text.find(json.dumps(word, ensure_ascii=False), position), position)
+    return text.count("\n", 0, position) + 1
 
 
 def write_model(document: IDFDocument[bool], path: Path) -> str:

@@ -20,6 +20,8 @@ __all__ = ["count_messages", "first_severe", "judge", "signal_name"]
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE}
 _SUMMARY = re.compile(r"EnergyPlus (?:Completed|Terminated).*?(\d+) Warning; (\d+) Severe Errors")
 _MESSAGE_LENGTH = 1000
+_NO_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
+"""NUL, at which other programs cut a text, and halves of characters, which UTF-8 does not have."""
 _MACHINE, _MODEL = "InfrastructureError: ", "ModelError: "
 
 
@@ -35,7 +37,7 @@ def judge(run: EngineRun) -> tuple[Status, str]:
     -------
     tuple
         ``succeeded`` with ``""``; ``failed`` with the first severe or fatal message, or what the engine died
-        of; or ``timed_out``.
+        of; ``timed_out`` or ``out_of_memory`` with what the limit ended.
 
     Raises
     ------
@@ -50,15 +52,25 @@ def judge(run: EngineRun) -> tuple[Status, str]:
         raise RunCancelledError("the run was stopped on request")
     if run.is_timed_out:
         return "timed_out", f"stopped after {run.engine_s:.0f} s, at stage {run.stage!r}, by the study's time-out"
+    if run.memory_limit_bytes:
+        held, limit = (f"{size / 2**20:,.0f} MiB" for size in (run.memory_bytes, run.memory_limit_bytes))
+        told = f"stopped at {held} of memory, at stage {run.stage!r}, by the study's max_memory of {limit}"
+        return "out_of_memory", told
     if run.returncode < 0 and -run.returncode not in _CRASHES:
         raise EngineDiedError(
             f"the run was killed by {signal_name(-run.returncode)} from outside: was the machine out of memory?"
         )
     if reason := _machine_fault(run):
-        raise InfrastructureError(reason)
+        raise InfrastructureError(_for_record(reason))
     if reason := _model_fault(run):
-        return "failed", reason
+        return "failed", _for_record(reason)
     return "succeeded", ""
+
+
+def _for_record(text: str) -> str:
+    """Return a message that is not too long and that every file of results can hold."""
+    text = _NO_CHARACTERS.sub("\ufffd", text)
+    return text if len(text) <= _MESSAGE_LENGTH else f"{text[:_MESSAGE_LENGTH]} ..."
 
 
 def _machine_fault(run: EngineRun) -> str:
@@ -67,7 +79,7 @@ def _machine_fault(run: EngineRun) -> str:
     if run.error.startswith(_MACHINE):
         reason = run.error.removeprefix(_MACHINE)
     elif run.returncode == EXIT_UNWRITABLE:
-        reason = "the run could not write to its scratch folder: is the disk full?"
+        reason = "the run could not write to its scratch folder"
     elif run.stage != "edit" and len(run.sqlite_err.splitlines()) > 1:
         reason = f"SQLite failed, is the disk full? {run.sqlite_err.splitlines()[1]}"
     elif _model_fault(run):
@@ -113,7 +125,7 @@ def _first_error(run: EngineRun) -> str:
     text = " ".join(" ".join([messages[0].message, *messages[0].details]).split())
     if not is_fatal:
         text = f"EnergyPlus died of {signal_name(-run.returncode)} after: {text}"
-    return text if len(text) <= _MESSAGE_LENGTH else f"{text[:_MESSAGE_LENGTH]} ..."
+    return text
 
 
 def count_messages(err: str) -> tuple[int, int]:

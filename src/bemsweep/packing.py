@@ -23,16 +23,19 @@ import zarr
 from zarr.abc.store import Store
 
 from bemsweep.coordinates import design_day_texts
-from bemsweep.cube import open_array, read_layout
+from bemsweep.cube import open_array, read_layout, why_differs
 from bemsweep.errors import ConflictError, RecordError, StoreError
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS, Array, Layout, Place
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Record
 
-__all__ = ["OpenRecord", "Packed", "pack"]
+__all__ = ["OpenRecord", "Packed", "compare", "pack"]
 
 OpenRecord = Callable[[], BinaryIO]
 """Opens a record's file for reading; it is closed after use."""
+
+_WHY_LENGTH = 60
+"""What is told of a record that cannot be read; the answer of a task stays small."""
 
 _MOST_NAMED = 16
 
@@ -46,8 +49,9 @@ class Packed:
 
     unknown: tuple[str, ...]
     """variant_ids, at most 16, with series that have no place in the cube yet; if any, nothing was written."""
-    unreadable: tuple[int, ...]
-    """Rows, at most 16, whose record cannot be read or does not fit the calendar; they were packed as missing."""
+    unreadable: Mapping[int, str]
+    """Rows, at most 16, whose record cannot be read or does not fit the calendar, and why; they were packed as
+    missing."""
     facts: pd.DataFrame
     """A line per finished row: ``row`` and the columns of `TABLE_COLUMNS`."""
 
@@ -87,16 +91,29 @@ class _Tile:
 
     def write(self, target: zarr.Array[Any], rows: slice, buffer: npt.NDArray[Any]) -> None:
         """Write the rows of a block into the live array."""
+        where, values = self._at(target, rows, buffer)
+        target[where] = values
+
+    def why_differs(self, target: zarr.Array[Any], rows: slice, buffer: npt.NDArray[Any]) -> str:
+        """Return ``""`` if the live array holds just these bits in these rows."""
+        return why_differs(target, *self._at(target, rows, buffer))
+
+    def _at(self, target: zarr.Array[Any], rows: slice, buffer: npt.NDArray[Any]) -> tuple[Any, npt.NDArray[Any]]:
         whole = [slice(None)] * len(self.shape[1:-1])
         if self.array.key_dim:
-            target[(rows, self.keys, *whole, self.last)] = buffer
-        elif target.ndim == 1:
-            target[rows] = buffer[:, 0, 0]
-        else:
-            target[(rows, *whole, self.last)] = buffer[:, 0]
+            return (rows, self.keys, *whole, self.last), buffer
+        if target.ndim == 1:
+            return rows, buffer[:, 0, 0]
+        return (rows, *whole, self.last), buffer[:, 0]
 
 
-def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]) -> Packed:
+def pack(
+    store: Store,
+    first_row: int,
+    open_records: Sequence[OpenRecord | None],
+    *,
+    variant_ids: Sequence[str] | None = None,
+) -> Packed:
     """Write the records of the rows from `first_row` on into the cube.
 
     Parameters
@@ -108,6 +125,8 @@ def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]
     open_records
         For each row of the block what opens its record; None for a variant that is not finished, which
         becomes missing values.
+    variant_ids
+        Whose records these are to be; one of another variant cannot be read. None not to ask.
 
     Returns
     -------
@@ -133,34 +152,80 @@ def pack(store: Store, first_row: int, open_records: Sequence[OpenRecord | None]
     if first_row % BLOCK_ROWS or not 0 < len(open_records) <= BLOCK_ROWS:
         raise ValueError(f"rows {rows.start} to {rows.stop} are no block of {BLOCK_ROWS} rows or the start of one")
     layout = read_layout(store)
-    sources, unknown, unreadable = _read_headers(layout, open_records)
+    expected = [""] * len(open_records) if variant_ids is None else list(variant_ids)
+    sources, unknown, unreadable = _read_headers(layout, open_records, expected)
     if not unknown:
         group = zarr.open_group(store, mode="r+", zarr_format=3, use_consolidated=False)
-        _write_design_days(group, layout, rows, sources)
-        targets = {array: _open_target(group, layout, array, rows.stop) for array in layout.arrays}
-        for tiles in _passes(_tiles(layout, targets), row_bytes=len(open_records) * np.dtype(layout.dtype).itemsize):
-            buffers = [
-                np.full((len(open_records), *tile.shape), np.nan, dtype=layout.dtype_of(tile.array)) for tile in tiles
-            ]
-            unreadable += _fill(tiles, buffers, [source for source in sources if source.offset not in unreadable])
-            for tile, buffer in zip(tiles, buffers, strict=True):
-                if tile.array.method == "moment":
-                    buffer = layout.calendar.place(buffer)  # noqa: PLW2901 - the same, of certain years
-                tile.write(targets[tile.array], rows, buffer)
+        for name, texts in _design_days(layout, len(open_records), sources).items():
+            open_array(group, name)[rows] = texts
+        for tile, target, buffer in _shards(group, layout, rows, sources, unreadable):
+            tile.write(target, rows, buffer)
     return Packed(
         unknown=tuple(unknown[:_MOST_NAMED]),
-        unreadable=tuple(first_row + offset for offset in sorted(unreadable)[:_MOST_NAMED]),
+        unreadable={first_row + offset: unreadable[offset] for offset in sorted(unreadable)[:_MOST_NAMED]},
         facts=_facts(first_row, [source for source in sources if source.offset not in unreadable]),
     )
 
 
+def compare(
+    store: Store, first_row: int, open_records: Sequence[OpenRecord | None], *, variant_ids: Sequence[str]
+) -> tuple[str, pd.DataFrame]:
+    """Compare the records of the rows from `first_row` on with what the cube holds, to the last bit.
+
+    Parameters
+    ----------
+    store, first_row, open_records, variant_ids
+        As for `pack`.
+
+    Returns
+    -------
+    tuple
+        What differs or cannot be read, ``""`` if nothing; and the `Packed.facts` of the block.
+
+    Raises
+    ------
+    StoreError
+        There is no cube that can be read, or it cannot be reached.
+    """
+    rows = slice(first_row, first_row + len(open_records))
+    layout = read_layout(store)
+    sources, unknown, unreadable = _read_headers(layout, open_records, variant_ids)
+    facts = _facts(first_row, sources)
+    if unknown or unreadable:
+        return "its records are not those that were packed", facts
+    group = zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
+    for name, texts in _design_days(layout, len(open_records), sources).items():
+        if why := why_differs(open_array(group, name), rows, texts):
+            return f"{name} {why}", facts
+    for tile, target, buffer in _shards(group, layout, rows, sources, unreadable):
+        for first in range(0, len(buffer), step := target.chunks[0]):
+            part = slice(first_row + first, min(first_row + first + step, rows.stop))
+            if why := tile.why_differs(target, part, buffer[first : first + step]):
+                return f"{target.path} {why}", facts
+    return ("its records are not those that were packed" if unreadable else ""), facts
+
+
+def _shards(
+    group: zarr.Group, layout: Layout, rows: slice, sources: Sequence[_Source], unreadable: dict[int, str]
+) -> Iterator[tuple[_Tile, zarr.Array[Any], npt.NDArray[Any]]]:
+    """Yield each shard of the block with its array and its values; enter into `unreadable` what cannot be read."""
+    count = rows.stop - rows.start
+    targets = {array: _open_target(group, layout, array, rows.stop) for array in layout.arrays}
+    for tiles in _passes(_tiles(layout, targets), row_bytes=count * np.dtype(layout.dtype).itemsize):
+        buffers = [np.full((count, *tile.shape), np.nan, dtype=layout.dtype_of(tile.array)) for tile in tiles]
+        unreadable |= _fill(tiles, buffers, [source for source in sources if source.offset not in unreadable])
+        for tile, buffer in zip(tiles, buffers, strict=True):
+            is_moment = tile.array.method == "moment"
+            yield tile, targets[tile.array], layout.calendar.place(buffer) if is_moment else buffer
+
+
 def _read_headers(
-    layout: Layout, open_records: Sequence[OpenRecord | None]
-) -> tuple[list[_Source], list[str], list[int]]:
-    """Return every record's places, the variants that have series without one, and the unreadable rows."""
+    layout: Layout, open_records: Sequence[OpenRecord | None], variant_ids: Sequence[str]
+) -> tuple[list[_Source], list[str], dict[int, str]]:
+    """Return every record's places, the variants that have series without one, and why rows cannot be read."""
     sources: list[_Source] = []
     unknown: list[str] = []
-    unreadable: list[int] = []
+    unreadable: dict[int, str] = {}
     # Most variants of a study report the same series: one list of places serves them all.
     shared: dict[tuple[Place | None, ...], tuple[Place, ...]] = {}
     for offset, open_record in enumerate(open_records):
@@ -168,20 +233,24 @@ def _read_headers(
             continue
         try:
             with contextlib.closing(open_record()) as file:
-                reader = RecordFile(file)
+                reader = RecordFile(file, variant_ids[offset])
                 record = reader.header()
             found = tuple(layout.find(series) for series in record.series)
-        except (RecordError, ConflictError):
-            unreadable.append(offset)
+        except (RecordError, ConflictError) as error:
+            unreadable[offset] = _why(error)
             continue
         places = shared.setdefault(found, tuple(place for place in found if place is not None))
         if len(places) < len(found):
             unknown.append(record.variant_id)
         elif not _fits(layout, record, places, reader.lengths):
-            unreadable.append(offset)
+            unreadable[offset] = "it does not fit the study's calendar"
         else:
             sources.append(_Source(offset, open_record, dataclasses.replace(record, series=()), places))
     return sources, unknown, unreadable
+
+
+def _why(error: Exception) -> str:
+    return str(error).partition("\n")[0].partition(". ")[0][:_WHY_LENGTH]
 
 
 def _fits(layout: Layout, record: Record, places: Sequence[Place], lengths: Sequence[int]) -> bool:
@@ -229,9 +298,9 @@ def _passes(tiles: Iterator[_Tile], *, row_bytes: int) -> Iterator[list[_Tile]]:
         yield run
 
 
-def _fill(tiles: Sequence[_Tile], buffers: Sequence[npt.NDArray[Any]], sources: Sequence[_Source]) -> list[int]:
-    """Put what the records hold for these tiles into the buffers; return the rows that cannot be read."""
-    unreadable: list[int] = []
+def _fill(tiles: Sequence[_Tile], buffers: Sequence[npt.NDArray[Any]], sources: Sequence[_Source]) -> dict[int, str]:
+    """Put what the records hold for these tiles into the buffers; return why rows cannot be read."""
+    unreadable: dict[int, str] = {}
     wanted: dict[int, dict[int, list[int]]] = {}
     for source in sources:
         positions = wanted.get(id(source.places))
@@ -244,8 +313,8 @@ def _fill(tiles: Sequence[_Tile], buffers: Sequence[npt.NDArray[Any]], sources: 
                 for position, values in RecordFile(file).values(list(positions)):
                     for number in positions[position]:
                         tiles[number].put(source.places[position], values, buffers[number][source.offset])
-        except RecordError:
-            unreadable.append(source.offset)
+        except RecordError as error:
+            unreadable[source.offset] = _why(error)
             for buffer in buffers:
                 buffer[source.offset] = np.nan
     return unreadable
@@ -260,14 +329,17 @@ def _positions(tiles: Sequence[_Tile], places: Sequence[Place]) -> dict[int, lis
     return {position: numbers for position, numbers in found.items() if numbers}
 
 
-def _write_design_days(group: zarr.Group, layout: Layout, rows: slice, sources: Sequence[_Source]) -> None:
+def _design_days(layout: Layout, count: int, sources: Sequence[_Source]) -> dict[str, npt.NDArray[Any]]:
+    """Return the names and dates of the block's design days by the path of their array."""
     texts = {"design_day_name": "design_day_names", "design_day_date": "design_day_dates"}
+    found = {}
     for frequency, name in itertools.product(layout.frequencies, design_day_texts(layout)):
-        values = np.full((rows.stop - rows.start, layout.calendar.design_days), "", dtype=object)
+        values = np.full((count, layout.calendar.design_days), "", dtype=object)
         for source in sources:
             given = getattr(source.record, texts[name])
             values[source.offset, : len(given)] = given
-        open_array(group, f"{frequency}/{name}")[rows] = values
+        found[f"{frequency}/{name}"] = values
+    return found
 
 
 def _facts(first_row: int, sources: Sequence[_Source]) -> pd.DataFrame:

@@ -43,11 +43,19 @@ class Patience:
         How long, seconds; 0 to try once.
     stop
         Once it is set nothing is tried again, waits end, and what is under way has five seconds more.
+    guard
+        Called before every try; what it raises ends all of them.
     """
 
-    def __init__(self, limit_s: float = 0.0, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        limit_s: float = 0.0,
+        stop: threading.Event | None = None,
+        guard: Callable[[], object] | None = None,
+    ) -> None:
         self.limit_s = limit_s
         self.stop = stop or threading.Event()
+        self.guard = guard
         self._told_at = -_SILENCE_S
 
     def __reduce__(self) -> tuple[type[Patience], tuple[float]]:
@@ -64,6 +72,7 @@ class Patience:
             It did not end in time after `stop` was set; it is left to itself.
         """
         if not self.limit_s:
+            self._check()
             return action()
         wait = tenacity.sleep_using_event(self.stop)
         return tenacity.Retrying(**self._rules(), sleep=wait)(lambda: self._attempt(action))
@@ -71,15 +80,18 @@ class Patience:
     async def acall(self, action: Callable[[], Awaitable[_T]]) -> _T:
         """Do the same with a coroutine."""
         if not self.limit_s:
+            await self._acheck()
             return await action()
 
         async def attempt() -> _T:  # tenacity awaits only what it sees to be a coroutine function
+            await self._acheck()
             return await self._aattempt(action)
 
         return await tenacity.AsyncRetrying(**self._rules(), sleep=self._asleep)(attempt)
 
     def _attempt(self, action: Callable[[], _T]) -> _T:
         """Do it in a thread of its own, for nothing else can leave a call that waits for a silent server."""
+        self._check()
         done: Future[_T] = Future()
         threading.Thread(target=_fulfil, args=(done, action), name="bemsweep-store", daemon=True).start()
         end = time.monotonic() + _GRACE_S
@@ -105,6 +117,14 @@ class Patience:
             return task.result()
         finally:
             task.cancel()
+
+    def _check(self) -> None:
+        if self.guard is not None:
+            self.guard()
+
+    async def _acheck(self) -> None:
+        if self.guard is not None:
+            await asyncio.to_thread(self.guard)  # it may ask the store itself
 
     async def _asleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -110,14 +110,15 @@ def label(output: xr.DataArray, *, width: int, lines: int = 4, prefix: str = "")
 
 
 def shortened(text: str, *, width: int) -> str:
-    """Return `text` if it has at most `width` characters, else its beginning and an ellipsis.
+    """Return `text` if it has at most `width` characters, else its beginning and an ellipsis; never a formula.
 
     Examples
     --------
     >>> shortened("triple glazing", width=20), shortened("triple glazing", width=8)
     ('triple glazing', 'triple …')
     """
-    return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
+    cut = text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
+    return cut.replace("$", r"\$")  # else matplotlib takes what stands between two of them for one
 
 
 def axes_or_new(ax: Axes | None, *, height_mm: float) -> Axes:

@@ -23,6 +23,7 @@ from bemsweep.outcome import judge
 from bemsweep.outputs import Output
 from bemsweep.records import Series
 from bemsweep.scratch import open_scratch
+from bemsweep.sealed_json import sealed, unsealed
 from bemsweep.store import Store
 from bemsweep.tables import SUMMARY_SERIES, Cell, cell_series, cells_meant, has_text
 from bemsweep.variant_id import MODEL_WRITING_VERSION
@@ -114,7 +115,7 @@ def probe_model(
     kept = store.get(name)
     if kept is not None:
         with suppress(ValueError, KeyError, TypeError):  # what cannot be read is asked again
-            return replace(_from_json(json.loads(kept)), name=name)
+            return replace(_from_json(unsealed(kept)), name=name)
     job = Job(
         run_id=f"probe-{digest[:16]}",
         baseline=baseline.path,
@@ -132,7 +133,7 @@ def probe_model(
     if status != "succeeded":
         raise ModelError(message or status)
     probe = Probe(run.series, {kind: list(names) for kind, names in run.dictionary.items()}, run.cells, name)
-    store.put(name, json.dumps(_to_json(probe), sort_keys=True).encode())
+    store.put(name, sealed(_to_json(probe)))
     return probe
 
 

@@ -6,8 +6,10 @@ Decides only what follows from its own numbers, such as the time to go; who coun
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from bemsweep.heartbeat import Running
 from bemsweep.units import duration_text, size_text
 
 __all__ = ["Estimate", "Progress"]
@@ -72,9 +74,14 @@ class Progress:
     elapsed_s: float = 0.0
     """Seconds since the run began."""
     stage: str = "starting"
-    """``starting``, ``trying`` (the first variants, at the design's corners), ``running``, ``packing`` or ``done``."""
+    """``starting``, ``waiting``, ``verifying``, ``trying`` (the first variants, at the design's corners), ``running``,
+    ``packing`` or ``done``."""
+    waits_for: str = ""
+    """Who else is at work on the study, since when and how far, while the run waits for that; else ``""``."""
     estimate: Estimate | None = None
     """What the rest will cost; None until the first variants have finished."""
+    running: tuple[Running, ...] = ()
+    """Those variants that have been under way for the longest, as their workers told lately; the longest first."""
 
     @property
     def done(self) -> int:
@@ -95,3 +102,15 @@ class Progress:
     def eta_s(self) -> float | None:
         """Seconds to go at this rate; None before the first variant is done."""
         return (self.to_do - self.done) / self.rate if self.done else None
+
+    @property
+    def longest(self) -> str:
+        """The variant that has been under way for the longest, in a few words; ``""`` if none is known."""
+        return f"longest: {self.running[0]}" if self.running else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, for whoever looks from another process."""
+        values = asdict(self) | {"statuses": dict(self.statuses), "elapsed_s": round(self.elapsed_s, 1)}
+        if self.estimate is not None:
+            values["estimate"] = {**asdict(self.estimate), "seconds": list(self.estimate.seconds)}
+        return values | {"done": self.done, "failed": self.failed, "running": [one.to_dict() for one in self.running]}

@@ -53,6 +53,7 @@ def provenance_of(job: Job, *, baseline: InputRef, weather: InputRef, files: Map
         "files": {name: asdict(ref) for name, ref in files.items()},
         # They are part of the model as written; most records have none and do not say so.
         **({"raw_files": list(job.raw_files)} if job.raw_files else {}),
+        **({"max_memory_bytes": job.max_memory_bytes} if job.max_memory_bytes is not None else {}),
     }
 
 
@@ -111,6 +112,7 @@ def job_from(
             edit_files={ref.sha256: local(ref) for ref in files_of(edits)},
             keep_model_outputs=provenance["keep_model_outputs"],
             raw_files=tuple(_raw_file(name) for name in provenance.get("raw_files", ())),
+            max_memory_bytes=None if (limit := provenance.get("max_memory_bytes")) is None else int(limit),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"the record does not tell what was simulated: {error!r}") from error

@@ -75,15 +75,22 @@ def to_bytes(record: Record) -> bytes:
     return sink.getvalue()
 
 
-def from_bytes(data: bytes) -> Record:
+def from_bytes(data: bytes, variant_id: str = "") -> Record:
     """Return the record whose file holds `data`, values and all.
+
+    Parameters
+    ----------
+    data
+        The bytes of the file.
+    variant_id
+        As for `RecordFile`.
 
     Raises
     ------
     RecordError
-        The file is cut, altered or of another schema.
+        The file is cut, altered, of another schema or of another variant.
     """
-    file = RecordFile(io.BytesIO(data))
+    file = RecordFile(io.BytesIO(data), variant_id)
     record = file.header()
     values = dict(file.values(range(len(record.series))))
     series = (dataclasses.replace(one, values=values[n]) for n, one in enumerate(record.series))
@@ -97,6 +104,8 @@ class RecordFile:
     ----------
     file
         Seekable and open for reading; it stays the caller's to close.
+    variant_id
+        Whose record it is to be, as its name tells; ``""`` for anybody's.
 
     Raises
     ------
@@ -104,8 +113,9 @@ class RecordFile:
         The file is no sound record. Errors of `file` itself, such as a broken connection, pass unchanged.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, variant_id: str = "") -> None:
         self._file = _WatchedFile(file)
+        self._variant_id = variant_id
         with self._refusing():
             self._parquet = pq.ParquetFile(self._file, page_checksum_verification=True)
             self._groups = [self._parquet.metadata.row_group(n).num_rows for n in range(self._parquet.num_row_groups)]
@@ -171,22 +181,24 @@ class RecordFile:
             raise RecordError("this Parquet file is not a record: it has no 'bemsweep' metadata")
         text = metadata[_FACTS]
         if metadata.get(_FACTS_CRC32) != str(zlib.crc32(text)).encode():
-            raise RecordError("the record is altered: its metadata does not match its checksum")
+            raise RecordError("altered: its metadata does not match its checksum")
         facts: dict[str, Any] = json.loads(text)
         if facts.get("schema") != RECORD_SCHEMA:
             raise RecordError(
-                f"the record has schema {facts.get('schema')!r}; this bemsweep reads schema {RECORD_SCHEMA}. "
+                f"of schema {facts.get('schema')!r}; this bemsweep reads schema {RECORD_SCHEMA}. "
                 "Run the study again, or use the bemsweep that wrote it"
             )
         if not self._parquet.schema_arrow.equals(_ARROW_SCHEMA, check_metadata=False):
-            raise RecordError(f"the record is altered: its columns are {self._parquet.schema_arrow.names}")
+            raise RecordError(f"altered: its columns are {self._parquet.schema_arrow.names}")
+        if self._variant_id not in ("", facts.get("variant_id")):
+            raise RecordError(f"of another variant, {facts.get('variant_id')!r}")
         self._check_count(sum(self._groups), len(facts["lengths"]))
         return facts
 
     @staticmethod
     def _check_count(found: int, expected: int, *, of: str = "series") -> None:
         if found != expected:
-            raise RecordError(f"the record is altered: it holds {found} {of}, not {expected}")
+            raise RecordError(f"altered: it holds {found} {of}, not {expected}")
 
     @contextlib.contextmanager
     def _refusing(self) -> Iterator[None]:
@@ -196,7 +208,7 @@ class RecordFile:
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             if self._file.error is not None:
                 raise self._file.error from None
-            raise RecordError(f"the record is cut or altered: {error}") from error
+            raise RecordError(f"cut or altered: {error}") from error
 
 
 class _WatchedFile:

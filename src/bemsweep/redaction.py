@@ -1,4 +1,4 @@
-"""Which names are names of secrets, and texts without the secrets that they might show.
+"""Which names are names of secrets, and texts without what must not be shown: secrets, and what acts on a terminal.
 
 Decides what must not be in a message, a log line or a report. Never looks for secrets where none was given.
 """
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["is_secret", "redacted"]
+__all__ = ["is_secret", "redacted", "visible"]
 
 _PARTS = (
     "secret", "password", "passwd", "passphrase", "token", "credential", "signature", "connectionstring", "accesskey",
@@ -22,6 +22,8 @@ _NO_SECRETS = frozenset({"signatureversion"})
 _LEAST_LENGTH, _LEAST_OF_ENVIRONMENT = 4, 8
 """Shorter texts are words such as ``true``, which a message may well have."""
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+@")
+_ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line feed, marks that turn the direction of writing, and halves of characters."""
 _QUERY = re.compile(r"(?<=[?&])([\w.-]+)=([^&\s'\")]+)")
 
 
@@ -54,6 +56,17 @@ def redacted(text: str, storage_options: Mapping[str, Any] | None = None) -> str
     return _QUERY.sub(
         lambda found: f"{found[1]}=***" if is_secret(found[1]) else found[0], _USER_INFO.sub("***@", text)
     )
+
+
+def visible(text: str) -> str:
+    r"""Return a text with what acts on a terminal, such as an escape sequence, shown by its number.
+
+    Examples
+    --------
+    >>> print(visible("zone\x1b[2J\r\u202e"))
+    zone\x1b[2J\r\u202e
+    """
+    return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _values(options: Mapping[str, Any]) -> Iterator[str]:

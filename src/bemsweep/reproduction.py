@@ -20,10 +20,12 @@ from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.errors import BemsweepError, RecordError
 from bemsweep.host_client import open_engine
 from bemsweep.model import model_problems
+from bemsweep.object_names import is_variant_id
 from bemsweep.outcome import judge
 from bemsweep.provenance import edits_from, job_from
 from bemsweep.record_file import from_bytes
 from bemsweep.records import Record, Series
+from bemsweep.redaction import redacted
 from bemsweep.simulate import MODEL_NAME, write_job_model
 from bemsweep.store import Store
 
@@ -164,17 +166,19 @@ def _find_record(store: Store, prefix: str) -> Record:
     if len(prefix) < 4 or set(prefix) - set("0123456789abcdef"):
         raise BemsweepError(f"{prefix!r} is no variant_id: give at least its first four hexadecimal digits")
     stems = [name.partition(".")[0] for name in store.names(f"records/{prefix[:2]}")]
-    found = [stem for stem in stems if stem.startswith(prefix)]
+    found = [stem for stem in stems if stem.startswith(prefix) and is_variant_id(stem)]  # it goes into a script
     if len(found) != 1:
         told = f"{len(found)} records begin so: {', '.join(name[:12] for name in found[:5])}" if found else "none does"
         raise BemsweepError(f"no single record in {store.url} begins with {prefix}: {told}")
     data = store.get(Store.record_name(found[0]))
     if data is None:
         raise RecordError(f"the record {found[0]} has just been deleted")
-    record = from_bytes(data)
-    if record.variant_id != found[0]:
-        raise RecordError(f"the record {found[0]} is altered: it says that it is {record.variant_id!r}")
-    return record
+    try:
+        return from_bytes(data, found[0])
+    except RecordError as error:
+        where = redacted(store.url_of(Store.record_name(found[0])))
+        told = f"{where} cannot be read: {error}. `bemsweep run STUDY --verify` finds such records and runs them again"
+        raise RecordError(told) from error
 
 
 def _functions(

@@ -386,8 +386,8 @@ class _Resolver:
                     yield f"{source.source} cannot replace schedule {edit.schedule!r}: {told}."
                     continue
                 try:
-                    value = read_schedule_values(source.path.read_bytes().decode())  # with its line ends
-                except ValueError as error:  # also for bytes that are no text
+                    value = read_schedule_values(source.path.read_bytes())
+                except ValueError as error:
                     yield f"{source.source} cannot replace schedule {edit.schedule!r}: {error}."
                     continue
             values.setdefault((edit.schedule, edit.operation), []).append(value)

@@ -14,11 +14,15 @@ import xarray as xr
 from zarr.abc.store import Store as ZarrStore
 
 from bemsweep.cache import cache_limit_bytes
-from bemsweep.errors import BemsweepError
+from bemsweep.cube_metadata import ROOT, why_unsound
+from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.explanations import explain, message_kind
+from bemsweep.faults import Fault
 from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.levels import parameter_names
-from bemsweep.results_cache import ROOT, CommittedStore
+from bemsweep.object_names import is_variant_id
+from bemsweep.redaction import redacted
+from bemsweep.results_cache import CommittedStore
 from bemsweep.store import Store
 
 __all__ = ["errors", "failed", "failed_rows", "failures", "open_results", "status"]
@@ -53,6 +57,8 @@ def open_results(
     ------
     BemsweepError
         There are no results of that name.
+    StoreError
+        Their metadata are cut or altered. What is read later has checksums of its own, which zarr compares.
 
     Shape
     -----
@@ -69,10 +75,14 @@ def open_results(
     home = store if isinstance(store, Store) else Store(store, storage_options)
     cube: ZarrStore = home.zarr(name)
     try:
+        key = home.study_name(name, "results.zarr", ROOT)
+        root = home.get(key)
+        if root is not None and (why := why_unsound(root)):
+            told = f"{redacted(home.url_of(key))} cannot be read, {why}: run the study again, which packs it anew"
+            raise StoreError(told, fault=Fault.ALTERED)
         # A Zarr store instead of a URL: the same for every filesystem, with this store's options.
-        if home.is_local:
-            return xr.open_datatree(cube, engine="zarr", chunks=None)  # type: ignore[arg-type]
-        root = home.get(home.study_name(name, "results.zarr", ROOT))
+        if root is not None and home.is_local:
+            return xr.open_datatree(cube, engine="zarr", chunks=None, zarr_format=3)  # type: ignore[arg-type]
         if root is not None:
             if cache:
                 cache_limit_bytes()  # a wrong setting is told before any download
@@ -81,7 +91,7 @@ def open_results(
                 return xr.open_datatree(commit, engine="zarr", chunks=None, zarr_format=3)  # type: ignore[arg-type]
     except FileNotFoundError:
         pass
-    known = ", ".join(home.names("studies")) or "none"
+    known = ", ".join(home.studies()) or "none"
     raise BemsweepError(f"no results of a study {name!r} in {home.url}; studies there: {known}")
 
 
@@ -103,10 +113,15 @@ def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str
     ------
     BemsweepError
         There are no results of that name.
+    StoreError
+        They are altered: a variant_id is none.
     """
     root = open_results(store, name, storage_options=storage_options).to_dataset(inherit=False)
     columns = [*parameter_names(root), *TABLE_COLUMNS]
-    return pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
+    table = pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
+    if not table["variant_id"].map(is_variant_id).all():  # they name objects and folders
+        raise StoreError(f"the results of {name!r} are altered: they hold what is no variant_id; run the study again")
+    return table
 
 
 def failed(store: str | Path | Store, name: str, *, storage_options: Mapping[str, Any] | None = None) -> pd.DataFrame:

@@ -20,13 +20,11 @@ from zarr.abc.store import ByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from bemsweep.cache import keep, kept
+from bemsweep.cube_metadata import ROOT
 from bemsweep.errors import StoreError
 from bemsweep.zarr_stores import PlainErrorStore
 
-__all__ = ["ROOT", "CommittedStore"]
-
-ROOT = "zarr.json"
-"""The object whose content is the commit."""
+__all__ = ["CommittedStore"]
 
 _log = logging.getLogger(__name__)
 

@@ -20,8 +20,10 @@ from bemsweep.markup import variant_table
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.records import Status
+from bemsweep.records_only import RecordsOnlyDriver
 from bemsweep.results import failed_rows, failures
 from bemsweep.stop_rule import StopRule
+from bemsweep.verification import Verification
 
 __all__ = ["AGAIN", "Run", "run"]
 
@@ -40,6 +42,8 @@ def run(
     limit: int | None = None,
     again: Status | Iterable[Status] = (),
     max_failures: int | str | None = None,
+    verify: bool = False,
+    records_only: bool = False,
 ) -> Run:
     """Run what a plan has left to run and gather the results.
 
@@ -58,6 +62,12 @@ def run(
     max_failures
         How many variants may fail before the run is ended, or which share of those that are to run, such as
         ``"5%"``; None to end it when the first 20 that finish have all failed.
+    verify
+        First read all that the study has in the store in full: records, inputs and results. Whatever is cut, altered
+        or of an unknown schema is run, put or packed again; `Run.verification` tells what it was.
+    records_only
+        True to help another run of the study, on this machine or another: variants are run from the end and their
+        records written, and that run gathers them, or the next one. Otherwise a second run waits for the first.
 
     Returns
     -------
@@ -67,13 +77,15 @@ def run(
     Raises
     ------
     TypeError, ValueError
-        `plan` is no plan, or `limit`, `again` or `max_failures` mean nothing.
+        `plan` is no plan, or `limit`, `again` or `max_failures` mean nothing, or `again` with `records_only`.
     TooManyFailuresError
         More variants failed than `max_failures` allows; what is finished is kept.
     ConflictError
         The study has changed in the store since it was planned: plan it again.
     InfrastructureError
         Some variants could not be run by the machine's fault; run again to carry on.
+    LeaseLostError
+        This run was cut off or paused for so long that another has taken over the study, and carries on.
     StoreError
         The store cannot be read or written.
 
@@ -88,7 +100,10 @@ def run(
         raise ValueError(f"no status {unknown[0]!r} can run again: {', '.join(AGAIN)}")
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise ValueError(f"limit is a number of variants, not {limit!r}")
-    driver = Driver(plan, client=client, limit=limit, again=frozenset(again), rule=StopRule(max_failures))
+    if records_only and (again or verify):
+        raise ValueError("records_only adds records and deletes none: run again without it what has one")
+    kind, rule = RecordsOnlyDriver if records_only else Driver, StopRule(max_failures)
+    driver = kind(plan, client=client, limit=limit, again=frozenset(again), rule=rule, verify=verify)
     started = Run(plan, driver).start()
     return started.wait() if wait else started
 
@@ -177,6 +192,11 @@ class Run:
         return self.status()[list(self.plan.is_wanted)]
 
     @property
+    def verification(self) -> Verification | None:
+        """What the verification has found, so far if it is under way; None if none was asked for."""
+        return self._driver.verification
+
+    @property
     def without_effect(self) -> tuple[str, ...]:
         """Parameters whose levels leave every output the same to the last bit, as far as variants are finished."""
         parameters = self.plan.study.parameters
@@ -187,8 +207,9 @@ class Run:
         progress = self.progress
         told = ", ".join(f"{count} {status}" for status, count in sorted(progress.statuses.items()))
         left = progress.eta_s if progress.stage == "running" else None
+        waits = f" for {progress.waits_for}" if progress.waits_for else ""
         return (
-            f"Run of {self.plan.study.name}: {progress.stage}, {progress.done} of {progress.to_do} done"
+            f"Run of {self.plan.study.name}: {progress.stage}{waits}, {progress.done} of {progress.to_do} done"
             f"{f' ({told})' if told else ''}, {progress.cached} cached, {progress.elapsed_s:.0f} s"
             f"{f', about {left:.0f} s to go' if left is not None else ''}"
         )

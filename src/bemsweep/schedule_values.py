@@ -43,20 +43,24 @@ class ScheduleValues:
         return min(self.values), max(self.values)
 
 
-def read_schedule_values(text: str) -> ScheduleValues:
-    """Return the values in the text of a file that shall replace a schedule: one column, a row for each value.
+def read_schedule_values(content: bytes) -> ScheduleValues:
+    """Return the values in a file that shall replace a schedule: one column, a row for each value.
 
     Parameters
     ----------
-    text
-        The file's content; its first line may be a heading.
+    content
+        The file's content, with its line ends; its first line may be a heading.
 
     Raises
     ------
     ValueError
         What is wrong, and in which line.
     """
-    text = text.removeprefix("\ufeff")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not encoded as UTF-8") from None
     if "\r" in text.replace("\r\n", "\n"):
         raise ValueError("its lines end in a single carriage return: save it with line ends of Windows or Linux")
     lines = text.rstrip(" \r\n").split("\n")

@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from bemsweep.errors import InfrastructureError
+from bemsweep.disks import DISK_FAULTS, why_unwritable
+from bemsweep.errors import InfrastructureError, StoreError
 
 try:
     import fcntl
@@ -30,6 +31,12 @@ _NEW = "bemsweep-new-"
 _LOCKED = "bemsweep-run-"
 """Of folders that are abandoned if they are not locked."""
 
+_ADVICE = "set BEMSWEEP_SCRATCH to a folder with room for it"
+
+
+def _told(folder: str, why: str) -> str:
+    return f"the scratch folder {folder} {why}: make room there, or {_ADVICE}"
+
 
 @contextmanager
 def open_scratch() -> Iterator[Path]:
@@ -38,27 +45,48 @@ def open_scratch() -> Iterator[Path]:
     Raises
     ------
     InfrastructureError
-        It cannot be made.
+        It cannot be made, or the disk is full: tells the folder, what it lacks and what to do. The machine's fault
+        that ends its use tells the same if that may be why.
 
     Side effects
     ------------
     The first time in a process, deletes what processes that were killed have left there.
     """
-    folder = os.environ.get("BEMSWEEP_SCRATCH") or tempfile.gettempdir()
-    _delete_abandoned_once(folder)
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
-    except OSError as error:
-        raise InfrastructureError(f"no scratch folder in {folder}: {error}") from error
-    lock = _locked(scratch)
-    if lock is not None:  # only now it takes the name under which others look at its lock
-        scratch = scratch.rename(scratch.with_name(scratch.name.replace(_NEW, _LOCKED, 1)))
+    folder, scratch, lock = _make()
     try:
         yield scratch
+    except StoreError:
+        raise
+    except InfrastructureError as error:
+        if (why := why_unwritable(scratch)) and _ADVICE not in str(error):
+            raise InfrastructureError(f"{error}; {_told(folder, why)}") from error
+        raise
+    except OSError as error:
+        if error.errno not in DISK_FAULTS or not (why := why_unwritable(scratch)):
+            raise
+        raise InfrastructureError(_told(folder, why)) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def _make() -> tuple[str, Path, int | None]:
+    """Return where scratch folders are made, a new one, and a descriptor that locks it."""
+    try:
+        folder = os.environ.get("BEMSWEEP_SCRATCH") or tempfile.gettempdir()
+        _delete_abandoned_once(folder)
+        scratch = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
+    except OSError as error:  # where no folder is named there may be none that is usable
+        folder = os.environ.get("BEMSWEEP_SCRATCH") or "the system's folder for temporary files"
+        raise InfrastructureError(_told(folder, why_unwritable(Path(folder)) or str(error))) from error
+    if why := why_unwritable(scratch):
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise InfrastructureError(_told(folder, why))
+    lock = _locked(scratch)
+    if lock is not None:  # only now it takes the name under which others look at its lock
+        scratch = scratch.rename(scratch.with_name(scratch.name.replace(_NEW, _LOCKED, 1)))
+    return folder, scratch, lock
 
 
 def delete_abandoned(folder: Path) -> None:

@@ -24,6 +24,7 @@ from bemsweep.edits import files_of
 from bemsweep.engine import COMPLETED, EXIT_UNWRITABLE, EngineRun, Job
 from bemsweep.eplusout import Report, read_dictionary, read_report, read_text
 from bemsweep.errors import InfrastructureError, ModelError
+from bemsweep.heartbeat import STAGE_NAME
 from bemsweep.key_labels import KeyLabels
 from bemsweep.model import prepare_run
 from bemsweep.model_file import read_model, write_model
@@ -41,7 +42,6 @@ _MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ERO
 MODEL_NAME = "in.idf"
 """What the model is called in the folder of a run."""
 
-_STAGE = "bemsweep.stage"
 _RESULT = "bemsweep.json"
 _VALUES = "bemsweep.npy"
 
@@ -201,7 +201,7 @@ def _with_days_of_model(report: Report, document: IDFDocument[bool]) -> Report:
 
 
 def _enter(scratch: Path, stage: str) -> None:
-    (scratch / _STAGE).write_text(stage, encoding="ascii")
+    (scratch / STAGE_NAME).write_text(stage, encoding="ascii")
 
 
 def _describe(error: BaseException) -> str:
@@ -235,7 +235,13 @@ def _write(scratch: Path, result: _Result) -> None:
 
 
 def read_run(
-    scratch: Path, returncode: int, *, memory_bytes: int = 0, is_timed_out: bool = False, is_cancelled: bool = False
+    scratch: Path,
+    returncode: int,
+    *,
+    memory_bytes: int = 0,
+    is_timed_out: bool = False,
+    is_cancelled: bool = False,
+    memory_limit_bytes: int = 0,
 ) -> EngineRun:
     """Return what the run in `scratch` left, however it ended.
 
@@ -247,10 +253,10 @@ def read_run(
         How the run's process ended; negative for a signal.
     memory_bytes
         Its peak resident memory.
-    is_timed_out, is_cancelled
+    is_timed_out, is_cancelled, memory_limit_bytes
         Why it was killed, if it was.
     """
-    stage = read_text(scratch / _STAGE) or "start"
+    stage = read_text(scratch / STAGE_NAME) or "start"
     result: dict[str, Any] = {}
     series: tuple[Series, ...] = ()
     report: dict[str, Any] = {}
@@ -263,6 +269,7 @@ def read_run(
         stage=stage,
         is_timed_out=is_timed_out,
         is_cancelled=is_cancelled,
+        memory_limit_bytes=memory_limit_bytes,
         error=result.get("error", ""),
         end=read_text(scratch / "eplusout.end"),
         err=read_text(scratch / "eplusout.err"),

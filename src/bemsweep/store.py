@@ -20,17 +20,18 @@ from typing import Any, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store as ZarrStore
-from zarr.storage import LocalStore
 
 from bemsweep.cache import cache_folder, cached, touch
-from bemsweep.errors import StoreError
-from bemsweep.faults import Fault, fault_of, told
-from bemsweep.filesystems import open_filesystem
+from bemsweep.disks import free_told
+from bemsweep.errors import BemsweepError, StoreError
+from bemsweep.faults import Fault, fault_of, is_passing, told
+from bemsweep.filesystems import create_object, open_filesystem
 from bemsweep.local_files import TEMPORARY_SUFFIX, replace_by_copy, replace_file, sha256_of, temporary_beside
+from bemsweep.object_names import check_study_name, is_inside, study_of
 from bemsweep.patience import DEFAULT_PATIENCE_S, Patience
 from bemsweep.places import protocol_of, secret_in
 from bemsweep.redaction import redacted
-from bemsweep.zarr_stores import PatientStore
+from bemsweep.zarr_stores import LocalCubeStore, PatientStore
 
 __all__ = ["DEFAULT_URL", "Store", "StoredObject", "default_url", "patience_s"]
 
@@ -122,9 +123,11 @@ class Store:
     def __reduce__(self) -> tuple[type[Store], tuple[str, dict[str, Any]]]:
         return Store, (self.url, self.storage_options)  # an open filesystem stays where it is
 
-    def patient(self, seconds: float, stop: threading.Event | None = None) -> Store:
-        """Return the same store, which tries again for so long; `stop` ends every wait."""
-        return Store(self.url, self.storage_options, patience=Patience(seconds, stop))
+    def patient(
+        self, seconds: float, stop: threading.Event | None = None, guard: Callable[[], object] | None = None
+    ) -> Store:
+        """Return the same store, which tries again for so long; `stop` ends waits, `guard` comes before each try."""
+        return Store(self.url, self.storage_options, patience=Patience(seconds, stop, guard))
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
@@ -142,7 +145,16 @@ class Store:
         return isinstance(self.fs, LocalFileSystem)
 
     def path(self, *parts: str) -> str:
-        """Return the filesystem's path of an object."""
+        """Return the filesystem's path of an object.
+
+        Raises
+        ------
+        StoreError
+            The name leads out of the store: nothing that bemsweep wrote is called so.
+        """
+        if wrong := [part for part in parts if not is_inside(part)]:
+            told = f"{wrong[0]!r} is no name of an object in {redacted(self.url)}: it would lead out of it"
+            raise StoreError(told, fault=Fault.NOT_SERVED)
         return "/".join((self._opened[1], *parts))
 
     def url_of(self, *parts: str) -> str:
@@ -173,8 +185,17 @@ class Store:
 
     @staticmethod
     def study_name(study: str, *parts: str) -> str:
-        """Return the name of one of a study's own objects."""
-        return "/".join(("studies", study, *parts))
+        """Return the name of one of a study's own objects.
+
+        Raises
+        ------
+        BemsweepError
+            No study can be called so.
+        """
+        try:
+            return "/".join(("studies", check_study_name(study), *parts))
+        except ValueError as error:
+            raise BemsweepError(str(error)) from None
 
     # Objects
 
@@ -190,6 +211,26 @@ class Store:
             self._do(f"cannot write {name}", lambda: replace_file(Path(self.path(name)), data))
         else:
             self._do(f"cannot write {name}", lambda: self.fs.pipe_file(self.path(name), data))
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write an object that must not be there yet; return False if there is one with another content.
+
+        Of several at once one succeeds: on this machine's disks, S3, Google Cloud Storage and Azure; of other
+        filesystems nobody knows.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written.
+        """
+        with self._told(f"cannot write {name}"):
+            try:
+                self.patience.call(lambda: create_object(self.fs, self.path(name), data))
+            except Exception as error:
+                if is_passing(error) or (there := self.get(name)) is None:
+                    raise  # whatever a server calls it, an object that is there tells more
+                return there == data  # also if the answer to our own first try was lost
+        return True
 
     def get(self, name: str) -> bytes | None:
         """Return an object, or None if there is none of that name.
@@ -298,8 +339,14 @@ class Store:
         # What a killed process left behind is no object.
         return sorted(name for name in names if not name.endswith(TEMPORARY_SUFFIX))
 
+    def studies(self) -> list[str]:
+        """Return the names of the studies, sorted; what no study can be called is passed over."""
+        return [name for name in self.names("studies") if study_of(f"studies/{name}/study.json") == name]
+
     def objects(self, folder: str = "", *, prefix: str = "") -> Iterator[StoredObject]:
         """Yield all objects below a folder, with their sizes; on object stores a request per thousand.
+
+        Links to folders are not followed, and names that would lead out of the store are passed over.
 
         Parameters
         ----------
@@ -314,7 +361,7 @@ class Store:
         found = self._find(what, lambda: self.fs.find(where, detail=True, **narrowed))
         for path, info in (found or {}).items():
             name = path.removeprefix(root).lstrip("/")
-            if name and not name.endswith("/") and info.get("type") != "directory":
+            if name and not name.endswith("/") and info.get("type") != "directory" and is_inside(name):
                 yield StoredObject(name, int(info.get("size") or 0), _modified(info))
 
     def stored(self, variant_ids: Iterable[str]) -> set[str]:
@@ -385,7 +432,7 @@ class Store:
         name = self.study_name(study, "results.zarr")
         path = self.path(name)
         if self.is_local:
-            return LocalStore(path)
+            return LocalCubeStore(path, guard=self.patience.guard)
         fs = self.fs
         if not fs.async_impl:
             from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415 - not for local stores
@@ -445,7 +492,8 @@ class Store:
             if fault is None:
                 raise
             said = told(error, self.storage_options)
-            raise StoreError(f"{what} in the store {redacted(self.url)}: {said}", fault=fault) from None
+            room = free_told(Path(self.path())) if fault == Fault.NO_SPACE and self.is_local else ""
+            raise StoreError(f"{what} in the store {redacted(self.url)}{room}: {said}", fault=fault) from None
 
 
 def _why_no_store(text: str, protocol: str) -> str:

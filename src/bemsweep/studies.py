@@ -9,7 +9,6 @@ never copied or renamed.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,11 +16,12 @@ from functools import partial
 
 from bemsweep.cube_metadata import renamed
 from bemsweep.errors import BemsweepError, ConflictError, StoreError, nearest
+from bemsweep.faults import Fault
+from bemsweep.lease import lease_for
 from bemsweep.object_names import kind_of, study_of, variant_of
 from bemsweep.results import open_results
 from bemsweep.store import Store, StoredObject
-from bemsweep.study import check_study_name
-from bemsweep.studystate import StudyState
+from bemsweep.studystate import StudyState, definition_bytes, read_definition
 from bemsweep.sync import copy_object, in_threads
 
 __all__ = ["Deletion", "Size", "StudySummary", "delete_study", "find_deletion", "list_studies", "rename_study"]
@@ -104,6 +104,8 @@ def list_studies(store: Store) -> list[StudySummary]:
     own: dict[str, list[StoredObject]] = {}
     kept: dict[str, dict[str, list[StoredObject]]] = {"record": {}, "raw": {}}
     for one in store.objects():
+        if kind_of(one.name) == "lease":
+            continue
         if (study := study_of(one.name)) is not None:
             own.setdefault(study, []).append(one)
         elif (variant := variant_of(one.name)) is not None:
@@ -165,14 +167,15 @@ def find_deletion(store: Store, name: str, *, records: bool = False) -> Deletion
     StoreError
         The store cannot be read; if records are to go, a study of it.
     """
-    objects = list(store.objects()) if records else list(store.objects(f"studies/{name}"))
-    own = [one for one in objects if study_of(one.name) == name]
+    folder = Store.study_name(name)
+    objects = list(store.objects()) if records else list(store.objects(folder))
+    own = [one for one in objects if study_of(one.name) == name and kind_of(one.name) != "lease"]
     if not own:
         raise _unknown(store, name)
     gone: list[StoredObject] = []
     if records:
         names = {study for one in objects if (study := study_of(one.name)) is not None}
-        names = (names | {*store.names("studies")}) - {name}  # also folders that may not be read
+        names = (names | {*store.studies()}) - {name}  # also folders that may not be read
         others = {variant for other in names for variant in StudyState.load(store, other).variant_ids}
         mine = set(StudyState.load(store, name).variant_ids) - others
         gone = [one for one in objects if variant_of(one.name) in mine]
@@ -196,6 +199,8 @@ def delete_study(store: Store, deletion: Deletion) -> None:
 
     Raises
     ------
+    StudyBusyError
+        Somebody is at work on it.
     StoreError
         Something cannot be deleted.
 
@@ -204,15 +209,21 @@ def delete_study(store: Store, deletion: Deletion) -> None:
     The cube goes first, so that nobody reads half of it; then records, if they are to go; then the variant table and
     last the definition, which keeps `plan` from taking the rest of the table for that of a new study.
     """
+    with lease_for(store, deletion.study) as lease:
+        _delete(store, deletion)
+        lease.remove()
+    store.delete_folder(Store.study_name(deletion.study))  # of a local store, which has folders
+
+
+def _delete(store: Store, deletion: Deletion) -> None:
     root, definition = _root(deletion.study), Store.study_name(deletion.study, "study.json")
     cube = [path for path in deletion.own if path.startswith(_cube(deletion.study))]
-    store.delete(root)
+    store.delete_all(path for path in deletion.own if path == root)
     store.delete_all(cube)
     for kind in ("raw", "record"):
         store.delete_all(path for path in deletion.records if kind_of(path) == kind)
     store.delete_all(path for path in deletion.own if path not in {definition, *cube})
     store.delete(definition)
-    store.delete_folder(Store.study_name(deletion.study))  # of a local store, which has folders
 
 
 def rename_study(store: Store, old: str, new: str) -> None:
@@ -231,6 +242,8 @@ def rename_study(store: Store, old: str, new: str) -> None:
         There is no such study, or nothing can be called `new`.
     ConflictError
         There is a study `new`.
+    StudyBusyError
+        Somebody is at work on the study, or on one called `new`.
     StoreError
         The store cannot be read or written, or the study not be read.
 
@@ -239,23 +252,27 @@ def rename_study(store: Store, old: str, new: str) -> None:
     Copies the study, its cube's root and its definition last, then deletes it under the old name. The same call
     after a kill carries on.
     """
-    try:
-        check_study_name(new)
-    except ValueError as error:
-        raise BemsweepError(str(error)) from error
-    own, there = ({one.name for one in store.objects(f"studies/{name}")} for name in (old, new))
-    definition = store.get(Store.study_name(old, "study.json"))
+    definition = read_definition(store, old)
     if definition is None or old == new:
         raise _unknown(store, old) if definition is None else BemsweepError(f"the study is called {old!r} already")
-    told = json.dumps({**_read(store, old, definition), "name": new}, indent=1, ensure_ascii=False).encode()
+    told = definition_bytes({**definition, "name": new})
     is_copied = store.get(Store.study_name(new, "study.json"))
     if is_copied not in (None, told):
         raise ConflictError(f"{store.url} has a study {new!r}: take another name, or delete that one")
-    if is_copied is None:
-        StudyState.load(store, old)  # one that has lost a part is not worth copying
-        _copy_as(store, old, new, own, there)
-        store.put(Store.study_name(new, "study.json"), told)
-    delete_study(store, Deletion(old, tuple(sorted(own))))
+    with lease_for(store, old) as lease, lease_for(store, new):
+        if read_definition(store, old) != definition:
+            raise ConflictError(f"the study {old!r} has changed just now: rename it again")
+        own, there = (
+            {one.name for one in store.objects(Store.study_name(name)) if kind_of(one.name) != "lease"}
+            for name in (old, new)
+        )
+        if is_copied is None:
+            StudyState.load(store, old)  # one that has lost a part is not worth copying
+            _copy_as(store, old, new, own, there)
+            store.put(Store.study_name(new, "study.json"), told)
+        _delete(store, Deletion(old, tuple(sorted(own))))
+        lease.remove()
+    store.delete_folder(Store.study_name(old))  # of a local store, which has folders
 
 
 def _copy_as(store: Store, old: str, new: str, own: set[str], there: set[str]) -> None:
@@ -265,7 +282,7 @@ def _copy_as(store: Store, old: str, new: str, own: set[str], there: set[str]) -
         for name in own
         if kind_of(name) == "study" and name != Store.study_name(old, "study.json")
     }
-    store.delete(_root(new))
+    store.delete_all(there & {_root(new)})
     store.delete_all(there - set(names.values()))  # of a copy that was cut short
 
     def copy(name: str) -> None:
@@ -286,18 +303,14 @@ def _statuses(store: Store, name: str) -> dict[str, int]:
         return dict(Counter(open_results(store, name).to_dataset(inherit=False)["status"].values.tolist()))
     except (KeyError, ValueError):  # a view, which the next run packs again
         return {}
-
-
-def _read(store: Store, name: str, definition: bytes) -> dict[str, object]:
-    try:
-        return dict(json.loads(definition))
-    except (ValueError, TypeError) as error:
-        where = store.url_of(Store.study_name(name, "study.json"))
-        raise StoreError(f"{where} cannot be read: {error!r}") from error
+    except StoreError as error:
+        if error.fault != Fault.ALTERED:
+            raise
+        return {}
 
 
 def _unknown(store: Store, name: str) -> BemsweepError:
-    known = store.names("studies")
+    known = store.studies()
     return BemsweepError(
         f"no study {name!r} in {store.url}{nearest(name, known)}; studies there: {', '.join(known) or 'none'}"
     )

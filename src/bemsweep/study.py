@@ -31,12 +31,14 @@ from pydantic import Field as Setting
 from bemsweep.design_days import COOLING_PERCENTS, HEATING_PERCENTS
 from bemsweep.errors import Problem, StudyError, nearest
 from bemsweep.markup import text_table
+from bemsweep.object_names import check_study_name
 from bemsweep.options import Options, Parameter
 from bemsweep.outputs import Output, RunKind
 from bemsweep.parameters import Call, Field, Insert, Schedule, Target
 from bemsweep.parts import Part, Value, read_level
 from bemsweep.places import check_no_secret, is_pattern, label_of, read_storage_options, secret_options
-from bemsweep.studyfile import Lines, parse_yaml, shown, study_problems
+from bemsweep.studyfile import Lines, parse_yaml, runs_code, shown, study_problems
+from bemsweep.units import read_size
 from bemsweep.wanted import (
     TAKEN_NAMES,
     CellOfTable,
@@ -51,11 +53,13 @@ from bemsweep.wanted import (
     kept_files,
 )
 
-__all__ = ["DdyDays", "DesignDaySource", "ListedDesign", "Study", "Weather", "check_study_name"]
+__all__ = ["DdyDays", "DesignDaySource", "ListedDesign", "Study", "Weather"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
+
+_LEAST_MEMORY = 64 * 2**20
+"""Bytes; the library of EnergyPlus alone takes as many."""
 
 _Spec = Annotated[StrictStr, AfterValidator(check_no_secret)]
 
@@ -141,6 +145,15 @@ def _read_column(name: str, column: Any) -> list[Value]:
         raise ValueError(f"column {name!r}: {error}") from None
 
 
+def _read_memory(given: object) -> object:
+    if given is None:
+        return None
+    size = read_size(given)
+    if size < _LEAST_MEMORY:
+        raise ValueError(f"no run of EnergyPlus fits into {shown(given)}, which is {size:,} bytes: write 2 GiB, say")
+    return size
+
+
 def _read_path(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ValueError(f"{text!r} is no path")
@@ -208,6 +221,8 @@ class Study(Part):
         True}``.
     timeout_s
         Limit for one variant's engine run, seconds by the clock.
+    max_memory
+        Limit for the memory of one variant's engine run: bytes, or a text such as ``"2 GiB"``; None for no limit.
     keep_model_outputs
         True to keep the model's own Output objects beside the study's.
     engine
@@ -250,6 +265,7 @@ class Study(Part):
     dtype: Literal["float64", "float32"] = "float64"
     keep: list[Keep] = []
     timeout_s: float = Setting(default=3600.0, gt=0, allow_inf_nan=False, strict=True)
+    max_memory: Annotated[int, BeforeValidator(_read_memory)] | None = None
     keep_model_outputs: StrictBool = False
     engine: Annotated[StrictStr, BeforeValidator(_text), AfterValidator(_read_path)] | None = None
     storage_options: Annotated[dict[str, dict[str, Any]], PlainValidator(read_storage_options)] = Setting(
@@ -258,29 +274,42 @@ class Study(Part):
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _lines: Lines = PrivateAttr(default_factory=dict)
+    _engine_instead: Path | None = PrivateAttr(default=None)
 
     def __init__(self, **settings: Any) -> None:
         self._validate(settings, {}, Path.cwd())
 
-    def _validate(self, settings: dict[str, Any], lines: Lines, folder: Path) -> None:
-        secrets = list(_secret_problems(settings, lines)) if lines else []
+    def _validate(
+        self,
+        settings: dict[str, Any],
+        lines: Lines,
+        folder: Path,
+        *,
+        refused: Iterable[Problem] = (),
+        engine: Path | None = None,
+    ) -> None:
+        refused = [*refused, *(_secret_problems(settings, lines) if lines else ())]
         try:
             BaseModel.__init__(self, **settings)
         except ValidationError as error:
-            found = study_problems(error, settings, lines, parts=_PARTS)
-            raise StudyError(sorted([*found, *secrets], key=lambda problem: problem.line or 0)) from None
-        if secrets:
-            raise StudyError(secrets)
-        self._lines, self._folder = lines, folder
+            refused += study_problems(error, settings, lines, parts=_PARTS)
+        if refused:
+            raise StudyError(sorted(refused, key=lambda problem: problem.line or 0))
+        self._lines, self._folder, self._engine_instead = lines, folder, engine
 
     @classmethod
-    def from_yaml(cls, path: str | Path) -> Self:
-        """Read a study file.
+    def from_yaml(cls, path: str | Path, *, allow_python: bool = False, engine: str | Path | None = None) -> Self:
+        """Read a study file; nothing that it names is opened, imported or run.
 
         Parameters
         ----------
         path
             A YAML 1.2 file; relative paths in it start from its folder.
+        allow_python
+            True for a file whose code may run here: the Python functions that its parameters call, and the
+            program that its `engine` names. A file that names any is refused otherwise.
+        engine
+            Path of an installed EnergyPlus to run instead of the file's own `engine`.
 
         Returns
         -------
@@ -295,14 +324,23 @@ class Study(Part):
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise StudyError([Problem(f"cannot read the study file {path}: {error}")]) from None
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            told = f"cannot read the study file {path}: it is not encoded as UTF-8: {error.reason}"
+            raise StudyError([Problem(told, line=line)]) from None
         data, lines = parse_yaml(text)
         if not isinstance(data, dict):
             raise StudyError([Problem(f"{path} holds no mapping of name, baseline, weather, outputs …", line=1)])
+        settings = {str(key): value for key, value in data.items()}
+        if engine is not None:
+            settings.pop("engine", None)
+        refused = [] if allow_python else [_problem(*found, lines) for found in runs_code(settings)]
         study = cls.__new__(cls)
         # What `Study(**data)` does, with the lines at hand for the messages.
-        Study._validate(study, {str(key): value for key, value in data.items()}, lines, path.resolve().parent)
+        instead = None if engine is None else Path(engine).expanduser().absolute()
+        Study._validate(study, settings, lines, path.resolve().parent, refused=refused, engine=instead)
         return study
 
     def to_dict(self) -> dict[str, Any]:
@@ -320,9 +358,12 @@ class Study(Part):
 
     @property
     def engine_path(self) -> str | None:
-        """Where the study's own engine is, None if it names none; relative paths start from `folder`."""
+        """Where the engine is that the study was given, or names; None if it names none.
+
+        Relative paths start from `folder`.
+        """
         if self.engine is None:
-            return None
+            return None if self._engine_instead is None else str(self._engine_instead)
         return str(self._folder / Path(self.engine).expanduser())
 
     def resolved_outputs(self) -> tuple[Output, ...]:
@@ -408,21 +449,6 @@ class Study(Part):
             yield "parameter", name, f"{parameter.title} {levels}".rstrip()
         for output in self.resolved_outputs():
             yield "output", output.array, output.described
-
-
-def check_study_name(name: str) -> str:
-    """Return `name` if a study can be called so.
-
-    Raises
-    ------
-    ValueError
-        It cannot: stores name folders by it.
-    """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no study name: up to 100 letters, digits, '.', '_' and '-'")
-    if name.endswith(".tmp"):
-        raise ValueError(f"{name!r} is no study name: what ends in .tmp is taken for what a killed process left")
-    return name
 
 
 def _problem(message: str, path: tuple[str | int, ...], lines: Lines) -> Problem:

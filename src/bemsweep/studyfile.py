@@ -1,23 +1,25 @@
 """Reading a study file: YAML 1.2 to plain values, and what is wrong with them to messages with lines.
 
-Decides nothing about what the values mean.
+Decides which values would make code run, and nothing else about what they mean. Never runs any.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from bemsweep.errors import Problem, StudyError, nearest
 
-__all__ = ["Lines", "parse_yaml", "shown", "study_problems"]
+__all__ = ["Lines", "has_no_place", "parse_yaml", "runs_code", "shown", "study_problems"]
 
 _TAGS = frozenset(
     {
@@ -36,6 +38,7 @@ _TAKES = {
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
+    "invalid_key": "a text for a key",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_too_short": "a text that is not blank",
@@ -61,7 +64,8 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
         The text is no YAML, or a mapping holds a key twice (every such key is told).
     """
     try:
-        node = _loader().compose(text)
+        with warnings.catch_warnings(action="ignore", category=ReusedAnchorWarning):  # YAML allows it
+            node = _loader().compose(text)
         if node is None:
             return None, {}
         problems = list(_key_problems(node, (), set()))
@@ -69,11 +73,17 @@ def parse_yaml(text: str) -> tuple[Any, Lines]:
             raise StudyError(problems)
         places = _lines(node, ())
         lines = dict(itertools.islice(places, _MOST_VALUES))
-        if next(places, None) is not None:  # a few lines of aliases of aliases stand for billions
-            raise StudyError([Problem(f"a study file of more than {_MOST_VALUES:,} values: put them into a table")])
-        return _loader().load(text), lines
+        if (beyond := next(places, None)) is not None:  # a few lines of aliases of aliases stand for billions
+            told = f"a study file of more than {_MOST_VALUES:,} values: put them into a table"
+            raise StudyError([Problem(told, str(next(iter(beyond[0]), "")), beyond[1])])
+        with warnings.catch_warnings(action="ignore", category=ReusedAnchorWarning):
+            return _loader().load(text), lines
     except RecursionError:
         raise StudyError([Problem("not a study: nested too deeply")]) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        told = f"not YAML: the character {text[error.position : error.position + 1]!r} cannot stand in it"
+        raise StudyError([Problem(told, line=line)]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise StudyError([Problem(f"not YAML: {error.problem}", line=mark.line + 1 if mark else None)]) from None
@@ -97,6 +107,9 @@ def _key_problems(
         return
     seen.add(id(node))
     above = (*above, node)
+    if isinstance(node, ScalarNode) and has_no_place(node.value):
+        told = f"{shown(node.value)} holds a character that no file can: NUL, or half of one"
+        yield Problem(told, ".".join(map(str, path)), node.start_mark.line + 1)
     if isinstance(node, MappingNode):
         first: dict[str, int] = {}
         for key, value in node.value:
@@ -125,6 +138,43 @@ def _lines(node: Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
         yield (*path, name), key.start_mark.line + 1
 
 
+def runs_code(settings: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+    """Yield what a study file has that would make code of its author's choice run, and where.
+
+    Parameters
+    ----------
+    settings
+        The file's values, of whatever shape they are.
+
+    Returns
+    -------
+    iterator of tuple
+        What to tell, and the path of keys and list positions.
+
+    Examples
+    --------
+    >>> [path for _, path in runs_code({"parameters": {"wwr": {"call": "edits:set_wwr"}}, "engine": "bin/energyplus"})]
+    [('engine',), ('parameters', 'wwr', 'call')]
+    """
+    allowing = "look at it, then give --allow-python (in Python: allow_python=True)"
+    if (engine := settings.get("engine")) is not None:
+        other = "or name another one by --engine PATH (in Python: engine=PATH)"
+        yield f"{shown(engine)} is a program, which runs code: {allowing}; {other}", ("engine",)
+    for name, parameter in _items(settings.get("parameters")):
+        edits: list[tuple[tuple[Any, ...], Any]] = [((), parameter)]
+        for label, listed in _items(parameter.get("options") if isinstance(parameter, Mapping) else None):
+            edits += [(("options", label, number), edit) for number, edit in _items(listed)]
+        for where, edit in edits:
+            if isinstance(edit, Mapping) and "call" in edit:
+                yield f"{shown(edit['call'])} runs code: {allowing}", ("parameters", name, *where, "call")
+
+
+def _items(values: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(values, Mapping):
+        return values.items()
+    return enumerate(values) if isinstance(values, (list, tuple)) else ()
+
+
 def study_problems(
     error: ValidationError, data: Any, lines: Lines, *, parts: Mapping[str, type[BaseModel]]
 ) -> list[Problem]:
@@ -149,6 +199,11 @@ def study_problems(
         line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), None)
         problems.append(Problem(_message(finding, parts), ".".join(map(str, path)), line))
     return sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
+
+
+def has_no_place(text: str) -> bool:
+    """Return True if a text holds what cannot be written as UTF-8, or a NUL, at which other programs cut it."""
+    return "\0" in text or (not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text))
 
 
 def shown(value: object) -> str:

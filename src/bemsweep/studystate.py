@@ -14,21 +14,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
+from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bemsweep.design import Points
 from bemsweep.errors import ConflictError, StoreError
+from bemsweep.faults import Fault
+from bemsweep.object_names import is_variant_id
 from bemsweep.outputs import Output
 from bemsweep.parts import Value
+from bemsweep.redaction import redacted
+from bemsweep.sealed_json import sealed, unsealed
 from bemsweep.store import Store
 from bemsweep.study import Study
+from bemsweep.studyfile import shown
 from bemsweep.wanted import Keep, kept_files
 
-__all__ = ["StudyState", "read_variant_ids"]
+__all__ = ["STUDY_SCHEMA", "StudyState", "definition_bytes", "read_definition", "read_variant_ids"]
+
+STUDY_SCHEMA = 1
+"""Version of what ``study.json`` and the variant table hold and how."""
 
 _ROW, _ID = "row", "variant_id"
+_CRC32 = b"bemsweep_crc32:"
+"""Begins the name under which a part tells the checksum of one of its columns."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +79,13 @@ class StudyState:
         StoreError
             They cannot be read.
         """
-        data = store.get(Store.study_name(name, "study.json"))
-        if data is None:
+        definition = read_definition(store, name)
+        if definition is None:
             return cls(name)
-        try:
-            definition = dict(json.loads(data))
-            definition["parts"] = int(definition["parts"])
-        except (ValueError, TypeError, KeyError) as error:
-            where = store.url_of(Store.study_name(name, "study.json"))
-            raise StoreError(f"{where} cannot be read: {error!r}") from error
         parts = store.names(Store.study_name(name, "variants"))
         if parts != [_part_name(number) for number in range(max(len(parts), definition["parts"]))]:
             where = store.url_of(Store.study_name(name, "variants"))
-            raise StoreError(
-                f"{where} has lost a part: `bemsweep studies delete {name}`, then run it again; its records are kept"
-            )
+            raise StoreError(f"{where} has lost a part: {_start_over(name)}", fault=Fault.ALTERED)
         tables = [_read_part(store, name, part) for part in parts]
         names = tuple(
             dict.fromkeys(column for table in tables for column in table.column_names if column.startswith("="))
@@ -96,7 +99,13 @@ class StudyState:
             ids = part.column(_ID).to_pylist()
             for number, row in enumerate(part.column(_ROW).to_pylist()):
                 table[row] = (ids[number], tuple(json.loads(column[number]) for column in columns))
+        if table.keys() != set(range(len(table))):  # a part that stands where another belongs
+            where = store.url_of(Store.study_name(name, "variants"))
+            raise StoreError(f"{where} has lost rows: {_start_over(name)}", fault=Fault.ALTERED)
         ordered = [table[row] for row in range(len(table))]
+        if wrong := [variant for variant, _ in ordered if not is_variant_id(variant)]:  # they name objects
+            where = store.url_of(Store.study_name(name, "variants"))
+            raise StoreError(f"{where} is altered: {shown(wrong[0])} is no variant_id")
         return cls(
             name=name,
             definition=definition,
@@ -241,6 +250,13 @@ class StudyState:
         uses
             Names of the inputs and probes that the study needs, so that nobody takes them for unused.
 
+        Raises
+        ------
+        ConflictError
+            Somebody else has grown the study since it was loaded.
+        StoreError
+            The store cannot be read or written.
+
         Side effects
         ------------
         Writes at most one part and ``study.json``; neither if nothing has changed.
@@ -252,9 +268,9 @@ class StudyState:
         ]
         has_part = bool(changed) or points.names != self.names
         if has_part:
-            part = Store.study_name(self.name, "variants", _part_name(self.parts))
-            store.put(part, _part_bytes(points, variant_ids, changed))
+            self._create_part(store, _part_bytes(points, variant_ids, changed))
         definition: dict[str, Any] = {
+            "schema": STUDY_SCHEMA,
             "name": self.name,
             "run": study.run,
             "keep_model_outputs": study.keep_model_outputs,
@@ -277,8 +293,61 @@ class StudyState:
         if {key: last.get(key) for key in amendment} != amendment:
             definition["amendments"].append({"at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), **amendment})
         if definition != self.definition:  # last: it tells how many parts there are
-            text = json.dumps(definition, indent=1, ensure_ascii=False)
-            store.put(Store.study_name(self.name, "study.json"), text.encode())
+            store.put(Store.study_name(self.name, "study.json"), definition_bytes(definition))
+
+    def _create_part(self, store: Store, data: bytes) -> None:
+        """Write the next part of the table, never over another's."""
+        part = Store.study_name(self.name, "variants", _part_name(self.parts))
+        if store.create(part, data):
+            return
+        if not self.is_new:
+            raise ConflictError(f"the study {self.name!r} has grown since it was planned: plan it again")
+        store.put(part, data)  # in place of what a first run left that was cut short before it said what the study is
+
+
+def definition_bytes(definition: Mapping[str, Any]) -> bytes:
+    """Return the bytes of ``study.json``, with a checksum."""
+    return sealed(definition, indent=1)
+
+
+def read_definition(store: Store, name: str) -> dict[str, Any] | None:
+    """Return a study's ``study.json``, or None if there is none.
+
+    Raises
+    ------
+    StoreError
+        It cannot be read: it is cut, altered, of another schema or of another study.
+    """
+    key = Store.study_name(name, "study.json")
+    data = store.get(key)
+    if data is None:
+        return None
+    where = redacted(store.url_of(key))
+    try:
+        definition = unsealed(data)
+    except (ValueError, RecursionError) as error:
+        told = f"{where} cannot be read, it is cut or altered ({error}): {_start_over(name)}"
+        raise StoreError(told, fault=Fault.ALTERED) from error
+    if definition.get("schema") != STUDY_SCHEMA:
+        raise StoreError(
+            f"{where} cannot be read: it has schema {definition.get('schema')!r}, this bemsweep reads schema "
+            f"{STUDY_SCHEMA}. Use the bemsweep that wrote it, or {_start_over(name)}",
+            fault=Fault.ALTERED,
+        )
+    called = str(definition.get("name"))
+    if called != name and called.casefold() == name.casefold():  # a disk that does not tell capital letters from small
+        raise StoreError(
+            f"{where} is that of the study {called!r}: call it so, or give the other one a name that differs in more "
+            "than the case of its letters"
+        )
+    if called != name:
+        told = f"{where} is that of another study, {definition.get('name')!r}: {_start_over(name)}"
+        raise StoreError(told, fault=Fault.ALTERED)
+    return definition
+
+
+def _start_over(name: str) -> str:
+    return f"`bemsweep studies delete {name}`, then run it again; its records are kept"
 
 
 def _conflicts(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -308,9 +377,13 @@ def read_variant_ids(store: Store, name: str, rows: range) -> list[str]:
     """
     found: dict[int, str] = {}
     for part in store.names(Store.study_name(name, "variants")):
-        wanted = [(_ROW, ">=", rows.start), (_ROW, "<", rows.stop)]
-        table = _read_part(store, name, part, columns=[_ROW, _ID], filters=wanted)
-        found |= zip(table.column(_ROW).to_pylist(), table.column(_ID).to_pylist(), strict=True)
+        table = _read_part(store, name, part, columns=[_ROW, _ID])  # all their rows: the checksums cover no less
+        pairs = zip(table.column(_ROW).to_pylist(), table.column(_ID).to_pylist(), strict=True)
+        found |= {row: variant for row, variant in pairs if row in rows}
+    if not found:
+        where = redacted(store.url_of(Store.study_name(name, "variants")))
+        told = f"{where} has lost the rows {rows.start} to {rows.stop - 1}: {_start_over(name)}"
+        raise StoreError(told, fault=Fault.ALTERED)
     return [found[row] for row in sorted(found)]
 
 
@@ -323,18 +396,40 @@ def _part_bytes(points: Points, variant_ids: Sequence[str], numbers: Sequence[in
     columns: dict[str, Any] = {_ROW: pa.array(numbers, pa.int64()), _ID: [variant_ids[n] for n in numbers]}
     for position, name in enumerate(points.names):
         columns[f"={name}"] = pa.array([json.dumps(points.rows[n][position]) for n in numbers], pa.string())
+    table = pa.table(columns)
+    checksums = {_CRC32 + name.encode(): _checksum(table, name) for name in table.column_names}
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(checksums), sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()
 
 
-def _read_part(store: Store, name: str, part: str, **what: Any) -> pa.Table:
-    data = store.get(Store.study_name(name, "variants", part))
+def _read_part(store: Store, name: str, part: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a part of the table, each column compared with its checksum: Parquet has none of what tells its pages."""
+    key = Store.study_name(name, "variants", part)
+    data = store.get(key)
     try:
-        return pq.read_table(io.BytesIO(data or b""), **what)
-    except pa.ArrowInvalid as error:
-        where = store.url_of(Store.study_name(name, "variants", part))
-        raise StoreError(f"{where} cannot be read: {error}") from error
+        file = pq.ParquetFile(io.BytesIO(data or b""), page_checksum_verification=True)
+        table = file.read(columns)
+        told = {key for key in file.schema_arrow.metadata or {} if key.startswith(_CRC32)}
+        is_whole = told == {_CRC32 + column.encode() for column in file.schema_arrow.names}
+        if not is_whole or any(
+            table.schema.metadata[_CRC32 + column.encode()] != _checksum(table, column)
+            for column in columns or table.column_names
+        ):
+            raise pa.ArrowInvalid("its columns do not match their checksums")
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+        where = redacted(store.url_of(key))
+        told_so = f"{where} cannot be read, it is cut or altered ({_first_line(error)}): {_start_over(name)}"
+        raise StoreError(told_so, fault=Fault.ALTERED) from error
+    return table
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _checksum(table: pa.Table, column: str) -> bytes:
+    return str(crc32(json.dumps(table.column(column).to_pylist()).encode())).encode()
 
 
 def _versions() -> dict[str, str]:

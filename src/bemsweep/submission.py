@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -22,10 +22,12 @@ from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed
 from distributed.client import ClosedClientError
 
 from bemsweep.errors import InfrastructureError, Problem, SchedulerLostError, StudyError, WorkerLostError
+from bemsweep.heartbeat import Running, longest
 from bemsweep.parts import Value
 from bemsweep.redaction import redacted
 from bemsweep.store import Store
-from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant
+from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant, verify_block
+from bemsweep.verification import Verified
 
 __all__ = ["ContextPlugin", "Flight", "dangerous_settings", "plugged_in"]
 
@@ -38,7 +40,15 @@ PROFILERS = frozenset({"profile", "profile-cycle"})
 LEAST_WINDOW = 500
 """Variants that the scheduler holds at once: enough to keep workers busy, few enough to cost it little."""
 
+_VERIFY_RETRIES = 3
 _THREADS_STAY_S = 10.0
+
+_RUNNING_STAYS_S = 2.0
+"""How long what the workers told of their runs is taken for new, at least."""
+
+_PAUSES_PER_ASKING = 50
+"""How many times as long as asking the scheduler took the next asking waits: it tells of every worker."""
+
 _ALONE_S = 30.0
 """So long without workers is worth a word."""
 _ALLOWED_FAILURES = 10
@@ -65,12 +75,19 @@ class ContextPlugin(WorkerPlugin):
         On Python 3.11 the worker's statistical profiler is off from now on.
         """
         self.workplace = Workplace(self._context)
+        worker.metrics[self.name] = self._running
         if sys.version_info < (3, 12):
             for name in PROFILERS & worker.periodic_callbacks.keys():
                 worker.periodic_callbacks[name].stop()
 
-    def teardown(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
+    def _running(self, worker: Any) -> list[tuple[str, str, float]]:  # noqa: ARG002 - Dask's signature
+        """Return what goes to the scheduler with each of the worker's heartbeats."""
+        running = () if self.workplace is None else self.workplace.running()
+        return [(one.variant_id, one.at, round(one.seconds, 1)) for one in running]
+
+    def teardown(self, worker: Any) -> None:
         """End the engine and its runs."""
+        worker.metrics.pop(self.name, None)
         if self.workplace is not None:
             self.workplace.close()
 
@@ -99,9 +116,17 @@ def _pack_block(block: int, run_id: str) -> Packed:
     return pack_block(block, _workplace(run_id))
 
 
+def _verify_block(block: int, is_packed: bool, run_id: str) -> Verified:
+    return verify_block(block, is_packed, _workplace(run_id))
+
+
 def _write_probe(name: str, run_id: str) -> str:
     _workplace(run_id).context.store.put(name, b"bemsweep")  # without patience: at the start a fault is told at once
     return str(get_worker().address)
+
+
+def _look_first(run_id: str, dask_worker: Any) -> None:
+    dask_worker.plugins[run_id].workplace.looks_first = True
 
 
 def _delete_probe(name: str, run_id: str, dask_worker: Any) -> None:
@@ -163,6 +188,8 @@ class Flight:
         self._submitted: Counter[str | int] = Counter()
         """How often each; part of its key, because a key that erred keeps its error."""
         self._threads, self._threads_until, self._alone_since = 0, 0.0, 0.0
+        self._running: tuple[Running, ...] = ()
+        self._running_until = time.monotonic() + _RUNNING_STAYS_S
         self.runs: set[str | int] = set()
         """Variants under way."""
         self.packings: set[str | int] = set()
@@ -261,6 +288,30 @@ class Flight:
         """
         return max(0, max(LEAST_WINDOW, 3 * self.threads()) - len(self.runs))
 
+    def running(self) -> tuple[Running, ...]:
+        """Return the variants that have been under way for the longest, the longest first.
+
+        What workers told with their last heartbeat, asked for every two seconds, and less often where that costs
+        more: the scheduler tells of all its workers at once, 2 kB each.
+
+        Raises
+        ------
+        InfrastructureError
+            The scheduler is gone.
+        """
+        begin = time.monotonic()
+        if self.runs and begin > self._running_until:
+            with _reaching_scheduler():
+                workers = self._client.scheduler_info(n_workers=-1).get("workers", {})
+            self._running = longest(
+                Running(str(variant), str(at), float(seconds), address)
+                for address, worker in workers.items()
+                for variant, at, seconds in worker.get("metrics", {}).get(self._run_id, ())
+            )
+            took = time.monotonic() - begin
+            self._running_until = begin + max(_RUNNING_STAYS_S, took * _PAUSES_PER_ASKING)
+        return tuple(one for one in self._running if one.variant_id in self.runs)
+
     def run(self, variants: Sequence[tuple[str, Sequence[Value], int]]) -> None:
         """Submit variants.
 
@@ -292,6 +343,44 @@ class Flight:
         self.packings.add(block)
         self._follow(block, future)
 
+    def verify(self, blocks: Sequence[int], packed: Collection[int], stop: threading.Event) -> Iterator[Verified]:
+        """Have workers verify blocks, and yield what they find as it comes.
+
+        Parameters
+        ----------
+        blocks
+            Which.
+        packed
+            Those of them that the cube shows.
+        stop
+            Set it to end early.
+
+        Raises
+        ------
+        InfrastructureError
+            A block could not be verified however often it was tried, or the scheduler is gone.
+        """
+        futures = self._client.map(
+            _verify_block,
+            blocks,
+            [block in packed for block in blocks],
+            run_id=self._run_id,
+            key=[f"verify-{block}:{self._run_id}" for block in blocks],
+            pure=False,
+            retries=_VERIFY_RETRIES,
+        )
+        completed = as_completed(futures, loop=self._client.loop, with_results=True, raise_errors=False)
+        try:
+            while not completed.is_empty() and not stop.is_set():
+                self.check_scheduler()
+                for future, outcome in completed.next_batch(block=False) if completed.has_ready() else ():
+                    if future.status != "finished":
+                        raise _error(outcome)
+                    yield outcome
+                stop.wait(_POLL_S)
+        finally:
+            self._client.cancel(futures)
+
     def finished(self) -> Iterator[tuple[str | int, Finished | Packed | BaseException]]:
         """Yield what has ended since the last call: a variant or a block, and its answer or its error."""
         if not self._completed.has_ready():
@@ -304,6 +393,18 @@ class Flight:
             self._forget(item)
             # Not by the future's status: if the answer's worker has died meanwhile, Dask runs the task again.
             yield item, outcome if isinstance(outcome, Finished | Packed) else _error(outcome)
+
+    def look_first(self) -> None:
+        """Have the workers look for a variant's record before they run it, from about now on.
+
+        Returns at once: a worker that does not answer must not hold up the run.
+        """
+
+        def ask() -> None:
+            with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):  # it only saves work
+                self._client.run(_look_first, self._run_id, on_error="ignore")
+
+        threading.Thread(target=ask, name=f"{self._run_id}-look-first", daemon=True).start()
 
     def cancel_runs(self) -> list[str]:
         """Cancel all variants under way and return them; those that run are killed by the plugin."""

@@ -19,8 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from bemsweep.at_work import at_work
 from bemsweep.cube_metadata import has_same_chunks
-from bemsweep.errors import BemsweepError, ConflictError, StoreError, nearest
+from bemsweep.errors import BemsweepError, ConflictError, StoreError, StudyBusyError, nearest
+from bemsweep.lease import lease_for
 from bemsweep.local_files import sha256_of
 from bemsweep.object_names import kind_of, study_of, variant_of
 from bemsweep.scratch import open_scratch
@@ -99,6 +101,8 @@ def sync(
         There is no such study, nothing at all, or one store is the other or lies in it.
     ConflictError
         The target has a study of that name that is no earlier state of it; nothing was written.
+    StudyBusyError
+        Somebody is at work on the study in the target.
     StoreError
         A store cannot be read or written, an input in the source is altered, or something arrived altered. What
         was copied stays: the same call carries on.
@@ -112,12 +116,13 @@ def sync(
     heads = _heads(source, study)
     for name, head in heads.items():
         _check_grows(source, target, name, head.definition)
+        _check_free(target, name)
     is_wanted = _belonging(source, study) if study is not None else lambda _: True
     found = {
         one.name: one.size_bytes
         for one in source.objects()
         if (study_of(one.name) in heads if kind_of(one.name) == "study" else is_wanted(one.name))
-        and kind_of(one.name) != "leftover"
+        and kind_of(one.name) not in ("leftover", "lease")
     }
     there = {one.name: one.size_bytes for one in target.objects()}
     if not found:
@@ -128,7 +133,9 @@ def sync(
     for kind in _ORDER:
         work.copy(name for name in found if kind_of(name) == kind)
     for name, head in heads.items():
-        work.copy_study(name, head)
+        with lease_for(target, name):
+            _check_grows(source, target, name, head.definition)
+            work.copy_study(name, head)
     changed = tuple(name for name, head in heads.items() if _Head.read(source, name) != head)
     return replace(work.done, changed=changed)
 
@@ -250,7 +257,7 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
 
 
 def _heads(source: Store, study: str | None) -> dict[str, _Head]:
-    known = source.names("studies")
+    known = source.studies()
     heads = {name: _Head.read(source, name) for name in (known if study is None else [study])}
     if study is not None and heads[study] is None:
         told = f"studies there: {', '.join(known) or 'none'}"
@@ -296,6 +303,20 @@ def _check_grows(source: Store, target: Store, study: str, definition: bytes) ->
         raise ConflictError(
             f"{target.url} has a study {study!r} that is no earlier state of the one in {source.url}: it is another "
             f"one, or has grown further. Rename one of them (bemsweep studies rename {study} NEW), or delete that one"
+        )
+
+
+def _check_free(target: Store, study: str) -> None:
+    """Refuse to copy over a study on which somebody is at work, before anything is copied.
+
+    Raises
+    ------
+    StudyBusyError
+        Somebody is.
+    """
+    if busy := [one for one in at_work(target, study) if one.number]:
+        raise StudyBusyError(
+            f"somebody is at work on the study {study!r} in {target.url}: {busy[0]}. Sync it afterwards"
         )
 
 

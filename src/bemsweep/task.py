@@ -7,30 +7,33 @@ outcome (`bemsweep.outcome` does) or the cube's form (`bemsweep.layout` does).
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import io
 import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
-from pyarrow import ArrowInvalid
 
+from bemsweep import verification
 from bemsweep.attempts import MOST_TRIES
 from bemsweep.design import LABELS
 from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit, InputRef, files_of
 from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.engine_files import needs_asking
-from bemsweep.errors import EngineDiedError, InfrastructureError
+from bemsweep.errors import EngineDiedError, InfrastructureError, RecordError
+from bemsweep.heartbeat import Running, longest
 from bemsweep.host_client import open_engine
 from bemsweep.layout import BLOCK_ROWS
+from bemsweep.lease import LeaseWatch
 from bemsweep.outcome import count_messages, first_severe, judge
 from bemsweep.outputs import Output, RunKind
 from bemsweep.packing import pack
@@ -38,12 +41,13 @@ from bemsweep.parts import Value
 from bemsweep.periods import Calendar
 from bemsweep.provenance import provenance_of
 from bemsweep.raw_files import keep_files
-from bemsweep.record_file import to_bytes
+from bemsweep.record_file import RecordFile, to_bytes
 from bemsweep.records import Record, Status, outputs_sha256
 from bemsweep.scratch import open_scratch
 from bemsweep.simulate import read_run
 from bemsweep.store import Store
 from bemsweep.studystate import read_variant_ids
+from bemsweep.verification import Verified
 
 __all__ = [
     "Context",
@@ -54,6 +58,7 @@ __all__ = [
     "pack_block",
     "read_facts",
     "run_variant",
+    "verify_block",
 ]
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
@@ -104,8 +109,14 @@ class Context:
     """The Python functions that edits name."""
     keep: Mapping[str, bool] = field(default_factory=dict)
     """Names of the raw files to keep -> True if compressed."""
+    max_memory_bytes: int | None = None
+    """Limit for the memory of one engine run; None for none."""
     patience_s: float = 0.0
     """How long workers try to reach the store, seconds."""
+    lease: int | None = None
+    """Number of the lease under which blocks are packed; None if nothing is packed."""
+    looks_first: bool = False
+    """True if others may write records of the same variants: workers look for one before they run the engine."""
 
     def edits_of(self, row: Sequence[Value]) -> tuple[Edit, ...]:
         """Return the edits of a row, in the order of the study's parameters, which its variant_id stands for."""
@@ -137,6 +148,8 @@ class Finished:
     """Size of the record."""
     message: str = ""
     """First severe message, cut; that of a variant that succeeded all the same, too."""
+    is_found: bool = False
+    """True if its record was there already, from another run."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +160,10 @@ class Packed:
     """Number of the block."""
     unknown: tuple[str, ...] = ()
     """Variants that report something the cube has no place for yet; nothing was written."""
-    unreadable: tuple[str, ...] = ()
-    """Variants whose record cannot be read."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Variants whose record cannot be read, and why."""
+    facts_sha256: str = ""
+    """Of the block's facts."""
 
 
 class Workplace:
@@ -162,10 +177,17 @@ class Workplace:
         self._closing = threading.Event()
         self.store = context.store.patient(context.patience_s, self._closing)
         """The context's store, which tries again until this workplace is closed."""
+        guard = None if context.lease is None else LeaseWatch(self.store, context.study, context.lease).check
+        self.packing_store = context.store.patient(context.patience_s, self._closing, guard)
+        """The same, where nothing is done once another run has taken over the study."""
+        self.looks_first = context.looks_first
+        """As in the context, until the driver says otherwise."""
         self._shared: Engine | None = None
         self._alone: list[Engine] = []
         """Engines that each serve one run, whose engine has died before."""
         self._lock = threading.Lock()
+        self._under_way: dict[str, tuple[float, str]] = {}
+        """Of each variant under way the begin, monotonic, and what it is at when the engine does not say."""
         self._faults = 0
 
     @contextmanager
@@ -205,6 +227,28 @@ class Workplace:
             engines = self._engines()
         for engine in engines:
             engine.kill(variant_id)
+
+    @contextmanager
+    def under_way(self, variant_id: str) -> Iterator[None]:
+        """Tell of a variant as long as it is here."""
+        self._under_way[variant_id] = time.monotonic(), "reading inputs"
+        try:
+            yield
+        finally:
+            self._under_way.pop(variant_id, None)
+
+    def tell(self, variant_id: str, at: str) -> None:
+        """Note what a variant under way is at, outside of the engine."""
+        self._under_way[variant_id] = self._under_way[variant_id][0], at
+
+    def running(self) -> tuple[Running, ...]:
+        """Return the variants that have been under way here for the longest; takes no lock, so it never waits."""
+        under_way, now = self._under_way.copy(), time.monotonic()
+        told = longest(Running(variant, at, now - begun) for variant, (begun, at) in under_way.items())
+        in_engine: dict[str, str] = {}
+        for engine in self._engines() if told else []:
+            in_engine |= engine.running()
+        return tuple(replace(one, at=in_engine.get(one.variant_id, one.at)) for one in told)
 
     def close(self) -> None:
         """End the engine and all of its runs, and whatever waits for the store."""
@@ -273,7 +317,8 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace, *, 
     Scratch is deleted.
     """
     try:
-        finished = _run_and_record(variant_id, row, workplace, deaths=deaths)
+        with workplace.under_way(variant_id):
+            finished = _run_and_record(variant_id, row, workplace, deaths=deaths)
     except EngineDiedError:
         raise
     except InfrastructureError:
@@ -286,6 +331,8 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace, *, 
 def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace, *, deaths: int) -> Finished:
     started = time.perf_counter()
     context, store = workplace.context, workplace.store
+    if workplace.looks_first and (found := _found(variant_id, workplace)) is not None:
+        return found
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
     job = _job(variant_id, row, context, store)
     with workplace.engine(alone=deaths > 0) as engine, open_scratch() as scratch:
@@ -298,6 +345,7 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
                 raise
             run = run or read_run(scratch, returncode=-1)
             status, message = "failed", f"died in each of {MOST_TRIES} tries, of which all but the first alone: {error}"
+        workplace.tell(variant_id, "storing results")
         if status != "succeeded" and run.err:
             store.put(store.raw_name(variant_id, "eplusout.err"), run.err.encode())
         keep_files(store, variant_id, scratch, context.keep)
@@ -361,6 +409,7 @@ def _job(variant_id: str, row: Sequence[Value], context: Context, store: Store) 
         edit_files={ref.sha256: _local(store, ref) for ref in files_of(edits)},
         keep_model_outputs=context.keep_model_outputs,
         raw_files=tuple(sorted(name for name in context.keep if needs_asking(name))),
+        max_memory_bytes=context.max_memory_bytes,
     )
 
 
@@ -376,6 +425,8 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
 
     Raises
     ------
+    LeaseLostError
+        Another run has taken over the study.
     StoreError
         The store cannot be read or written.
 
@@ -383,18 +434,46 @@ def pack_block(block: int, workplace: Workplace) -> Packed:
     ------------
     Writes the block's part of every array, and its facts for the driver.
     """
-    context, store = workplace.context, workplace.store
+    context, store = workplace.context, workplace.packing_store
     first = block * BLOCK_ROWS
     ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
     with open_scratch() as scratch:
         files = store.as_files(map(store.record_name, ids), scratch)
         openers = [None if file is None else partial(_open, file) for file in files]
-        result = pack(store.zarr(context.study), first, openers)
-    if not result.unknown:
-        sink = io.BytesIO()
-        result.facts.to_parquet(sink)
-        store.put(facts_name(context.study, block), sink.getvalue())
-    return Packed(block, result.unknown, tuple(ids[row - first] for row in result.unreadable))
+        result = pack(store.zarr(context.study), first, openers, variant_ids=ids)
+    if result.unknown:
+        return Packed(block, result.unknown)
+    sink = io.BytesIO()
+    result.facts.to_parquet(sink)
+    facts = sink.getvalue()
+    store.put(facts_name(context.study, block), facts)
+    unreadable = {ids[row - first]: why for row, why in result.unreadable.items()}
+    return Packed(block, (), unreadable, hashlib.sha256(facts).hexdigest())
+
+
+def verify_block(block: int, is_packed: bool, workplace: Workplace) -> Verified:
+    """Read the records of one block in full, and compare the cube with them.
+
+    Parameters
+    ----------
+    block
+        Number of the block.
+    is_packed
+        False if it is to be packed anyway.
+    workplace
+        The worker's context.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    context, store = workplace.context, workplace.store
+    first = block * BLOCK_ROWS
+    ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
+    with open_scratch() as scratch:
+        files = store.as_files(map(store.record_name, ids), scratch)
+        return verification.verify_block(block, files, ids, cube=store.zarr(context.study) if is_packed else None)
 
 
 def facts_name(study: str, block: int) -> str:
@@ -402,15 +481,26 @@ def facts_name(study: str, block: int) -> str:
     return Store.study_name(study, "blocks", f"{block:06d}.parquet")
 
 
-def read_facts(store: Store, study: str, block: int) -> pd.DataFrame | None:
-    """Return the facts of a packed block, one row per finished row; None if they are not there whole."""
-    data = store.get(facts_name(study, block))
+def read_facts(store: Store, study: str, packed: Packed) -> pd.DataFrame | None:
+    """Return the facts of a packed block, one row per finished row; None if they are not there as written."""
+    data = store.get(facts_name(study, packed.block))
+    if data is None or hashlib.sha256(data).hexdigest() != packed.facts_sha256:
+        return None
+    return pd.read_parquet(io.BytesIO(data))
+
+
+def _found(variant_id: str, workplace: Workplace) -> Finished | None:
+    """Return what the record of a variant says that another run has written; None if there is none of use."""
+    data = workplace.store.get(Store.record_name(variant_id))
     if data is None:
         return None
     try:
-        return pd.read_parquet(io.BytesIO(data))
-    except ArrowInvalid:
+        record = RecordFile(io.BytesIO(data)).header()
+    except RecordError:
         return None
+    if record.status == "timed_out" and (record.timeout_s or 0) < workplace.context.timeout_s:
+        return None
+    return Finished(variant_id, record.status, record.engine_s, is_found=True)
 
 
 def _local(store: Store, ref: InputRef) -> Path:

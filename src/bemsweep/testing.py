@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,8 +26,11 @@ from bemsweep.tables import SUMMARY_SERIES, Cell, cell_series, cells_meant
 
 __all__ = ["FakeEngine", "Fault"]
 
-Fault = Literal["fail", "crash", "bad_edit", "other_axis", "hang", "infrastructure", "killed", "full_disk"]
+Fault = Literal[
+    "fail", "crash", "bad_edit", "other_axis", "hang", "out_of_memory", "infrastructure", "killed", "full_disk"
+]
 """``fail``, ``crash``, ``bad_edit`` and ``other_axis`` are the model's fault; ``hang`` runs into the time-out;
+``out_of_memory`` needs more than the study's ``max_memory``, whatever it is, and nothing happens without one;
 ``infrastructure`` raises; ``killed`` and ``full_disk`` are what a machine does to a run."""
 
 _FATAL = """   ** Severe  ** <root>[Lights][L][design_level] - "-5" - Expected number greater than or equal to 0.000000
@@ -109,6 +113,8 @@ class FakeEngine:
         self._lock = threading.Lock()
         self._started: list[str] = []
         self._killed: dict[str, threading.Event] = {}
+        self._under_way: dict[str, tuple[float, float]] = {}
+        """Of each run the begin, monotonic, and how long it lasts."""
 
     def __reduce__(self) -> tuple[Callable[[dict[str, Any]], FakeEngine], tuple[dict[str, Any]]]:
         return _rebuild, (self._settings,)
@@ -148,17 +154,22 @@ class FakeEngine:
         killed = threading.Event()
         with self._lock:
             self._killed[job.run_id] = killed
+            self._under_way[job.run_id] = time.monotonic(), timeout_s if is_hanging else duration_s
         try:
             was_killed = killed.wait(timeout_s if is_hanging else duration_s)
         finally:
             with self._lock:
                 self._killed.pop(job.run_id, None)
+                self._under_way.pop(job.run_id, None)
         for name, size in self._raw_files.items():
             if name in job.raw_files or not needs_asking(name):
                 _write_raw_file(scratch / name, size, variant)
         if was_killed or is_hanging:
             return EngineRun(-9, "engine", is_cancelled=was_killed, is_timed_out=not was_killed, engine_s=timeout_s)
-        if fault is not None:
+        if fault == "out_of_memory" and job.max_memory_bytes is not None:
+            limit = job.max_memory_bytes
+            return EngineRun(-9, "engine", memory_limit_bytes=limit, memory_bytes=limit + 1, engine_s=duration_s)
+        if fault not in (None, "out_of_memory"):
             return _ENDS[fault]
         days = job.calendar.design_days if job.calendar else 0
         run = EngineRun(
@@ -180,6 +191,14 @@ class FakeEngine:
             killed = self._killed.get(run_id)
         if killed is not None:
             killed.set()
+
+    def running(self) -> dict[str, str]:
+        """Return a made-up date for each run under way."""
+        with self._lock:
+            under_way = dict(self._under_way)
+        now = time.monotonic()
+        shares = {run_id: (now - begin) / max(length, now - begin) for run_id, (begin, length) in under_way.items()}
+        return {run_id: f"{1 + int(share * 11):02}/01" for run_id, share in shares.items()}
 
     def close(self) -> None:
         """End all runs."""

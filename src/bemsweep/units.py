@@ -1,4 +1,4 @@
-"""EnergyPlus's units in the spelling of UDUNITS, the one that CF conventions and xarray's tools read.
+"""EnergyPlus's units in the spelling of UDUNITS, the one that CF conventions and xarray's tools read; sizes in bytes.
 
 Decides the ``units`` attribute of every array in the cube. Never changes a value: only the spelling differs.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["udunits", "size_text"]
+__all__ = ["read_size", "size_text", "udunits"]
 
 _WHOLE = {
     "": "1",
@@ -59,6 +59,9 @@ _FACTORS = {
     "%": "%",
 }
 """A difference of temperatures is in kelvin: UDUNITS has no name for a Celsius interval."""
+
+_BYTES = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[A-Za-z]*)")
 
 _FACTOR = re.compile(r"(?P<name>[A-Za-z%]+)(?P<power>[0-9]*)")
 
@@ -117,6 +120,30 @@ def size_text(size_bytes: float) -> str:
             return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.1f} TB"
+
+
+def read_size(given: object) -> int:
+    """Return the number of bytes that `given` means: a whole number, or a text such as ``2 GiB`` or ``500 MB``.
+
+    Raises
+    ------
+    ValueError
+        It is no size.
+
+    Examples
+    --------
+    >>> read_size("2 GiB"), read_size("1.5 kB"), read_size(4096)
+    (2147483648, 1500, 4096)
+    """
+    text = given.strip() if isinstance(given, str) else str(given) if type(given) is int else ""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{given!r} is no size: a number of bytes, or one with a unit, such as 2 GiB or 500 MB")
+    if match["unit"] not in _BYTES:
+        known = [unit for unit in _BYTES if unit]
+        meant = next((unit for unit in known if unit.lower().startswith(match["unit"].lower()[:1])), "GiB")
+        raise ValueError(f"{given!r} has no unit of sizes, did you mean {meant}? Known are {', '.join(known)}")
+    return round(float(match["number"]) * _BYTES[match["unit"]])
 
 
 def duration_text(seconds: float) -> str:

@@ -27,6 +27,7 @@ _NAMES = {
     "probe": "probes",
     "input": "inputs",
     "study": "parts of no study",
+    "lease": "leases of no study",
     "leftover": "leftovers",
 }
 """Kinds in the order in which they are deleted: whatever points to another thing goes first."""
@@ -37,7 +38,8 @@ class UnusedKind:
     """What is unused of one kind."""
 
     kind: str
-    """``raw files``, ``records``, ``probes``, ``inputs``, ``parts of no study`` or ``leftovers``."""
+    """``raw files``, ``records``, ``probes``, ``inputs``, ``parts of no study``, ``leases of no study`` or
+    ``leftovers``."""
     names: tuple[str, ...]
     """Of the objects."""
     size_bytes: int
@@ -97,7 +99,7 @@ def find_unused(store: Store, *, older_than_h: float = YOUNGEST_H, now: dt.datet
     # Listed first: a study that is saved after that is still seen.
     objects = list(store.objects())
     # Also by their folders: on a disk, what is in one that may not be read is passed over above.
-    names = sorted({study for one in objects if (study := study_of(one.name)) is not None} | {*store.names("studies")})
+    names = sorted({study for one in objects if (study := study_of(one.name)) is not None} | {*store.studies()})
     states = [state for state in (StudyState.load(store, name) for name in names) if not state.is_new]
     suspects = list(_without_owner(objects, states))
     limit = (now or dt.datetime.now(dt.UTC)) - dt.timedelta(hours=older_than_h)
@@ -148,7 +150,7 @@ def _without_owner(objects: Iterable[StoredObject], states: Iterable[StudyState]
                 is_unused = variant_of(one.name) not in variants
             case "input" | "probe":
                 is_unused = uses is not None and one.name not in uses
-            case "study":
+            case "study" | "lease":
                 is_unused = study_of(one.name) not in studies
             case "leftover":
                 is_unused = True

@@ -160,7 +160,11 @@ class VariantTable:
         return {*unreadable, *short, *(known - set(facts["variant_id"]))} & self.stored
 
     def _is_short(self, table: pd.DataFrame) -> pd.Series[bool]:
-        return (table["status"] == "timed_out") & (table["timeout_s"] < self._plan.study.timeout_s)
+        study = self._plan.study
+        is_short = (table["status"] == "timed_out") & (table["timeout_s"] < study.timeout_s)
+        # What was killed had reached this much and would have gone on.
+        fits = table["memory_bytes"] < (np.inf if study.max_memory is None else study.max_memory)
+        return is_short | ((table["status"] == "out_of_memory") & fits)
 
     def _blocks_of(self, variant: str) -> set[int]:
         return {row // BLOCK_ROWS for row in self._rows_of[variant]}

@@ -26,8 +26,10 @@ from bemsweep.engine_files import files_fitting, unknown_file
 from bemsweep.errors import nearest
 from bemsweep.layout import RESERVED_NAMES
 from bemsweep.model_file import NOT_IN_IDF
+from bemsweep.object_names import is_device
 from bemsweep.outputs import FREQUENCIES, SUMMARY_NAMES, Frequency, Output, array_name
 from bemsweep.parts import Part, called_by_people
+from bemsweep.studyfile import shown
 from bemsweep.tables import is_known_in_design_days
 
 __all__ = [
@@ -48,6 +50,10 @@ TAKEN_NAMES = RESERVED_NAMES | {"baseline", "weather"}
 """What neither a parameter nor an output can be called, in small letters."""
 
 
+_LONGEST = 200
+"""Bytes of an array's name, which names folders and files."""
+
+
 def _read_engine_name(name: str) -> str:
     if not name.strip() or set(name) & set(NOT_IN_IDF):
         raise ValueError(f"{name!r} is no name that EnergyPlus can have")
@@ -55,8 +61,11 @@ def _read_engine_name(name: str) -> str:
 
 
 def _read_array_name(name: str) -> str:
-    if not name.strip(" .") or name.startswith("__") or not name.isprintable() or array_name(name) != name:
+    is_of_system = name != name.strip() or name.endswith(".") or is_device(name)
+    if not name or is_of_system or name.startswith("__") or not name.isprintable() or array_name(name) != name:
         raise ValueError(f"{name!r} cannot name an array: use letters, digits and '_'")
+    if (length := len(name.encode())) > _LONGEST:
+        raise ValueError(f"{shown(name)} cannot name an array: it has {length} bytes, the most is {_LONGEST}")
     return name
 
 

@@ -7,13 +7,15 @@ loop of its own, but requests run on the filesystem's: so both share its connect
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore
+from zarr.storage import FsspecStore, LocalStore
 
+from bemsweep.disks import free_told
 from bemsweep.errors import StoreError
 from bemsweep.faults import Fault, fault_of, told
 from bemsweep.patience import Patience
@@ -22,8 +24,9 @@ from bemsweep.redaction import redacted
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
+    from zarr.core.common import AccessModeLiteral
 
-__all__ = ["PatientStore", "PlainErrorStore"]
+__all__ = ["LocalCubeStore", "PatientStore", "PlainErrorStore"]
 
 _T = TypeVar("_T")
 
@@ -70,6 +73,93 @@ class PlainErrorStore(Store):
             if told is None:
                 raise
             raise _first(told) from None
+
+
+class LocalCubeStore(LocalStore):
+    """zarr's own store of a local folder, which tells the folder and what it lacks if it cannot be written.
+
+    Its writes are whole or not at all: a file gets its name when all of it is there.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    guard
+        Called before each write; what it raises keeps it from being done. None for nothing.
+    """
+
+    def __init__(self, root: Path | str, guard: Callable[[], object] | None = None, *, read_only: bool = False) -> None:
+        super().__init__(root, read_only=read_only)
+        self._guard = guard or _nothing
+
+    def with_read_only(self, read_only: bool = False) -> LocalCubeStore:
+        """Return the same store, to be read only or not."""
+        return LocalCubeStore(self.root, self._guard, read_only=read_only)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a value whole."""
+        await self._ask()
+        with self._telling(key):
+            await super().set(key, value)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Do what `set` does, from a thread without a loop."""
+        self._guard()
+        with self._telling(key):
+            super().set_sync(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write a value whole, unless there is one."""
+        await self._ask()
+        with self._telling(key):
+            await super().set_if_not_exists(key, value)
+
+    async def delete(self, key: str) -> None:
+        """Delete a value."""
+        await self._ask()
+        with self._telling(key):
+            await super().delete(key)
+
+    def delete_sync(self, key: str) -> None:
+        """Do what `delete` does, from a thread without a loop."""
+        self._guard()
+        with self._telling(key):
+            super().delete_sync(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all values below a prefix."""
+        await self._ask()
+        with self._telling(prefix):
+            await super().delete_dir(prefix)
+
+    async def clear(self) -> None:
+        """Delete all values."""
+        await self._ask()
+        with self._telling("all"):
+            await super().clear()
+
+    async def _ask(self) -> None:
+        if self._guard is not _nothing:
+            await asyncio.to_thread(self._guard)  # it may ask the store itself
+
+    async def _open(self, *, mode: AccessModeLiteral | None = None) -> None:
+        with self._telling("all"):
+            await super()._open(mode=mode)
+
+    @contextmanager
+    def _telling(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            fault = fault_of(error)
+            if fault is None or fault is Fault.MISSING:
+                raise
+            room = free_told(self.root) if fault is Fault.NO_SPACE else ""
+            raise StoreError(f"cannot write {key} of {self.root}{room}: {told(error)}", fault=fault) from None
+
+
+def _nothing() -> None:
+    """Keep no write from being done."""
 
 
 class PatientStore(PlainErrorStore):

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bemsweep.memory import resident_bytes
+from engine_jobs import wait_until
+
+SCRIPT = """
+import os, sys, time
+held = b"x" * int(sys.argv[1])
+if os.fork():
+    open(sys.argv[2], "w").close()
+else:
+    held = b"y" * int(sys.argv[1])
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no groups and no fork")
+def test_a_group_is_counted_with_all_its_processes(tmp_path: Path) -> None:
+    size = 40_000_000
+    ready = tmp_path / "ready"
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, str(size), str(ready)], process_group=0) as process:
+        try:
+            wait_until(ready.exists)
+            # The child holds what it inherited and its own.
+            wait_until(lambda: resident_bytes([process.pid])[process.pid] > 3 * size)
+            assert resident_bytes([process.pid])[process.pid] < 3 * size + 100_000_000
+        finally:
+            subprocess.run(["kill", "-9", f"-{process.pid}"], check=True)
+    wait_until(lambda: not resident_bytes([process.pid]).get(process.pid, 0))
+
+
+def test_looking_costs_little() -> None:
+    begin = time.thread_time()
+    for _ in range(10):
+        resident_bytes([1_000_000_000])
+    assert time.thread_time() - begin < 1.0, "5 looks a second must be next to nothing"
