@@ -147,3 +147,26 @@ def test_a_run_whose_driver_was_killed_is_forgotten(tmp_path: Path) -> None:
         with plugged_in(client, ContextPlugin("bemsweep-next", context_of(plan))):
             (known,) = client.run(names).values()
             assert known == {"bemsweep-next"}
+
+
+def test_an_answer_counts_though_its_worker_has_died_since() -> None:
+    """Dask then runs the task again, and the future is pending once more."""
+
+    class Answered:
+        key, status = "key", "pending"
+
+    class Completed:
+        def has_ready(self) -> bool:
+            return True
+
+        def next_batch(self, *, block: bool) -> list[tuple[Any, Any]]:
+            return [(future, Finished("a" * 64, "succeeded", 1.0))]
+
+    future = Answered()
+    with local_client() as client:
+        flight = Flight(client, "run")
+        flight._completed = Completed()
+        flight._items, flight._futures = {"key": "a" * 64}, {"a" * 64: future}
+        ((item, outcome),) = flight.finished()
+    assert item == "a" * 64
+    assert isinstance(outcome, Finished)

@@ -391,7 +391,8 @@ class Flight:
             if item is None or self._futures.get(item) is not future:
                 continue  # cancelled meanwhile
             self._forget(item)
-            yield item, _error(outcome) if future.status != "finished" else outcome
+            # Not by the future's status: if the answer's worker has died meanwhile, Dask runs the task again.
+            yield item, outcome if isinstance(outcome, Finished | Packed) else _error(outcome)
 
     def look_first(self) -> None:
         """Have the workers look for a variant's record before they run it, from about now on.
