@@ -302,6 +302,19 @@ def test_a_holder_notices_by_itself_that_it_was_overtaken(store):
     assert not list(store.objects("studies/small/results.zarr"))
 
 
+def test_who_writes_after_a_pause_looks_first_itself(tmp_path, monkeypatch):
+    """The thread that renews may wake later than the one that writes."""
+    monkeypatch.setattr(module, "TERMS", Terms(ttl_s=0.3, renew_s=1000, poll_s=0.05))
+    store = Store(tmp_path / "store")
+    with take_lease(store, "small") as lease:
+        elsewhere(store, number=lease.number + 1, expires_in_s=1000)
+        lease.guarded(store).put("studies/small/written", b"fresh")
+        until(lambda: module._since(lease._begun) > lease._terms.fresh_s)
+        with pytest.raises(LeaseLostError):
+            lease.guarded(store).put("studies/small/written", b"stale")
+    assert store.get("studies/small/written") == b"fresh"
+
+
 @pytest.mark.parametrize("what", ["gone", "another's"])
 def test_a_lease_whose_object_is_not_ours_is_lost(tmp_path, what):
     store = Store(tmp_path / "store")

@@ -55,10 +55,16 @@ def save(store, state, some_points, variant_ids, a_study=None, **changes):
 
 
 def written(store, monkeypatch):
-    """Return a list that every later write of any store adds its object's name to."""
+    """Return a list that the names of later puts and creations are added to."""
     names = []
-    real = Store.put
-    monkeypatch.setattr(Store, "put", lambda self, name, data: (names.append(name), real(self, name, data))[1])
+    for method in ("put", "create"):
+        real = getattr(store, method)
+
+        def write(name, data, real=real):
+            names.append(name)
+            return real(name, data)
+
+        monkeypatch.setattr(store, method, write)
     return names
 
 
@@ -138,6 +144,21 @@ def test_a_part_is_never_rewritten_and_the_definition_comes_last(store, monkeypa
     save(store, state, points((1,), (2,)), ids("v1", "v2"))
     assert names == ["studies/s/variants/000001.parquet", "studies/s/study.json"]
     assert store.get("studies/s/variants/000000.parquet") == first
+
+
+def test_a_part_that_another_run_has_written_is_left_alone(store):
+    state = save(store, StudyState("s"), points((1,)), ids("v1"))
+    save(store, state, points((1,), (2,)), ids("v1", "v2"))
+    before = {one.name: store.get(one.name) for one in store.objects()}
+    with pytest.raises(ConflictError, match="has grown since it was planned"):
+        save(store, state, points((1,), (3,)), ids("v1", "v3"))
+    assert {one.name: store.get(one.name) for one in store.objects()} == before
+
+
+def test_a_part_of_a_first_run_that_was_cut_short_is_replaced(store):
+    save(store, StudyState("s"), points((1,)), ids("v1"))
+    store.delete("studies/s/study.json")
+    assert save(store, StudyState.load(store, "s"), points((2,)), ids("v2")).variant_ids == ids("v2")
 
 
 def test_another_setting_is_an_amendment_without_a_part(store):
