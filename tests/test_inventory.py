@@ -60,7 +60,11 @@ def test_it_is_asked_once_by_content(tmp_path, cache):
     assert len((tmp_path / "n").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"x", gzip.compress(b"{"), gzip.compress(b"[]"), gzip.compress(b"{}")])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"x", gzip.compress(b"{"), gzip.compress(b"[]"), gzip.compress(b"{}")],
+    ids=["nothing", "no gzip", "cut", "list", "empty"],
+)
 def test_what_was_kept_and_cannot_be_read_is_asked_again(cache, damage):
     first = look(fake()).inventory
     (path,) = cache.rglob("*.json.gz")

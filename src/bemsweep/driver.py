@@ -286,7 +286,7 @@ class Driver:
                 stack.enter_context(plugged_in(client, ContextPlugin(self._run_id, self._context())))
                 for setting in dangerous_settings(client) if brought else ():
                     _log.warning("of the cluster's scheduler, %s", setting)
-                flight = Flight(client, self._run_id)
+                flight = stack.enter_context(Flight(client, self._run_id))
                 flight.check_shared(self._store, self.stop)
                 if self.verification is not None:
                     self._verify(flight, self.verification)

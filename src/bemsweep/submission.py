@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, Self
 
 import cloudpickle
 from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
@@ -183,8 +184,13 @@ class Flight:
     def __init__(self, client: Client, run_id: str) -> None:
         self._client, self._run_id = client, run_id
         self._completed = as_completed([], loop=client.loop, with_results=True, raise_errors=False)
+        self._answers: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        """Keys that have ended, and how."""
+        self._futures: dict[Any, Future[Any]] = {}
+        """By key; while a future is held and its worker dies, Dask does its task again."""
+        self._keys: dict[str | int, Any] = {}
         self._items: dict[Any, str | int] = {}
-        self._futures: dict[str | int, Future[Any]] = {}
+        self._is_over = threading.Event()
         self._submitted: Counter[str | int] = Counter()
         """How often each; part of its key, because a key that erred keeps its error."""
         self._threads, self._threads_until, self._alone_since = 0, 0.0, 0.0
@@ -194,6 +200,13 @@ class Flight:
         """Variants under way."""
         self.packings: set[str | int] = set()
         """Blocks under way."""
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._listen, name=f"{self._run_id}-answers", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
 
     def check_shared(self, store: Store, stop: threading.Event) -> None:
         """Have a worker write a probe and read it here: a store that they do not share would lose every record.
@@ -239,8 +252,8 @@ class Flight:
 
     @property
     def count(self) -> int:
-        """Number of tasks under way."""
-        return len(self._futures)
+        """Number of tasks under way, those included whose answer nobody has taken yet."""
+        return len(self._keys)
 
     def check_scheduler(self) -> None:
         """Make sure that the scheduler is there.
@@ -383,16 +396,25 @@ class Flight:
 
     def finished(self) -> Iterator[tuple[str | int, Finished | Packed | BaseException]]:
         """Yield what has ended since the last call: a variant or a block, and its answer or its error."""
-        if not self._completed.has_ready():
-            return
-        batch: list[tuple[Future[Any], Any]] = self._completed.next_batch(block=False)
-        for future, outcome in batch:
-            item = self._items.pop(future.key, None)
-            if item is None or self._futures.get(item) is not future:
+        while not self._answers.empty():
+            key, outcome = self._answers.get()
+            item = self._items.pop(key, None)
+            if item is None:
                 continue  # cancelled meanwhile
             self._forget(item)
             # Not by the future's status: if the answer's worker has died meanwhile, Dask runs the task again.
             yield item, outcome if isinstance(outcome, Finished | Packed) else _error(outcome)
+
+    def _listen(self) -> None:
+        """Take answers as they come, whatever the run is at: what is held is done again when its worker dies."""
+        while not self._is_over.wait(_POLL_S):
+            if self._completed.has_ready():
+                self._take_answers()
+
+    def _take_answers(self) -> None:
+        for future, outcome in self._completed.next_batch(block=False):
+            self._answers.put((future.key, outcome))
+            self._futures.pop(future.key, None)
 
     def look_first(self) -> None:
         """Have the workers look for a variant's record before they run it, from about now on.
@@ -409,19 +431,21 @@ class Flight:
     def cancel_runs(self) -> list[str]:
         """Cancel all variants under way and return them; those that run are killed by the plugin."""
         variants = [str(variant) for variant in self.runs]
+        held = [self._futures.pop(self._keys[variant], None) for variant in variants]
         with _reaching_scheduler():
-            self._client.cancel([self._futures[variant] for variant in variants], force=True)
+            self._client.cancel([future for future in held if future is not None], force=True)
         for variant in variants:
+            self._items.pop(self._keys[variant], None)
             self._forget(variant)
         return variants
 
     def _follow(self, item: str | int, future: Future[Any]) -> None:
-        self._items[future.key] = item
-        self._futures[item] = future
+        self._items[future.key], self._keys[item] = item, future.key
+        self._futures[future.key] = future
         self._completed.add(future)
 
     def _forget(self, item: str | int) -> None:
-        self._futures.pop(item, None)
+        self._keys.pop(item, None)
         self.runs.discard(item)
         self.packings.discard(item)
 
