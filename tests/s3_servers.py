@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -48,21 +49,22 @@ _IDENTITIES = {
 
 
 def free_ports(count):
-    """Return ports that nobody listens on, and whose gRPC twin (+10000) is free too."""
+    """Return ports that nobody listens on, and whose gRPC twin (+10000) is free too.
+
+    Below those that the system gives to outgoing connections, which could take one while a server is away.
+    """
     found = []
-    while len(found) < count:
+    for port in random.SystemRandom().sample(range(11_000, 22_000), 1000):
         with socket.socket() as one, socket.socket() as twin:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            if port > 55000:
-                continue
             try:
-                twin.bind(("127.0.0.1", port + 10000))
+                one.bind(("127.0.0.1", port))
+                twin.bind(("127.0.0.1", port + 10_000))
             except OSError:
                 continue
-        if port not in found:
-            found.append(port)
-    return found
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")
 
 
 def die_with_parent():

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 import bemsweep as bs
-from bemsweep.errors import ConflictError
+from bemsweep.errors import ConflictError, StoreError
 from bemsweep.progress import Progress
 from bemsweep.testing import FakeEngine
 from small_studies import grid_of, read, small_study
@@ -56,10 +56,10 @@ def test_a_broken_store_ends_the_run_with_its_error(tmp_path: Path, monkeypatch:
     plan = bs.plan(small_study(), store=tmp_path / "store", engine=FakeEngine())
 
     def refuse(*_: object) -> None:
-        raise bs.BemsweepError("scripted")
+        raise StoreError("scripted")
 
     monkeypatch.setattr("bemsweep.store.Store.put", refuse)
-    with pytest.raises(bs.BemsweepError, match="scripted"):
+    with pytest.raises(StoreError, match="scripted"):
         bs.run(plan)
 
 
