@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,7 +63,7 @@ class Driver:
         path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, json.dumps(told)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": path, "BEMSWEEP_SCRATCH": str(folder), "TMPDIR": str(folder)},
         )  # fmt: skip
 
@@ -76,7 +77,8 @@ class Driver:
         return self
 
     def end(self):
-        return json.loads(self.process.communicate(timeout=120)[0])
+        told, self.said = self.process.communicate(timeout=120)
+        return json.loads(told)
 
     def signal(self, number):
         os.kill(self.process.pid, number)
@@ -144,6 +146,9 @@ def test_the_second_driver_waits_and_has_nothing_left_to_do(store, tmp_path, dri
         driver.go()
     assert sorted(driver.end() for driver in both) == [["done", 0, VARIANTS], ["done", VARIANTS, 0]]
     assert starts(tmp_path) <= VARIANTS + 2, "each plan may have looked at the baseline"
+    pids = [driver.process.pid for driver in both]
+    waits = [f"small waits for another run of it: .* \\(pid {pid}\\), since .* UTC" for pid in reversed(pids)]
+    assert sum(bool(re.search(wait, driver.said)) for wait, driver in zip(waits, both, strict=True)) == 1
     assert at_work(store, "small") == []
     check_quiet(store)
 
