@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 import bemsweep as bs
 from bemsweep import host_client
 from bemsweep.errors import BemsweepError, ConflictError, StoreError, StudyBusyError
-from bemsweep.lease import lease_for
+from bemsweep.lease import lease_for, take_lease
 from bemsweep.object_names import kind_of, study_of
 from bemsweep.store import Store
 from bemsweep.studystate import definition_bytes, read_definition
@@ -368,6 +368,20 @@ def test_a_large_object_is_not_held_in_memory(tmp_path, s3):
 def test_a_store_without_anything_is_taken_for_a_mistyped_one(made, tmp_path):
     with pytest.raises(BemsweepError, match=f"nothing to copy in {tmp_path}/typo"):
         sync(Store(tmp_path / "typo"), copy_of(made))
+
+
+def test_a_run_that_begins_while_records_are_copied_is_left_alone(made):
+    target = memory()
+    taken = []
+
+    def begin(_):
+        if not taken:
+            taken.append(take_lease(target, "small"))
+
+    with pytest.raises(StudyBusyError):
+        sync(made, target, tell=begin)
+    taken[0].release()
+    assert target.get("studies/small/study.json") is None
 
 
 def test_a_study_on_which_somebody_is_at_work_is_left_alone(made):
