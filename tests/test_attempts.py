@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bemsweep.attempts import MOST_LOSSES, MOST_TRIES, Attempts
-from bemsweep.errors import EngineDiedError, InfrastructureError, WorkerLostError
+from bemsweep.errors import EngineDiedError, InfrastructureError, RecordError, WorkerLostError
 
 FAULT, DEATH, LOSS = InfrastructureError("disk"), EngineDiedError("SIGKILL"), WorkerLostError("gone")
 
@@ -50,3 +50,11 @@ def test_deaths_and_losses_do_not_make_a_machine_hopeless(error: InfrastructureE
     for number in range(100):
         attempts.fail(number, error)
     assert attempts.why_hopeless(1) == ""
+
+
+def test_records_that_cannot_be_used_do_not_make_a_machine_hopeless() -> None:
+    attempts = Attempts()
+    for number in range(100):
+        attempts.fail(str(number), RecordError("cut"))
+    assert attempts.why_hopeless(1) == ""
+    assert [attempts.fail("0", RecordError("cut")) for _ in range(MOST_TRIES - 1)][-1] == "RecordError: cut"

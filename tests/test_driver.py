@@ -357,6 +357,17 @@ def test_a_short_time_out_of_another_study_is_replaced(tmp_path: Path) -> None:
     assert set(read(tmp_path / "store", "other").status.values) == {"succeeded"}
 
 
+def test_many_time_outs_that_are_met_when_they_are_packed_do_not_end_the_run(tmp_path: Path) -> None:
+    short, long = (small_study(parameters=grid_of(4, 5), timeout_s=seconds) for seconds in (0.2, 30.0))
+    engine = FakeEngine(faults=lambda job, attempt: "hang" if job.edits and attempt == 1 else None)
+    with local_client(threads_per_worker=8) as client:
+        how = {"client": client, "max_failures": "100%"}
+        assert run_study(short, tmp_path / "store", engine, records_only=True, **how).progress.failed == 20
+        run = run_study(long, tmp_path / "store", FakeEngine())
+    assert run.progress.statuses == {"succeeded": 20}
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
 @pytest.mark.parametrize("fault", ["infrastructure", "killed", "full_disk"])
 def test_the_machines_faults_are_tried_again(tmp_path: Path, fault: str) -> None:
     engine = FakeEngine(faults={2: fault, 4: fault}, counter=tmp_path / "starts")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bemsweep.errors import EngineDiedError, WorkerLostError
+from bemsweep.errors import EngineDiedError, RecordError, WorkerLostError
 
 __all__ = ["MOST_LOSSES", "MOST_TRIES", "Attempts"]
 
@@ -65,7 +65,7 @@ class Attempts:
             is_last = self._tries[item] >= MOST_TRIES
             if isinstance(error, EngineDiedError):
                 self._deaths[item] += 1
-            else:
+            elif not isinstance(error, RecordError):  # what another run has written says nothing of these machines
                 self._faulty.add(item)
         self._last = f"{type(error).__name__}: {error}"
         return self._last if is_last else ""
