@@ -252,6 +252,24 @@ def test_cancelling_keeps_and_commits_what_is_finished(tmp_path: Path) -> None:
     assert len(again.to_run) + len(again.stored) == 401
 
 
+def test_cancelling_ends_where_no_worker_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission, "_THREADS_STAY_S", 0.2)
+    engine = FakeEngine(longest_s=0.1, counter=tmp_path / "starts")
+    with local_client() as client:
+        plan = bs.plan(small_study(parameters=grid_of(5, 10)), store=tmp_path / "store", engine=engine)
+        run = bs.run(plan, client=client, wait=False)
+        wait_until(lambda: run.progress.done >= 5, timeout_s=30)
+        client.cluster.scale(0)
+        wait_until(lambda: not client.nthreads(), timeout_s=30)
+        run.cancel()
+        run.wait(timeout_s=10)
+    finished = engine.starts
+    again = run_study(small_study(parameters=grid_of(5, 10)), tmp_path / "store", engine)
+    assert again.progress.cached >= 5, "what was finished is kept"
+    assert engine.starts - finished == again.progress.done
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
 def test_a_limit_tries_a_few_first(tmp_path: Path, fake: FakeEngine) -> None:
     run = run_study(small_study(), tmp_path / "store", fake, limit=2)
     assert run.progress.done == 2

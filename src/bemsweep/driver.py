@@ -364,6 +364,9 @@ class Driver:
             for block in self._table.dirty - flight.packings:
                 self._pack(block, flight)
             self._take_finished(flight)
+            if self._is_ending and flight.is_deserted():
+                _log.warning("the cluster has no workers to pack the last results with: the next run does it")
+                return
             time.sleep(_POLL_S)
 
     @property

@@ -193,7 +193,8 @@ class Flight:
         self._is_over = threading.Event()
         self._submitted: Counter[str | int] = Counter()
         """How often each; part of its key, because a key that erred keeps its error."""
-        self._threads, self._threads_until, self._alone_since = 0, 0.0, 0.0
+        self._threads, self._threads_until = 0, 0.0
+        self._alone_since = self._alone_told = 0.0
         self._running: tuple[Running, ...] = ()
         self._running_until = time.monotonic() + _RUNNING_STAYS_S
         self.runs: set[str | int] = set()
@@ -286,10 +287,20 @@ class Flight:
         if self._threads:
             self._alone_since = 0.0
         elif not self._alone_since:
-            self._alone_since = time.monotonic()
-        elif time.monotonic() > self._alone_since + _ALONE_S:
+            self._alone_since = self._alone_told = time.monotonic()
+        elif time.monotonic() > self._alone_told + _ALONE_S:
             _log.warning("the cluster has no workers; waiting for some")
-            self._alone_since = time.monotonic()
+            self._alone_told = time.monotonic()
+
+    def is_deserted(self) -> bool:
+        """Return True if the cluster has had no worker for some seconds, more than a lost one takes to come back.
+
+        Raises
+        ------
+        SchedulerLostError
+            The scheduler is gone.
+        """
+        return self.threads() == 0 and time.monotonic() > self._alone_since + _THREADS_STAY_S
 
     def room(self) -> int:
         """Return how many variants the scheduler should be given now.
