@@ -14,11 +14,11 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, get_worker
 from pyenergyplus.dataset import weather_files
 
 import bemsweep as bs
-from bemsweep import driver, submission
+from bemsweep import attempts, driver, submission, task
 from bemsweep.attempts import MOST_TRIES
 from bemsweep.driver import context_of
 from bemsweep.engine import EngineRun, Job
@@ -431,13 +431,35 @@ def test_an_engine_that_dies_now_and_then_condemns_nobody(tmp_path: Path) -> Non
     assert run.progress.statuses == {"succeeded": 6}
 
 
-def test_a_machine_that_can_run_nothing_ends_the_run_early(tmp_path: Path) -> None:
+def test_a_machine_that_can_run_nothing_ends_the_run_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "_LEAST_S", 0.5)
     faults: dict[int, Fault] = dict.fromkeys(range(2, 2000), "infrastructure")  # all but the probe
     engine = FakeEngine(faults=faults, counter=tmp_path / "starts")
     with local_client(threads_per_worker=4) as client, pytest.raises(InfrastructureError, match="variants in a row"):
         run_study(small_study(parameters=grid_of(20, 15)), tmp_path / "store", engine, client=client)
     assert engine.starts <= 1 + 4 * MOST_TRIES + 8 + 4 * 2
     assert set(read(tmp_path / "store").status.values) == {"pending"}
+
+
+def test_one_machine_that_can_run_nothing_costs_no_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails again and again while the others are at their first variants."""
+    monkeypatch.setattr(attempts, "_LEAST_S", 1.5)
+    monkeypatch.setattr(submission, "_RUNNING_STAYS_S", 0.1)
+    monkeypatch.setattr(task, "_LONGEST_WAIT_S", 0.1)
+    with local_client(n_workers=2, threads_per_worker=2) as client:
+        bad = next(iter(client.scheduler_info()["workers"]))
+
+        def faults(job: Job, attempt: int) -> Fault | None:
+            if not job.calendar:  # the probe
+                return None
+            if get_worker().address == bad:
+                return "infrastructure"
+            time.sleep(2.0)
+            return None
+
+        engine = FakeEngine(faults=faults)
+        run = run_study(small_study(parameters=grid_of(2, 4)), tmp_path / "store", engine, client=client)
+    assert run.progress.statuses == {"succeeded": 9}
 
 
 def test_a_hopeless_study_is_ended_and_what_is_done_is_kept(tmp_path: Path) -> None:

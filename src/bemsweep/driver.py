@@ -451,7 +451,9 @@ class Driver:
                 f"the run was ended: {why}. What is finished is kept; if the rest is to run all the same, "
                 "max_failures says how many may fail"
             )
-        elif why := self._attempts.why_hopeless(flight.threads()):
+        elif why := self._attempts.why_hopeless(
+            flight.threads(), max((one.seconds for one in flight.running()), default=0.0)
+        ):
             self._verdict = InfrastructureError(
                 f"the run was ended: {why}. What is finished is kept: run again to carry on"
             )
