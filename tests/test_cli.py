@@ -9,13 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 from typer.testing import CliRunner
 
 from bemsweep import __version__ as bemsweep_version
+from bemsweep import results
 from bemsweep.cli import app
 from bemsweep.input_files import InputFiles
+from bemsweep.lease import lease_for
 from bemsweep.store import Store
 
 STUDY = """\
@@ -70,6 +73,17 @@ def test_plan_run_status_and_errors(tmp_path: Path, study: Path) -> None:
     counts = json.loads(bemsweep("plan", study, "--store", store, "--json").stdout)
     assert counts["to_run"] == 0
     assert counts["bytes"] > 0
+
+
+def test_a_run_that_has_gathered_nothing_yet_is_not_a_study_without_variants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store" / "studies" / "office").mkdir(parents=True)
+    monkeypatch.setattr(results, "status", lambda *_: pd.DataFrame({"status": []}))
+    with lease_for(Store(tmp_path / "store"), "office"):
+        told = CliRunner().invoke(app, ["status", "office", "--store", str(tmp_path / "store")])
+    assert told.output.splitlines()[0] == "office: nothing is gathered yet"
+    assert told.output.splitlines()[1].startswith("at work: ")
 
 
 @pytest.mark.engine
@@ -196,6 +210,9 @@ def test_every_problem_of_a_bad_study_is_told_and_nothing_is_run(tmp_path: Path,
         (["status", "nothing"], "no results of a study 'nothing'"),
         (["errors", "nothing"], "no results of a study 'nothing'"),
         (["run", "STUDY", "--again", "broken"], "no status broken"),
+        (["run", "STUDY", "--records-only", "--again", "failed"], "--again deletes records, which --records-only does"),
+        (["run", "STUDY", "--records-only", "--verify"], "--verify deletes records, which --records-only does not"),
+        (["run", "STUDY", "--max-failures", "120%"], "number of variants or a share such as 5%, not '120%'"),
         (["run", "STUDY", "--engine", "/nowhere/energyplus"], "/nowhere/energyplus"),
         (["run", "STUDY", "--store", "STUDY/below-a-file"], "cannot write"),
         (["frobnicate"], "No such command"),

@@ -63,6 +63,15 @@ def test_others_wait_for_the_first_and_then_cost_what_these_did() -> None:
     ]
 
 
+def test_messages_that_differ_in_numbers_are_told_once() -> None:
+    first = many(100)
+    for number, variant in enumerate(first.variants):
+        first.take(finished(variant, message=f"stopped at {200 + number} MiB" if number else "Severe: no"))
+    estimate = first.estimate(96, 2)
+    assert estimate is not None
+    assert estimate.severe == ("Severe: no", "stopped at 201 MiB")
+
+
 def test_a_straggler_among_the_first_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     first = many(100)
     now = [first_variants.time.monotonic()]

@@ -94,16 +94,16 @@ def engine():
 @pytest.mark.parametrize(
     ("options", "why"),
     {
-        "too small": ("size=200k", r"has no space left \(204,800 bytes"),
-        "no inodes": ("size=8m,nr_inodes=9", "has no room for more files"),
-        "read-only": ("size=8m,ro", "is read-only"),
+        "too small": ("size=200k", r"has no space left \(204,800 bytes.*: make room there, or"),
+        "no inodes": ("size=8m,nr_inodes=9", "has no room for more files.*: make room there, or"),
+        "read-only": ("size=8m,ro", "is read-only:"),
     }.values(),
     ids=["too small", "no inodes", "read-only"],
 )
 def test_what_a_scratch_folder_lacks_is_told_before_a_run(tmp_path, monkeypatch, options, why):
     with mounted(tmp_path / "disk", options) as disk:
         monkeypatch.setenv("BEMSWEEP_SCRATCH", str(disk))
-        with pytest.raises(InfrastructureError, match=f"{disk} {why}.*set BEMSWEEP_SCRATCH"), open_scratch():
+        with pytest.raises(InfrastructureError, match=f"{disk} {why} set BEMSWEEP_SCRATCH"), open_scratch():
             pass
         assert list(disk.iterdir()) == []
 
@@ -121,7 +121,7 @@ def test_an_engine_that_cannot_start_for_want_of_room_is_the_machines_fault(tmp_
 
 def test_a_missing_scratch_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("BEMSWEEP_SCRATCH", str(tmp_path / "none"))
-    with pytest.raises(InfrastructureError, match="none does not exist: make room there, or set BEMSWEEP_SCRATCH"):
+    with pytest.raises(InfrastructureError, match="none does not exist: set BEMSWEEP_SCRATCH"):
         open_scratch().__enter__()
 
 

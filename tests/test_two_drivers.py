@@ -105,10 +105,19 @@ def until(condition, seconds=60.0):
     return found
 
 
-def check_quiet(store, tmp_path, levels=LEVELS, *, by_variant=False):
-    """Compare the cube with that of a run by itself."""
-    run_study(small_study(parameters=grid_of(*levels)), tmp_path / "quiet", FakeEngine(longest_s=0.001))
-    assert_same_cubes(quietly(read(store)), quietly(read(tmp_path / "quiet")), by_variant=by_variant)
+@pytest.fixture(scope="module")
+def check_quiet(tmp_path_factory):
+    """Compare the cube with that of a run by itself, which is the same for all tests."""
+    made = {}
+
+    def check(store, levels=LEVELS, *, by_variant=False):
+        if levels not in made:
+            folder = tmp_path_factory.mktemp("quiet")
+            run_study(small_study(parameters=grid_of(*levels)), folder, FakeEngine(longest_s=0.001))
+            made[levels] = quietly(read(folder))
+        assert_same_cubes(quietly(read(store)), made[levels], by_variant=by_variant)
+
+    return check
 
 
 def quietly(cube):
@@ -126,7 +135,8 @@ def holder(store, pid):
     )
 
 
-def test_the_second_driver_waits_and_has_nothing_left_to_do(store, tmp_path, drivers):
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_the_second_driver_waits_and_has_nothing_left_to_do(store, tmp_path, drivers, check_quiet):
     both = [drivers(store), drivers(store)]
     for driver in both:
         driver.planned()
@@ -135,10 +145,10 @@ def test_the_second_driver_waits_and_has_nothing_left_to_do(store, tmp_path, dri
     assert sorted(driver.end() for driver in both) == [["done", 0, VARIANTS], ["done", VARIANTS, 0]]
     assert starts(tmp_path) <= VARIANTS + 2, "each plan may have looked at the baseline"
     assert at_work(store, "small") == []
-    check_quiet(store, tmp_path)
+    check_quiet(store)
 
 
-def test_a_driver_whose_study_has_grown_while_it_waited_must_plan_again(tmp_path, drivers):
+def test_a_driver_whose_study_has_grown_while_it_waited_must_plan_again(tmp_path, drivers, check_quiet):
     store = Store(tmp_path / "store")
     first, second = drivers(store).planned(), drivers(store, levels=(10, 13)).planned()
     first.go()
@@ -149,10 +159,11 @@ def test_a_driver_whose_study_has_grown_while_it_waited_must_plan_again(tmp_path
     assert kind == "ConflictError"
     assert "has grown since it was planned: plan it again" in message
     assert drivers(store, levels=(10, 13)).planned().go().end() == ["done", 10, VARIANTS]
-    check_quiet(store, tmp_path, (10, 13), by_variant=True)
+    check_quiet(store, (10, 13), by_variant=True)
 
 
-def test_a_driver_that_only_adds_records_halves_the_work(store, tmp_path, drivers):
+@pytest.mark.parametrize("store", ["local"], indirect=True)
+def test_a_driver_that_only_adds_records_halves_the_work(store, tmp_path, drivers, check_quiet):
     first, second = drivers(store).planned(), drivers(store, records_only=True).planned()
     first.go()
     until(lambda: at_work(store, "small"))
@@ -162,18 +173,18 @@ def test_a_driver_that_only_adds_records_halves_the_work(store, tmp_path, driver
     assert helped >= found > 10
     assert starts(tmp_path) <= VARIANTS + 2 + 8, "what both had begun"
     assert not store.names("studies/small/lease")[1:], "who only helped has gone"
-    check_quiet(store, tmp_path)
+    check_quiet(store)
 
 
-def test_records_that_were_added_before_the_study_was_are_gathered(tmp_path, drivers):
+def test_records_that_were_added_before_the_study_was_are_gathered(tmp_path, drivers, check_quiet):
     store = Store(tmp_path / "store")
     assert drivers(store, records_only=True, limit=40).planned().go().end() == ["done", 40, 0]
     assert store.get("studies/small/study.json") is None
     assert drivers(store).planned().go().end() == ["done", VARIANTS - 40, 40]
-    check_quiet(store, tmp_path)
+    check_quiet(store)
 
 
-def test_who_waits_carries_on_at_once_when_the_holder_is_killed(tmp_path, drivers):
+def test_who_waits_carries_on_at_once_when_the_holder_is_killed(tmp_path, drivers, check_quiet):
     store = Store(tmp_path / "store")
     first, second = drivers(store).planned(), drivers(store).planned()
     first.go()
@@ -184,10 +195,10 @@ def test_who_waits_carries_on_at_once_when_the_holder_is_killed(tmp_path, driver
     assert (word, done + found) == ("done", VARIANTS)
     assert 0 < done < VARIANTS
     assert starts(tmp_path) <= VARIANTS + 2 + 8
-    check_quiet(store, tmp_path)
+    check_quiet(store)
 
 
-def test_a_paused_driver_writes_nothing_after_it_was_overtaken(store, tmp_path, drivers):
+def test_a_paused_driver_writes_nothing_after_it_was_overtaken(store, tmp_path, drivers, check_quiet):
     first, second = drivers(store, ttl_s=3).planned(), drivers(store, ttl_s=3).planned()
     first.go()
     until(lambda: holder(store, first.process.pid))
@@ -201,7 +212,7 @@ def test_a_paused_driver_writes_nothing_after_it_was_overtaken(store, tmp_path, 
     assert kind == "LeaseLostError"
     assert f"(pid {second.process.pid}), has taken over the study 'small': what is finished is kept" in message
     assert {name: data for name, data in contents(store).items() if name.startswith("studies/")} == before
-    check_quiet(store, tmp_path)
+    check_quiet(store)
 
 
 def test_nothing_runs_again_with_records_only(tmp_path):

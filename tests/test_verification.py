@@ -97,7 +97,7 @@ def test_an_intact_study_runs_nothing_and_writes_nothing(store, made, client, en
     run = verified(store, client, engine)
     assert (engine.starts, contents(store)) == (0, made[0])
     assert run.verification == Verification(records=6, blocks=1, inputs=2)
-    told = "verified 6 records, 1 blocks of the results and 2 inputs: all are as they were written"
+    told = "verified 6 records, 1 block of the results and 2 inputs: all are as they were written"
     assert str(run.verification) == told
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bemsweep.heartbeat import Running
 from bemsweep.holder import Holder
+from bemsweep.redaction import visible
 from bemsweep.store import Store
 
 __all__ = [
@@ -63,6 +64,7 @@ class AtWork:
         """Return what an object says; one that cannot be read has a holder whom nobody knows."""
         try:
             told = json.loads(data)
+            json.dumps(told, allow_nan=False)  # no numbers that programs which read a report would not know
             dt.datetime.fromisoformat(told["expires_at"]).astimezone(dt.UTC)
             return cls(
                 holder=Holder.from_dict(told["holder"]),
@@ -73,7 +75,7 @@ class AtWork:
                 is_released=told["is_released"] is True,
                 progress=dict(told["progress"]),
             )
-        except (ValueError, KeyError, TypeError, OverflowError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return cls(Holder("", "somebody", "an unknown machine", 0, "", ""), number, ttl_s=TTL_S)
 
     def to_bytes(self) -> bytes:
@@ -93,7 +95,7 @@ class AtWork:
         """The variants that have been under way for the longest, as the holder says."""
         try:
             return tuple(Running.from_dict(one) for one in self.progress.get("running", ()))
-        except (KeyError, TypeError, ValueError):  # of another version
+        except (KeyError, TypeError, ValueError, OverflowError):  # of another version
             return ()
 
     @property
@@ -127,9 +129,10 @@ class AtWork:
 
     def __str__(self) -> str:
         told = f"{self.holder}, since {self.since[:16].replace('T', ' ')} UTC" if self.since else str(self.holder)
-        if "to_do" in self.progress:
-            told += f", {self.progress.get('done', 0):,} of {self.progress['to_do']:,} done"
-        return told
+        done, to_do = self.progress.get("done", 0), self.progress.get("to_do")
+        if isinstance(done, int) and isinstance(to_do, int):
+            told += f", {done:,} of {to_do:,} done"
+        return visible(told)
 
 
 def at_work(store: Store, study: str) -> list[AtWork]:

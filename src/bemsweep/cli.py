@@ -9,47 +9,42 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from dotenv import load_dotenv
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
-from rich.text import Text
 
 from bemsweep import __version__
+from bemsweep.cli_run import run_command
 from bemsweep.cli_storage import storage_app, studies_app
 from bemsweep.cli_weather import weather_app
 from bemsweep.console import (
     BAD_INPUT,
+    BUG,
     DEFAULT_STORE,
     GAVE_UP,
+    STOPPED,
+    AllowPythonOption,
+    EngineOption,
     JsonOption,
     StoreOption,
+    StudyFile,
+    YesOption,
     err,
+    explained,
     out,
+    planned,
     print_json,
     write_any_character,
 )
-from bemsweep.errors import BemsweepError, InfrastructureError, StoreError, TooManyFailuresError, shortened
+from bemsweep.errors import BemsweepError, InfrastructureError, StoreError, shortened
 from bemsweep.faults import LASTING, Fault, fault_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from bemsweep.planning import Plan
-    from bemsweep.runner import Run
     from bemsweep.store import Store
     from bemsweep.study import Study
 
@@ -68,21 +63,10 @@ app.add_typer(weather_app, name="weather")
 app.add_typer(storage_app, name="storage")
 app.add_typer(studies_app, name="studies")
 
-FAILED, BUG, STOPPED = 1, 70, 130
-
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Path or URL of an IDF or epJSON, or bundled:ref/small_office.")
 ]
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name in the store.")]
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file.")]
-EngineOption = Annotated[
-    str | None, typer.Option("--engine", help="Path of an installed EnergyPlus, instead of the one that came along.")
-]
-AllowPythonOption = Annotated[
-    bool,
-    typer.Option("--allow-python", help="The study file may run code: functions that it calls, its `engine`."),
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="More than a million variants are meant.")]
 
 
 def main() -> None:
@@ -195,67 +179,14 @@ def plan_command(
     as_json: JsonOption = False,
 ) -> None:
     """Check a study and say what there is to run; runs nothing but a short look at each baseline."""
-    made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
+    made = planned(study, store, engine, yes=yes, allow_python=allow_python)
     if as_json:
         print_json(made.counts())
     else:
         out.print(str(made))
 
 
-@app.command("run")
-def run_command(
-    study: StudyFile,
-    store: StoreOption = DEFAULT_STORE,
-    engine: EngineOption = None,
-    *,
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Run at most so many, to try a few.")] = None,
-    again: Annotated[
-        list[str] | None, typer.Option("--again", help="Run these again: failed, timed_out, out_of_memory.")
-    ] = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="First read all that is stored; run what is cut or altered again.")
-    ] = False,
-    records_only: Annotated[
-        bool, typer.Option("--records-only", help="Help another run of it: write records, which that run gathers.")
-    ] = False,
-    max_failures: Annotated[
-        str | None,
-        typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
-    ] = None,
-    yes: YesOption = False,
-    allow_python: AllowPythonOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Run what is missing of a study and gather the results; a second run waits for the first."""
-    from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
-    from bemsweep.stop_rule import StopRule  # noqa: PLC0415 - with what it explains
-
-    statuses = {word for words in again or [] for word in words.split(",")}
-    if unknown := statuses - set(AGAIN):
-        raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
-    if records_only and statuses:
-        raise typer.BadParameter("--again deletes records, which --records-only does not: give one of them")
-    try:
-        StopRule(max_failures)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--max-failures") from None
-    made = _plan(study, store, engine, yes=yes, allow_python=allow_python)
-    if not as_json:
-        out.print(str(made))
-    how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
-    started = run(made, wait=False, records_only=records_only, **how)
-    try:
-        _watch(started, is_quiet=as_json)
-        started.wait()
-    except KeyboardInterrupt:
-        _stop(started, made)
-        sys.exit(STOPPED)
-    except TooManyFailuresError as error:
-        err.print(str(error))
-    except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
-        err.print(str(error))
-        sys.exit(GAVE_UP)
-    (_report_records if records_only else _report)(started, made, as_json=as_json)
+app.command("run")(run_command)
 
 
 @app.command("status")
@@ -269,10 +200,11 @@ def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
     counts = table["status"].value_counts().to_dict()
     busy = at_work(home, name)
     if as_json:
-        told = [{"who": str(one.holder), "since": one.since, **one.progress} for one in busy]
+        told = [{**one.progress, "who": str(one.holder), "since": one.since} for one in busy]
         print_json({"study": name, "variants": len(table), "statuses": counts, "at_work": told})
         return
-    out.print(f"{name}: {len(table):,} variants")
+    is_new = table.empty and busy
+    out.print(f"{name}: {'nothing is gathered yet' if is_new else f'{len(table):,} variants'}")
     for status, count in counts.items():
         out.print(f"  {count:>8,} {status}")
     for one in busy:
@@ -292,7 +224,7 @@ def errors_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
     elif groups.empty:
         out.print("no variant has failed")
     else:
-        out.print(_explained(groups, store))
+        out.print(explained(groups, store))
 
 
 @app.command("export")
@@ -417,14 +349,6 @@ def engine_list_command(*, as_json: JsonOption = False) -> None:
         out.print(f"{version}\n  {path}")
 
 
-def _plan(path: Path, store: str, engine: str | None, *, yes: bool, allow_python: bool) -> Plan:
-    from bemsweep.planning import plan  # noqa: PLC0415 - idfkit and zarr take a second to import
-    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
-
-    study: Study = Study.from_yaml(path, allow_python=allow_python, engine=engine)
-    return plan(study, store=store, engine=engine, yes=yes)
-
-
 def _functions_of(path: Path, engine: str | None, *, allow_python: bool) -> dict[str, Any]:
     from bemsweep.resolution import import_functions  # noqa: PLC0415 - idfkit takes a second to import
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
@@ -454,108 +378,3 @@ def _read(study: str) -> Study:
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
     return Study.from_yaml(study, allow_python=True)
-
-
-class _Rate(ProgressColumn):
-    """Variants per second, or seconds per variant where that reads better, and the time to go."""
-
-    def render(self, task: Task) -> Text:
-        rate, eta = task.fields["rate"], task.fields["eta"]
-        speed = "" if not rate else f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
-        to_go = "" if eta is None else f"ETA {int(eta) // 3600:d}:{int(eta) % 3600 // 60:02d}:{int(eta) % 60:02d}"
-        return Text(f"{speed} {to_go}".strip())
-
-
-def _watch(run: Run, *, is_quiet: bool) -> None:
-    """Show the progress bar until the run ends."""
-    columns = (
-        TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TextColumn("done"),
-        TextColumn("{task.fields[failed]} failed  {task.fields[cached]} cached"), _Rate(),
-        TextColumn("{task.fields[longest]}"),
-    )  # fmt: skip
-    with Bar(*columns, console=err, disable=is_quiet) as bar:
-        is_told = is_quiet  # the estimate
-        task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None, longest="")
-        while True:
-            is_done, now = run.is_done, run.progress
-            bar.update(
-                task, description=now.stage, completed=now.done + now.cached, total=now.total, failed=now.failed,
-                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s, longest=now.longest,
-            )  # fmt: skip
-            if now.estimate is not None and not is_told:
-                bar.console.print(str(now.estimate))
-                is_told = True
-            if is_done:
-                return
-            time.sleep(0.1)
-
-
-def _stop(run: Run, plan: Plan) -> None:
-    """End a run that the user interrupted, and say how to carry on."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the commit
-    err.print("stopping: engines are ended, what is finished is kept …")
-    run.cancel()
-    run.wait()
-    left = run.progress.to_do - run.progress.done
-    err.print(f"stopped with {left:,} variants to go. Results so far: {_where(plan)}\nThe same command carries on.")
-
-
-def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
-    """Say what came of the run and where it is; exit with 1 if some variants failed."""
-    table = run.status()
-    counts = table["status"].value_counts().to_dict()
-    groups = run.errors()
-    if as_json:
-        report = {"study": plan.study.name, "results": _where(plan), "statuses": counts}
-        report["without_effect"] = list(run.without_effect)
-        if run.verification is not None:
-            report["verified"] = vars(run.verification)
-        print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
-    else:
-        if run.verification is not None:
-            out.print(Text(f"{run.verification}{'; run or packed again' if run.verification.bad else ''}"))
-        told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
-        out.print(f"{told}; {run.progress.done:,} run now in {run.progress.elapsed_s:.1f} s")
-        if not groups.empty:
-            out.print(_explained(groups, plan.store.url))
-        if idle := run.without_effect:
-            told = f"{len(idle)} of {len(plan.study.parameters)} parameters change nothing: {', '.join(idle)}"
-            out.print(f"{told} (all outputs are the same to the last bit at each of their levels)")
-        out.print(f"results are in {_where(plan)}; open them with")
-        out.print(f'  xr.open_datatree("{_where(plan)}", engine="zarr")')
-    if not groups.empty:
-        sys.exit(FAILED)
-
-
-def _report_records(run: Run, plan: Plan, *, as_json: bool) -> None:
-    """Say what came of a run that only wrote records; exit with 1 if some variants failed."""
-    now = run.progress
-    if as_json:
-        told = {"study": plan.study.name, "ran": now.done, "statuses": dict(now.statuses)}
-        print_json({**told, "elapsed_s": round(now.elapsed_s, 3)})
-    else:
-        counts = ", ".join(f"{count:,} {status}" for status, count in now.statuses.items()) or "nothing left to run"
-        out.print(f"{counts}; {now.done:,} run now in {now.elapsed_s:.1f} s")
-        out.print("only records were written: the run that holds the study gathers them, or the next one")
-    if now.failed:
-        sys.exit(FAILED)
-
-
-def _where(plan: Plan) -> str:
-    return plan.store.url_of(plan.store.study_name(plan.study.name, "results.zarr"))
-
-
-def _explained(groups: pd.DataFrame, store: str) -> str:
-    """Return each group of failures with what it means, where its .err is, and how to look at one by oneself."""
-    where = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
-    lines = []
-    for line in groups.to_dict(orient="records"):
-        told = {
-            "means": line["advice"],
-            "examples": ", ".join(line["examples"]),
-            ".err": line["err"],
-            "try it": f"bemsweep reproduce {line['examples'][0]} --to DIR{where}",
-        }
-        lines.append(f"{line['count']:,} {line['status']}: {line['message']}")
-        lines += [f"    {word:<9} {text}" for word, text in told.items() if text]
-    return "\n".join(lines)

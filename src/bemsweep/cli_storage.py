@@ -38,8 +38,6 @@ studies_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The
 UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="URL or path of a store.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A study's name in the store.")]
 
-"""Faults that another try may not meet."""
-
 
 @storage_app.command("check")
 def check_command(url: UrlArgument, *, as_json: JsonOption = False) -> None:

@@ -7,9 +7,11 @@ never acts on the terminal.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from io import TextIOWrapper
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,14 +19,28 @@ from rich.text import Text
 
 from bemsweep.redaction import visible
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bemsweep.planning import Plan
+
 __all__ = [
     "BAD_INPUT",
+    "BUG",
     "DEFAULT_STORE",
+    "FAILED",
     "GAVE_UP",
+    "STOPPED",
+    "AllowPythonOption",
+    "EngineOption",
     "JsonOption",
     "StoreOption",
+    "StudyFile",
+    "YesOption",
     "err",
+    "explained",
     "out",
+    "planned",
     "print_json",
     "write_any_character",
 ]
@@ -40,13 +56,22 @@ class _PlainConsole(Console):
 out = _PlainConsole(highlight=False, soft_wrap=True)
 err = _PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
-BAD_INPUT, GAVE_UP = 2, 3
+FAILED, BAD_INPUT, GAVE_UP, BUG, STOPPED = 1, 2, 3, 70, 130
 DEFAULT_STORE = "bemsweep-store"
 
 StoreOption = Annotated[
     str, typer.Option("--store", envvar="BEMSWEEP_STORE", help="URL or path of the store.", show_default=True)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file.")]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="Path of an installed EnergyPlus, instead of the one that came along.")
+]
+AllowPythonOption = Annotated[
+    bool,
+    typer.Option("--allow-python", help="The study file may run code: functions that it calls, its `engine`."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="More than a million variants are meant.")]
 
 
 def print_json(value: Any) -> None:
@@ -59,3 +84,28 @@ def write_any_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def planned(path: Path, store: str, engine: str | None, *, yes: bool, allow_python: bool) -> Plan:
+    """Return the plan of a study file."""
+    from bemsweep.planning import plan  # noqa: PLC0415 - idfkit and zarr take a second to import
+    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
+
+    study = Study.from_yaml(path, allow_python=allow_python, engine=engine)
+    return plan(study, store=store, engine=engine, yes=yes)
+
+
+def explained(groups: pd.DataFrame, store: str) -> str:
+    """Return each group of failures with what it means, where its .err is, and how to look at one by oneself."""
+    where = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
+    lines = []
+    for line in groups.to_dict(orient="records"):
+        told = {
+            "means": line["advice"],
+            "examples": ", ".join(line["examples"]),
+            ".err": line["err"],
+            "try it": f"bemsweep reproduce {line['examples'][0]} --to DIR{where}",
+        }
+        lines.append(f"{line['count']:,} {line['status']}: {line['message']}")
+        lines += [f"    {word:<9} {text}" for word, text in told.items() if text]
+    return "\n".join(lines)

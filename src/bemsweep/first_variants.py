@@ -13,6 +13,7 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
+from bemsweep.explanations import message_kind
 from bemsweep.parts import Value
 from bemsweep.progress import Estimate
 from bemsweep.task import Finished
@@ -78,13 +79,14 @@ class FirstVariants:
         if not self._is_over or not self._finished:
             return None
         seconds = [one.total_s for one in self._finished]
+        messages = [one.message for one in self._finished if one.message]
         return Estimate(
             tried=len(self._finished),
             failed=sum(one.status != "succeeded" for one in self._finished),
             seconds=(min(seconds), fmean(seconds), max(seconds)),
             memory_bytes=max(one.memory_bytes for one in self._finished),
             record_bytes=round(fmean(one.record_bytes for one in self._finished)),
-            severe=tuple(dict.fromkeys(one.message for one in self._finished if one.message)),
+            severe=tuple({message_kind(message): message for message in messages[::-1]}.values())[::-1],
             to_do=to_do,
             threads=threads,
         )

@@ -30,7 +30,7 @@ class Estimate:
     record_bytes: int
     """Mean size of a record."""
     severe: tuple[str, ...]
-    """Their severe messages, each once."""
+    """Their severe messages, of those that differ in numbers only the first."""
     to_do: int
     """Variants that are left."""
     threads: int

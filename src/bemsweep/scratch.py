@@ -35,7 +35,8 @@ _ADVICE = "set BEMSWEEP_SCRATCH to a folder with room for it"
 
 
 def _told(folder: str, why: str) -> str:
-    return f"the scratch folder {folder} {why}: make room there, or {_ADVICE}"
+    what = "make room there, or " if "no space" in why or "no room" in why else ""
+    return f"the scratch folder {folder} {why}: {what}{_ADVICE}"
 
 
 @contextmanager

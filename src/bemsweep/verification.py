@@ -110,7 +110,8 @@ class Verification:
         return set(variants), why_block != ""
 
     def __str__(self) -> str:
-        told = f"verified {self.records:,} records, {self.blocks:,} blocks of the results and {self.inputs:,} inputs"
+        blocks = f"{self.blocks:,} block{'' if self.blocks == 1 else 's'} of the results"
+        told = f"verified {self.records:,} records, {blocks} and {self.inputs:,} inputs"
         if not self.bad:
             return f"{told}: all are as they were written"
         return f"{told}: {len(self.bad):,} bad: {', '.join(f'{name} ({why})' for name, why in self.bad.items())}"
