@@ -2,10 +2,19 @@ from __future__ import annotations
 
 import pytest
 
+from bemsweep import attempts as module
 from bemsweep.attempts import MOST_LOSSES, MOST_TRIES, Attempts
-from bemsweep.errors import EngineDiedError, InfrastructureError, WorkerLostError
+from bemsweep.errors import EngineDiedError, InfrastructureError, RecordError, WorkerLostError
 
 FAULT, DEATH, LOSS = InfrastructureError("disk"), EngineDiedError("SIGKILL"), WorkerLostError("gone")
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which stands still."""
+    moment = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: moment[0])
+    return moment
 
 
 def test_what_fails_by_the_machines_fault_is_given_up_with_its_last_reason() -> None:
@@ -32,7 +41,7 @@ def test_deaths_are_counted_for_the_worker_to_judge() -> None:
 
 
 @pytest.mark.parametrize(("threads", "faults"), [(1, 8), (2, 8), (16, 32)])
-def test_faults_in_a_row_and_nothing_else_are_hopeless(threads: int, faults: int) -> None:
+def test_faults_in_a_row_and_nothing_else_are_hopeless(threads: int, faults: int, now: list[float]) -> None:
     attempts = Attempts()
     for number in range(faults - 1):
         attempts.fail(number, FAULT)
@@ -41,12 +50,26 @@ def test_faults_in_a_row_and_nothing_else_are_hopeless(threads: int, faults: int
         attempts.fail(number, FAULT)
     assert attempts.why_hopeless(threads) == ""
     attempts.fail(faults, FAULT)
+    assert attempts.why_hopeless(threads) == "", "what runs elsewhere may not have been told yet"
+    now[0] += 10
     assert attempts.why_hopeless(threads).endswith("the last by InfrastructureError: disk")
+    assert attempts.why_hopeless(threads, longest_s=4.0)
+    assert attempts.why_hopeless(threads, longest_s=8.0) == "", "it began with the faults: it is on another machine"
 
 
 @pytest.mark.parametrize("error", [DEATH, LOSS], ids=["deaths", "losses"])
-def test_deaths_and_losses_do_not_make_a_machine_hopeless(error: InfrastructureError) -> None:
+def test_deaths_and_losses_do_not_make_a_machine_hopeless(error: InfrastructureError, now: list[float]) -> None:
     attempts = Attempts()
     for number in range(100):
         attempts.fail(number, error)
+    now[0] += 3600
     assert attempts.why_hopeless(1) == ""
+
+
+def test_records_that_cannot_be_used_do_not_make_a_machine_hopeless(now: list[float]) -> None:
+    attempts = Attempts()
+    for number in range(100):
+        attempts.fail(str(number), RecordError("cut"))
+    now[0] += 3600
+    assert attempts.why_hopeless(1) == ""
+    assert [attempts.fail("0", RecordError("cut")) for _ in range(MOST_TRIES - 1)][-1] == "RecordError: cut"

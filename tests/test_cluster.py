@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import logging
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import get_client
 
@@ -34,3 +37,17 @@ def test_the_users_client_is_found() -> None:
     with local_client(set_as_default=True) as client:
         assert current_client() is client
     assert current_client() is None
+
+
+def test_clusters_that_end_in_any_order_leave_nothing_changed() -> None:
+    """A folder of a run that has ended must not become where Dask works from then on."""
+    before, logger = dask.config.get("temporary-directory"), logging.getLogger("distributed.worker")
+    level = logger.level
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(open_local_client(1))
+        client = second.enter_context(open_local_client(1))
+        first.close()
+        assert client.submit(lambda: 7).result() == 7
+        assert logger.level == logging.CRITICAL
+    assert dask.config.get("temporary-directory") == before
+    assert logger.level == level

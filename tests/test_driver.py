@@ -14,11 +14,11 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, get_worker
 from pyenergyplus.dataset import weather_files
 
 import bemsweep as bs
-from bemsweep import driver, submission
+from bemsweep import attempts, driver, submission, task
 from bemsweep.attempts import MOST_TRIES
 from bemsweep.driver import context_of
 from bemsweep.engine import EngineRun, Job
@@ -252,6 +252,24 @@ def test_cancelling_keeps_and_commits_what_is_finished(tmp_path: Path) -> None:
     assert len(again.to_run) + len(again.stored) == 401
 
 
+def test_cancelling_ends_where_no_worker_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission, "_THREADS_STAY_S", 0.2)
+    engine = FakeEngine(longest_s=0.1, counter=tmp_path / "starts")
+    with local_client() as client:
+        plan = bs.plan(small_study(parameters=grid_of(5, 10)), store=tmp_path / "store", engine=engine)
+        run = bs.run(plan, client=client, wait=False)
+        wait_until(lambda: run.progress.done >= 5, timeout_s=30)
+        client.cluster.scale(0)
+        wait_until(lambda: not client.nthreads(), timeout_s=30)
+        run.cancel()
+        run.wait(timeout_s=10)
+    finished = engine.starts
+    again = run_study(small_study(parameters=grid_of(5, 10)), tmp_path / "store", engine)
+    assert again.progress.cached >= 5, "what was finished is kept"
+    assert engine.starts - finished == again.progress.done
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
 def test_a_limit_tries_a_few_first(tmp_path: Path, fake: FakeEngine) -> None:
     run = run_study(small_study(), tmp_path / "store", fake, limit=2)
     assert run.progress.done == 2
@@ -357,6 +375,17 @@ def test_a_short_time_out_of_another_study_is_replaced(tmp_path: Path) -> None:
     assert set(read(tmp_path / "store", "other").status.values) == {"succeeded"}
 
 
+def test_many_time_outs_that_are_met_when_they_are_packed_do_not_end_the_run(tmp_path: Path) -> None:
+    short, long = (small_study(parameters=grid_of(4, 5), timeout_s=seconds) for seconds in (0.2, 30.0))
+    engine = FakeEngine(faults=lambda job, attempt: "hang" if job.edits and attempt == 1 else None)
+    with local_client(threads_per_worker=8) as client:
+        how = {"client": client, "max_failures": "100%"}
+        assert run_study(short, tmp_path / "store", engine, records_only=True, **how).progress.failed == 20
+        run = run_study(long, tmp_path / "store", FakeEngine())
+    assert run.progress.statuses == {"succeeded": 20}
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
+
+
 @pytest.mark.parametrize("fault", ["infrastructure", "killed", "full_disk"])
 def test_the_machines_faults_are_tried_again(tmp_path: Path, fault: str) -> None:
     engine = FakeEngine(faults={2: fault, 4: fault}, counter=tmp_path / "starts")
@@ -402,13 +431,35 @@ def test_an_engine_that_dies_now_and_then_condemns_nobody(tmp_path: Path) -> Non
     assert run.progress.statuses == {"succeeded": 6}
 
 
-def test_a_machine_that_can_run_nothing_ends_the_run_early(tmp_path: Path) -> None:
+def test_a_machine_that_can_run_nothing_ends_the_run_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "_LEAST_S", 0.5)
     faults: dict[int, Fault] = dict.fromkeys(range(2, 2000), "infrastructure")  # all but the probe
     engine = FakeEngine(faults=faults, counter=tmp_path / "starts")
     with local_client(threads_per_worker=4) as client, pytest.raises(InfrastructureError, match="variants in a row"):
         run_study(small_study(parameters=grid_of(20, 15)), tmp_path / "store", engine, client=client)
     assert engine.starts <= 1 + 4 * MOST_TRIES + 8 + 4 * 2
     assert set(read(tmp_path / "store").status.values) == {"pending"}
+
+
+def test_one_machine_that_can_run_nothing_costs_no_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails again and again while the others are at their first variants."""
+    monkeypatch.setattr(attempts, "_LEAST_S", 1.5)
+    monkeypatch.setattr(submission, "_RUNNING_STAYS_S", 0.1)
+    monkeypatch.setattr(task, "_LONGEST_WAIT_S", 0.1)
+    with local_client(n_workers=2, threads_per_worker=2) as client:
+        bad = next(iter(client.scheduler_info()["workers"]))
+
+        def faults(job: Job, attempt: int) -> Fault | None:
+            if not job.calendar:  # the probe
+                return None
+            if get_worker().address == bad:
+                return "infrastructure"
+            time.sleep(2.0)
+            return None
+
+        engine = FakeEngine(faults=faults)
+        run = run_study(small_study(parameters=grid_of(2, 4)), tmp_path / "store", engine, client=client)
+    assert run.progress.statuses == {"succeeded": 9}
 
 
 def test_a_hopeless_study_is_ended_and_what_is_done_is_kept(tmp_path: Path) -> None:

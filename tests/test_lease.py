@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import zarr
 from bemsweep import at_work as at_work_module
 from bemsweep import lease as module
 from bemsweep.at_work import AtWork, after, at_work
-from bemsweep.errors import LeaseLostError, StudyBusyError
+from bemsweep.errors import LeaseLostError, StoreError, StudyBusyError
 from bemsweep.lease import Announcement, LeaseWatch, Terms, lease_for, take_lease
 from bemsweep.store import Store
 
@@ -257,6 +258,24 @@ def test_a_run_of_this_process_that_has_ended_is_not_waited_for(tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("fails", [2, 3], ids=["while-taken", "once-taken"])
+def test_a_lease_whose_taking_fails_is_not_kept(tmp_path, monkeypatch, fails):
+    """Its process lives on, in a notebook: nobody could tell that it is not at work."""
+    store, listed, names = Store(tmp_path / "store"), itertools.count(1), Store.names
+
+    def list_names(self, folder):
+        if next(listed) == fails:
+            raise StoreError("the store is away for a moment")
+        return names(self, folder)
+
+    monkeypatch.setattr(Store, "names", list_names)
+    with pytest.raises(StoreError, match="for a moment"):
+        take_lease(store, "small")
+    assert at_work(store, "small") == []
+    with lease_for(store, "small"):
+        pass
+
+
 def test_a_paused_holder_writes_nothing_after_it_was_overtaken(shared):
     with Other(shared) as other:
         assert other.says() == "holds 1"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bemsweep import scratch
 from bemsweep.errors import InfrastructureError, StoreError
 from bemsweep.host_client import open_engine
 from bemsweep.outcome import judge
@@ -58,15 +59,27 @@ def test_a_folder_in_use_is_left_alone(home: Path) -> None:
         assert mine.exists()
 
 
+def test_a_folder_of_another_machine_is_left_alone(home: Path) -> None:
+    """Lustre with `localflock` and NFS with `local_lock` lock against processes of one machine only."""
+    script = "import platform; platform.node = lambda: 'other'\n"
+    script += "from bemsweep import scratch; from pathlib import Path; import os\n"
+    script += "scratch.fcntl.flock = lambda *_: None  # it sees no lock of ours\n"
+    script += "scratch.delete_abandoned(Path(os.environ['BEMSWEEP_SCRATCH']))"
+    with open_scratch() as mine:
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+        assert mine.exists()
+
+
 def test_only_scratch_folders_are_deleted(home: Path) -> None:
     _open_and_die()
     elsewhere = home / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").touch()
-    (home / "bemsweep-run-link").symlink_to(elsewhere)
-    (home / "bemsweep-run-file").touch()
+    link, file = (home / f"{scratch._LOCKED}{name}" for name in ("link", "file"))
+    link.symlink_to(elsewhere)
+    file.touch()
     delete_abandoned(home)
-    assert sorted(path.name for path in home.iterdir()) == ["bemsweep-run-file", "bemsweep-run-link", "elsewhere"]
+    assert set(home.iterdir()) == {link, file, elsewhere}
     assert (elsewhere / "file").exists()
 
 

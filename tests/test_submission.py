@@ -10,12 +10,14 @@ import pytest
 from distributed import Client, LocalCluster
 
 import bemsweep as bs
+from bemsweep import submission
 from bemsweep.cluster import open_local_client
 from bemsweep.driver import context_of
-from bemsweep.errors import InfrastructureError
+from bemsweep.errors import InfrastructureError, WorkerLostError
 from bemsweep.submission import PROFILERS, ContextPlugin, Flight, plugged_in
 from bemsweep.task import Finished
 from bemsweep.testing import FakeEngine
+from engine_jobs import wait_until
 from small_studies import local_client, small_study
 
 
@@ -38,6 +40,33 @@ def test_a_worker_that_does_not_know_the_run_is_the_machines_fault() -> None:
         assert isinstance(found["a" * 64], InfrastructureError)
         assert isinstance(found[0], InfrastructureError)
         assert flight.count == 0
+
+
+def test_what_failed_on_a_worker_is_tried_on_others_unless_these_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or one broken machine, which fails at once and is idle again, takes all tries."""
+    monkeypatch.setattr(submission, "_THREADS_STAY_S", 0.0)
+    with local_client(n_workers=2, threads_per_worker=1) as client, Flight(client, "unknown-run") as flight:
+        assert flight.threads() == 2
+        for number in range(10):
+            variant = f"{number:064}"
+            failed = []
+            for _ in range(2):
+                flight.run([(variant, ("base", "here"), 0)])
+                ((_, error),) = collect(flight, count=1)
+                failed.append(error.bemsweep_worker)
+            assert len(set(failed)) == 2
+        flight.run([("a" * 64, ("base", "here"), 0)])
+        ((_, error),) = collect(flight, count=1)
+        (other,) = client.nthreads().keys() - {error.bemsweep_worker}
+        client.retire_workers([other])
+        wait_until(lambda: other not in client.nthreads(), timeout_s=30)
+        flight.run([("a" * 64, ("base", "here"), 0)])
+        assert list(flight.finished()) == []
+        assert flight.threads() == 1
+        ((_, error),) = flight.finished()
+        assert isinstance(error, WorkerLostError)
+        flight.run([("a" * 64, ("base", "here"), 0)])
+        assert not isinstance(collect(flight, count=1)[0][1], WorkerLostError)
 
 
 def test_a_scheduler_that_is_gone_is_told() -> None:

@@ -1,14 +1,15 @@
 """How often something was tried, and what follows from how it ended: again, given up, or all of it hopeless.
 
-Decides by counting alone. Three kinds are kept apart: a machine's fault, an engine that died under a variant, and
-a worker that was lost, for which nobody who ran there is to blame. Never runs or submits anything.
+Decides by counting, and by how long it has gone on. Three kinds are kept apart: a machine's fault, an engine that died
+under a variant, and a worker that was lost, for which nobody who ran there is to blame. Never runs or submits anything.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
-from bemsweep.errors import EngineDiedError, WorkerLostError
+from bemsweep.errors import EngineDiedError, RecordError, WorkerLostError
 
 __all__ = ["MOST_LOSSES", "MOST_TRIES", "Attempts"]
 
@@ -22,6 +23,9 @@ _LEAST_FAULTS = 8
 """So many variants that all fail by the machine's fault, none in between that does not, are no accident; on larger
 clusters two for each thread."""
 
+_LEAST_S = 10.0
+"""Faults go on for so long before they are hopeless: what runs elsewhere is told only every few seconds."""
+
 
 class Attempts:
     """The failed tries of a run's variants, by variant_id, and blocks, by number."""
@@ -32,6 +36,8 @@ class Attempts:
         self._losses: Counter[str | int] = Counter()
         self._faulty: set[str | int] = set()
         """What has failed by the machine's fault since something went well."""
+        self._faulty_since = 0.0
+        """When the first of it failed, monotonic."""
         self._last = ""
 
     def deaths(self, item: str | int) -> int:
@@ -65,13 +71,24 @@ class Attempts:
             is_last = self._tries[item] >= MOST_TRIES
             if isinstance(error, EngineDiedError):
                 self._deaths[item] += 1
-            else:
+            elif not isinstance(error, RecordError):  # what another run has written says nothing of these machines
+                self._faulty_since = self._faulty_since if self._faulty else time.monotonic()
                 self._faulty.add(item)
         self._last = f"{type(error).__name__}: {error}"
         return self._last if is_last else ""
 
-    def why_hopeless(self, threads: int) -> str:
-        """Return why trying on is in vain on a cluster of so many threads; ``""`` if it is not."""
-        if len(self._faulty) < max(_LEAST_FAULTS, 2 * threads):
+    def why_hopeless(self, threads: int, longest_s: float = 0.0) -> str:
+        """Return why trying on is in vain; ``""`` if it is not.
+
+        Parameters
+        ----------
+        threads
+            How many variants run at once.
+        longest_s
+            For how long the one that has been under way for the longest has been so, seconds, as told a few seconds
+            ago: one that began when the faults did, or before, may be on a machine that has none.
+        """
+        lasted_s = time.monotonic() - self._faulty_since
+        if len(self._faulty) < max(_LEAST_FAULTS, 2 * threads) or lasted_s < _LEAST_S or longest_s > lasted_s / 2:
             return ""
         return f"{len(self._faulty)} variants in a row failed by the machine's fault, the last by {self._last}"

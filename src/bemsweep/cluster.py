@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dask
 from distributed import Client, LocalCluster, get_client
@@ -29,16 +31,46 @@ def current_client() -> Client | None:
         return None
 
 
-@contextmanager
-def _quiet_worker() -> Iterator[None]:
-    """Keep Dask from printing the traceback of every try that fails: the driver tells what came of it."""
-    logger = logging.getLogger("distributed.worker")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+class _QuietWorkers:
+    """Keeps Dask from printing the traceback of every try that fails: the driver tells what came of it.
+
+    As long as one of several clusters is there; each may end before those that began before it.
+    """
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("distributed.worker")
+        self._level, self._count = 0, 0
+
+    def __enter__(self) -> None:
+        with _CHANGING:
+            if not self._count:
+                self._level = self._logger.level
+                self._logger.setLevel(logging.CRITICAL)
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with _CHANGING:
+            self._count -= 1
+            if not self._count:
+                self._logger.setLevel(self._level)
+
+
+_CHANGING = threading.Lock()
+"""Held while what the whole process has in common is changed: several runs may begin at once."""
+_QUIET = _QuietWorkers()
+
+
+def _cluster(cores: int, folder: Path) -> LocalCluster:
+    # The settings are read by the constructor, and gone after it: another run may end in any order.
+    with _CHANGING, dask.config.set({**_SETTINGS, "temporary-directory": str(folder)}):
+        return LocalCluster(
+            n_workers=1,
+            threads_per_worker=cores,
+            processes=False,
+            memory_limit=None,  # Dask would see this process's memory, not the engines'
+            dashboard_address="127.0.0.1:0",  # any free port, for nobody but this machine
+            worker_dashboard_address="127.0.0.1:0",
+        )
 
 
 @contextmanager
@@ -55,17 +87,9 @@ def open_local_client(cores: int | None = None) -> Iterator[Client]:
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
-        _quiet_worker(),
+        _QUIET,
         open_scratch() as folder,  # Dask leaves its own behind
-        dask.config.set({**_SETTINGS, "temporary-directory": str(folder)}),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=cores or usable or 1,
-            processes=False,
-            memory_limit=None,  # Dask would see this process's memory, not the engines'
-            dashboard_address="127.0.0.1:0",  # any free port, for nobody but this machine
-            worker_dashboard_address="127.0.0.1:0",
-        ) as cluster,
+        _cluster(cores or usable or 1, folder) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client

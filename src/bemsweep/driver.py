@@ -364,6 +364,9 @@ class Driver:
             for block in self._table.dirty - flight.packings:
                 self._pack(block, flight)
             self._take_finished(flight)
+            if self._is_ending and flight.is_deserted():
+                _log.warning("the cluster has no workers to pack the last results with: the next run does it")
+                return
             time.sleep(_POLL_S)
 
     @property
@@ -448,7 +451,9 @@ class Driver:
                 f"the run was ended: {why}. What is finished is kept; if the rest is to run all the same, "
                 "max_failures says how many may fail"
             )
-        elif why := self._attempts.why_hopeless(flight.threads()):
+        elif why := self._attempts.why_hopeless(
+            flight.threads(), max((one.seconds for one in flight.running()), default=0.0)
+        ):
             self._verdict = InfrastructureError(
                 f"the run was ended: {why}. What is finished is kept: run again to carry on"
             )

@@ -147,7 +147,7 @@ class StoreError(InfrastructureError):
         self.fault = fault
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), fault=self.fault), self.args
+        return partial(type(self), fault=self.fault), self.args, self.__dict__
 
 
 class EngineDiedError(InfrastructureError):

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -321,11 +321,12 @@ def take_lease(
         seen = now
         if now is None or now.is_takeable(time.monotonic() - since):
             if (lease := _take(store, study, now, terms)) is not None:
-                _settle(lease, store, now, stop)
-                lease.start()
-                if not stop.is_set():
-                    return lease
-                lease.release()
+                with ExitStack() as unless_returned:
+                    unless_returned.callback(lease.start().release)
+                    _settle(lease, store, now, stop)
+                    if not stop.is_set():
+                        unless_returned.pop_all()
+                        return lease
         elif tell is None and now.expired_s() < 0:
             raise StudyBusyError(
                 f"somebody is at work on the study {study!r} in {store.url}: {now}. Wait until that has ended, or stop "
@@ -365,6 +366,9 @@ def _take(store: Store, study: str, before: AtWork | None, terms: Terms) -> Leas
         is_ours = store.create(lease_name(study, number), state.to_bytes())
         now = in_force(store, study) if is_ours else None
         is_ours = now is not None and now.holder == state.holder
+    except BaseException:
+        lease.start().release()  # if it is there, nobody is to wait for it
+        raise
     finally:
         if not is_ours:
             AT_WORK.discard(state.holder.id)

@@ -6,7 +6,9 @@ and what a killed one left behind is deleted by the next that works there. Never
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,8 +30,9 @@ __all__ = ["delete_abandoned", "open_scratch"]
 
 _NEW = "bemsweep-new-"
 """Of folders that are not locked yet, or cannot be, as on some network drives."""
-_LOCKED = "bemsweep-run-"
-"""Of folders that are abandoned if they are not locked."""
+_LOCKED = f"bemsweep-run-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-"
+"""Of folders that are abandoned if they are not locked; this machine's only, for some network drives lock against
+processes of the same machine and say nothing of others'."""
 
 _ADVICE = "set BEMSWEEP_SCRATCH to a folder with room for it"
 

@@ -53,6 +53,8 @@ _PAUSES_PER_ASKING = 50
 _ALONE_S = 30.0
 """So long without workers is worth a word."""
 _ALLOWED_FAILURES = 10
+_WORKER = "bemsweep_worker"
+"""Attribute of a machine's fault: whose it is."""
 _POLL_S = 0.02
 
 
@@ -110,7 +112,11 @@ def _workplace(run_id: str) -> Workplace:
 
 
 def _run_variant(variant_id: str, row: Sequence[Value], deaths: int, run_id: str) -> Finished:
-    return run_variant(variant_id, row, _workplace(run_id), deaths=deaths)
+    try:
+        return run_variant(variant_id, row, _workplace(run_id), deaths=deaths)
+    except InfrastructureError as error:
+        setattr(error, _WORKER, str(get_worker().address))  # travels with it
+        raise
 
 
 def _pack_block(block: int, run_id: str) -> Packed:
@@ -193,7 +199,13 @@ class Flight:
         self._is_over = threading.Event()
         self._submitted: Counter[str | int] = Counter()
         """How often each; part of its key, because a key that erred keeps its error."""
-        self._threads, self._threads_until, self._alone_since = 0, 0.0, 0.0
+        self._faulty: dict[str, set[str]] = {}
+        """Of variants the workers on which they failed by the machine's fault."""
+        self._bound: dict[Any, frozenset[str]] = {}
+        """Of keys the workers, if not all, that may run them."""
+        self._workers: frozenset[str] = frozenset()
+        self._threads, self._threads_until = 0, 0.0
+        self._alone_since = self._alone_told = 0.0
         self._running: tuple[Running, ...] = ()
         self._running_until = time.monotonic() + _RUNNING_STAYS_S
         self.runs: set[str | int] = set()
@@ -277,7 +289,12 @@ class Flight:
         self.check_scheduler()
         if time.monotonic() > self._threads_until:
             with _reaching_scheduler():
-                self._threads = sum(self._client.nthreads().values())
+                threads = self._client.nthreads()
+            self._threads, self._workers = sum(threads.values()), frozenset(threads)
+            for key in [key for key, workers in self._bound.items() if workers.isdisjoint(self._workers)]:
+                self._answers.put((key, CancelledError("the workers that were to run it are gone")))
+                self._futures.pop(key, None)
+                del self._bound[key]
             self._threads_until = time.monotonic() + _THREADS_STAY_S
             self._tell_if_alone()
         return self._threads
@@ -286,10 +303,20 @@ class Flight:
         if self._threads:
             self._alone_since = 0.0
         elif not self._alone_since:
-            self._alone_since = time.monotonic()
-        elif time.monotonic() > self._alone_since + _ALONE_S:
+            self._alone_since = self._alone_told = time.monotonic()
+        elif time.monotonic() > self._alone_told + _ALONE_S:
             _log.warning("the cluster has no workers; waiting for some")
-            self._alone_since = time.monotonic()
+            self._alone_told = time.monotonic()
+
+    def is_deserted(self) -> bool:
+        """Return True if the cluster has had no worker for some seconds, more than a lost one takes to come back.
+
+        Raises
+        ------
+        SchedulerLostError
+            The scheduler is gone.
+        """
+        return self.threads() == 0 and time.monotonic() > self._alone_since + _THREADS_STAY_S
 
     def room(self) -> int:
         """Return how many variants the scheduler should be given now.
@@ -326,13 +353,19 @@ class Flight:
         return tuple(one for one in self._running if one.variant_id in self.runs)
 
     def run(self, variants: Sequence[tuple[str, Sequence[Value], int]]) -> None:
-        """Submit variants.
+        """Submit variants, each to workers on which it has not failed by the machine's fault, if there are any.
 
         Parameters
         ----------
         variants
             variant_id, row, and how often the engine has died under it.
         """
+        fresh = [one for one in variants if one[0] not in self._faulty]
+        self._submit(fresh, None)
+        for one in (one for one in variants if one[0] in self._faulty):
+            self._submit([one], sorted(self._workers - self._faulty[one[0]]) or None)
+
+    def _submit(self, variants: Sequence[tuple[str, Sequence[Value], int]], workers: list[str] | None) -> None:
         if not variants:
             return
         ids, rows, deaths = zip(*variants, strict=True)
@@ -342,9 +375,19 @@ class Flight:
         keys = [(self._run_id, variant, self._submitted[variant]) for variant in ids]
         with _reaching_scheduler():
             futures = self._client.map(
-                _run_variant, ids, rows, deaths, run_id=self._run_id, key=keys, pure=False, retries=0
+                _run_variant,
+                ids,
+                rows,
+                deaths,
+                run_id=self._run_id,
+                key=keys,
+                pure=False,
+                retries=0,
+                workers=workers,  # not preferably: others that are idle would steal them
             )
         for variant, future in zip(ids, futures, strict=True):
+            if workers is not None:
+                self._bound[future.key] = frozenset(workers)
             self.runs.add(variant)
             self._follow(variant, future)
 
@@ -399,11 +442,15 @@ class Flight:
         while not self._answers.empty():
             key, outcome = self._answers.get()
             item = self._items.pop(key, None)
+            self._bound.pop(key, None)
             if item is None:
                 continue  # cancelled meanwhile
             self._forget(item)
+            outcome = outcome if isinstance(outcome, Finished | Packed) else _error(outcome)
+            if isinstance(item, str) and (worker := getattr(outcome, _WORKER, "")):
+                self._faulty.setdefault(item, set()).add(worker)
             # Not by the future's status: if the answer's worker has died meanwhile, Dask runs the task again.
-            yield item, outcome if isinstance(outcome, Finished | Packed) else _error(outcome)
+            yield item, outcome
 
     def _listen(self) -> None:
         """Take answers as they come, whatever the run is at: what is held is done again when its worker dies."""
