@@ -155,6 +155,9 @@ class SeaweedServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+            for port in (self.port, self._master, self._volume, self._filer):  # its sockets, in a place of its own
+                for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                    left.unlink(missing_ok=True)
 
     def pause(self):
         """Stop it in its tracks: connections stay open and nothing is answered."""

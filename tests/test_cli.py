@@ -116,6 +116,31 @@ def test_a_failed_variant_makes_exit_status_1_and_is_grouped(tmp_path: Path, stu
 
 
 @pytest.mark.engine
+def test_a_study_of_which_nothing_works_is_ended_with_what_its_failures_share(tmp_path: Path, study: Path) -> None:
+    levels = ", ".join(f"{2.5 + number / 1000}" for number in range(40))
+    wall = f"wall: {{object: Material, name: 1IN Stucco, field: thickness, values: [{levels}]}}"
+    study.write_text(STUDY.replace("lighting: {object: Lights, field: watts_per_floor_area, values: [null, 6]}", wall))
+    run = bemsweep("run", study, "--store", tmp_path / "store", "--max-failures", "2", "--json")
+    assert run.returncode == 1, run.stderr
+    report = json.loads(run.stdout)
+    assert report["ended"].startswith("the run was ended: 3 of 41 variants have failed, more than the 2 that may")
+    assert "3 with: CTF calculation convergence problem" in report["ended"]
+    assert "--max-failures" in run.stderr
+    assert report["statuses"]["pending"] > 30
+
+
+@pytest.mark.engine
+def test_a_definition_that_is_cut_needs_mending_and_not_another_try(tmp_path: Path, study: Path) -> None:
+    store = tmp_path / "store"
+    assert bemsweep("run", study, "--store", store, "--limit", "1").returncode == 0
+    definition = store / "studies" / "office" / "study.json"
+    definition.write_bytes(definition.read_bytes()[:-9])
+    run = bemsweep("run", study, "--store", store)
+    assert run.returncode == 2, run.stderr
+    assert "bemsweep studies delete office" in run.stderr
+
+
+@pytest.mark.engine
 def test_export(tmp_path: Path, study: Path) -> None:
     store, out = tmp_path / "store", tmp_path / "out"
     assert bemsweep("run", study, "--store", store).returncode == 0

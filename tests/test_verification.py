@@ -194,7 +194,7 @@ def test_a_definition_that_is_cut_or_altered_says_what_to_do(store, made, name):
             assert StudyState.load(store, "small") == expected
         except StoreError as error:
             told.append(error)
-    assert {error.fault for error in told} == {Fault.ALTERED}
+    assert {error.fault for error in told} == {Fault.RUINED}
     assert all(key in str(error) and "bemsweep studies delete small" in str(error) for error in told)
 
 

@@ -83,7 +83,7 @@ def run_command(
     if not as_json:
         out.print(str(made))
     how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
-    started = run(made, wait=False, records_only=records_only, **how)
+    started, ended = run(made, wait=False, records_only=records_only, **how), ""
     try:
         _watch(started, is_quiet=as_json)
         started.wait()
@@ -91,11 +91,12 @@ def run_command(
         _stop(started, made)
         sys.exit(STOPPED)
     except TooManyFailuresError as error:
-        err.print(str(error))
+        ended = str(error)
+        err.print(ended)
     except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
         err.print(str(error))
         sys.exit(GAVE_UP)
-    (_report_records if records_only else _report)(started, made, as_json=as_json)
+    (_report_records if records_only else _report)(started, made, as_json=as_json, ended=ended)
 
 
 _BAR_WIDTH = 12
@@ -154,7 +155,7 @@ def _stop(run: Run, plan: Plan) -> None:
     err.print(f"stopped with {left:,} variants to go. Results so far: {_where(plan)}\nThe same command carries on.")
 
 
-def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
+def _report(run: Run, plan: Plan, *, as_json: bool, ended: str) -> None:
     """Say what came of the run and where it is; exit with 1 if some variants failed."""
     table = run.status()
     counts = table["status"].value_counts().to_dict()
@@ -162,6 +163,7 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
     if as_json:
         report = {"study": plan.study.name, "results": _where(plan), "statuses": counts}
         report["without_effect"] = list(run.without_effect)
+        report["ended"] = ended
         if run.verification is not None:
             report["verified"] = vars(run.verification)
         print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
@@ -181,12 +183,12 @@ def _report(run: Run, plan: Plan, *, as_json: bool) -> None:
         sys.exit(FAILED)
 
 
-def _report_records(run: Run, plan: Plan, *, as_json: bool) -> None:
+def _report_records(run: Run, plan: Plan, *, as_json: bool, ended: str) -> None:
     """Say what came of a run that only wrote records; exit with 1 if some variants failed."""
     now = run.progress
     if as_json:
         told = {"study": plan.study.name, "ran": now.done, "statuses": dict(now.statuses)}
-        print_json({**told, "elapsed_s": round(now.elapsed_s, 3)})
+        print_json({**told, "elapsed_s": round(now.elapsed_s, 3), "ended": ended})
     else:
         counts = ", ".join(f"{count:,} {status}" for status, count in now.statuses.items()) or "nothing left to run"
         out.print(f"{counts}; {now.done:,} run now in {now.elapsed_s:.1f} s")

@@ -449,7 +449,7 @@ class Driver:
         if why := self._rule.why_hopeless(self._progress.to_do):
             self._verdict = TooManyFailuresError(
                 f"the run was ended: {why}. What is finished is kept; if the rest is to run all the same, "
-                "max_failures says how many may fail"
+                "--max-failures (max_failures in Python) says how many may fail"
             )
         elif why := self._attempts.why_hopeless(
             flight.threads(), max((one.seconds for one in flight.running()), default=0.0)

@@ -36,6 +36,7 @@ class Fault(StrEnum):
     NO_SPACE = "no space"
     READ_ONLY = "read-only"
     ALTERED = "altered"
+    RUINED = "ruined"
     NOT_SERVED = "not served"
     OTHER = "other"
 
@@ -45,7 +46,7 @@ PASSING = (Fault.THROTTLED, Fault.UNREACHABLE, Fault.SERVER)
 
 LASTING = (
     Fault.NO_BUCKET, Fault.FORBIDDEN, Fault.BAD_KEY, Fault.BAD_SECRET, Fault.EXPIRED, Fault.CLOCK_SKEW,
-    Fault.WRONG_REGION, Fault.WRONG_ENDPOINT, Fault.NO_CREDENTIALS, Fault.NOT_SERVED, Fault.READ_ONLY,
+    Fault.WRONG_REGION, Fault.WRONG_ENDPOINT, Fault.NO_CREDENTIALS, Fault.NOT_SERVED, Fault.READ_ONLY, Fault.RUINED,
 )  # fmt: skip
 """Faults that every try meets again, until somebody mends what was given."""
 
@@ -122,6 +123,7 @@ _ADVICE = {
     Fault.NO_SPACE: "there is no space left: make room there, or have its quota raised",
     Fault.READ_ONLY: "it is read-only, or not this user's: have it made writable",
     Fault.ALTERED: "what is stored is cut or altered",
+    Fault.RUINED: "what is stored is cut or altered, and nothing else can make it again",
     Fault.NOT_SERVED: "its filesystem takes no such option: check storage_options",
     Fault.OTHER: "",
 }

@@ -85,7 +85,7 @@ class StudyState:
         parts = store.names(Store.study_name(name, "variants"))
         if parts != [_part_name(number) for number in range(max(len(parts), definition["parts"]))]:
             where = store.url_of(Store.study_name(name, "variants"))
-            raise StoreError(f"{where} has lost a part: {_start_over(name)}", fault=Fault.ALTERED)
+            raise StoreError(f"{where} has lost a part: {_start_over(name)}", fault=Fault.RUINED)
         tables = [_read_part(store, name, part) for part in parts]
         names = tuple(
             dict.fromkeys(column for table in tables for column in table.column_names if column.startswith("="))
@@ -101,7 +101,7 @@ class StudyState:
                 table[row] = (ids[number], tuple(json.loads(column[number]) for column in columns))
         if table.keys() != set(range(len(table))):  # a part that stands where another belongs
             where = store.url_of(Store.study_name(name, "variants"))
-            raise StoreError(f"{where} has lost rows: {_start_over(name)}", fault=Fault.ALTERED)
+            raise StoreError(f"{where} has lost rows: {_start_over(name)}", fault=Fault.RUINED)
         ordered = [table[row] for row in range(len(table))]
         if wrong := [variant for variant, _ in ordered if not is_variant_id(variant)]:  # they name objects
             where = store.url_of(Store.study_name(name, "variants"))
@@ -327,12 +327,12 @@ def read_definition(store: Store, name: str) -> dict[str, Any] | None:
         definition = unsealed(data)
     except (ValueError, RecursionError) as error:
         told = f"{where} cannot be read, it is cut or altered ({error}): {_start_over(name)}"
-        raise StoreError(told, fault=Fault.ALTERED) from error
+        raise StoreError(told, fault=Fault.RUINED) from error
     if definition.get("schema") != STUDY_SCHEMA:
         raise StoreError(
             f"{where} cannot be read: it has schema {definition.get('schema')!r}, this bemsweep reads schema "
             f"{STUDY_SCHEMA}. Use the bemsweep that wrote it, or {_start_over(name)}",
-            fault=Fault.ALTERED,
+            fault=Fault.RUINED,
         )
     called = str(definition.get("name"))
     if called != name and called.casefold() == name.casefold():  # a disk that does not tell capital letters from small
@@ -342,7 +342,7 @@ def read_definition(store: Store, name: str) -> dict[str, Any] | None:
         )
     if called != name:
         told = f"{where} is that of another study, {definition.get('name')!r}: {_start_over(name)}"
-        raise StoreError(told, fault=Fault.ALTERED)
+        raise StoreError(told, fault=Fault.RUINED)
     return definition
 
 
@@ -383,7 +383,7 @@ def read_variant_ids(store: Store, name: str, rows: range) -> list[str]:
     if not found:
         where = redacted(store.url_of(Store.study_name(name, "variants")))
         told = f"{where} has lost the rows {rows.start} to {rows.stop - 1}: {_start_over(name)}"
-        raise StoreError(told, fault=Fault.ALTERED)
+        raise StoreError(told, fault=Fault.RUINED)
     return [found[row] for row in sorted(found)]
 
 
@@ -420,7 +420,7 @@ def _read_part(store: Store, name: str, part: str, *, columns: Sequence[str] | N
     except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         where = redacted(store.url_of(key))
         told_so = f"{where} cannot be read, it is cut or altered ({_first_line(error)}): {_start_over(name)}"
-        raise StoreError(told_so, fault=Fault.ALTERED) from error
+        raise StoreError(told_so, fault=Fault.RUINED) from error
     return table
 
 
