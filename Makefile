@@ -25,7 +25,7 @@ layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 tests: $(VENV)/.installed-dev
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 25
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/record_formats.py
