@@ -33,7 +33,7 @@ def library(*options: str):
 
 def request(serial: int, scratch):
     job = calling(sleep_forever)
-    return "run", serial, str(job.baseline), cloudpickle.dumps(job), str(scratch), sys.path
+    return "run", serial, str(job.baseline), cloudpickle.dumps(job), str(scratch), sys.path, None
 
 
 def test_says_its_version_first():
@@ -103,7 +103,7 @@ def test_kill_ends_the_run_that_is_meant(tmp_path):
         send(requests, ("kill", 7))
         for serial in (1, 0):
             send(requests, ("kill", serial))
-            kind, ended, returncode, memory_bytes = receive(reports)
+            kind, ended, returncode, memory_bytes, _ = receive(reports)
             assert (kind, ended, returncode) == ("ended", serial, -9)
             assert memory_bytes > 50e6
 

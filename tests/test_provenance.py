@@ -62,6 +62,7 @@ def test_every_setting_of_a_job_is_told():
         "files": {},
         "design_days": (),
         "raw_files": (),
+        "max_memory_bytes": 1,
     }
     for field in dataclasses.fields(Job):
         if field.name in changed:

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 import bemsweep as bs
+from bemsweep.cube_metadata import SEAL
 from bemsweep.errors import BemsweepError, ConflictError, StoreError, StudyBusyError
 from bemsweep.lease import lease_for
 from bemsweep.object_names import study_of
@@ -206,6 +207,7 @@ def test_a_renamed_study_reads_the_same_and_runs_nothing_again(store, counter):
         assert node.attrs["title"] == "bemsweep study new.name"
         node.attrs |= {"study": "small", "title": "bemsweep study small"}
         left, right = dict(node.attrs), dict(before[node.path].attrs)
+        assert (left.pop(SEAL, "") != right.pop(SEAL, "")) == (node.path == "/"), "it is of the name, too"
         if "bemsweep" in left:
             told = [json.loads(attributes.pop("bemsweep")) for attributes in (left, right)]
             assert told[0].pop("attributes")["study"] == "new.name"

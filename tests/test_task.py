@@ -112,7 +112,7 @@ def test_scratch_is_deleted_and_can_be_chosen(tmp_path: Path, monkeypatch: pytes
     assert seen[0].parent == tmp_path / "fast"
     assert not list((tmp_path / "fast").iterdir())
     monkeypatch.setenv("BEMSWEEP_SCRATCH", str(tmp_path / "missing"))
-    with pytest.raises(InfrastructureError, match=r"no scratch folder in .*missing"):
+    with pytest.raises(InfrastructureError, match=r"scratch folder .*missing does not exist"):
         run_variant(plan.variant_ids[0], plan.points.rows[0], workplace)
 
 

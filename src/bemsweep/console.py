@@ -87,7 +87,15 @@ def write_any_character() -> None:
 
 
 def planned(path: Path, store: str, engine: str | None, *, yes: bool, allow_python: bool) -> Plan:
-    """Return the plan of a study file."""
+    """Return the plan of a study file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    store, engine, yes, allow_python
+        As the options of those names say.
+    """
     from bemsweep.planning import plan  # noqa: PLC0415 - idfkit and zarr take a second to import
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 

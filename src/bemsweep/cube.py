@@ -354,7 +354,8 @@ class Cube:
 
     def _consolidated(self) -> dict[str, Any]:
         """Return all live metadata below the root, in the form that zarr-python and xarray share."""
-        found = {path: node.metadata.to_dict() for path, node in _open_live(self.store).members(max_depth=None)}
+        members = sorted(_open_live(self.store).members(max_depth=None), key=lambda one: (one[0].count("/"), one[0]))
+        found = {path: node.metadata.to_dict() for path, node in members}
         for node in found.values():
             if node["node_type"] == "group":  # none of its own, which it must say
                 node["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": {}}

@@ -48,6 +48,8 @@ _LISTED = 1000
 """So many names come with one request."""
 _AT_ONCE = 8
 """Requests side by side, where there are many."""
+_CREATIONS = 3
+"""How often an object is created that is refused as if it were there, but is not."""
 _T = TypeVar("_T")
 
 
@@ -224,12 +226,19 @@ class Store:
             It cannot be written.
         """
         with self._told(f"cannot write {name}"):
-            try:
-                self.patience.call(lambda: create_object(self.fs, self.path(name), data))
-            except Exception as error:
-                if is_passing(error) or (there := self.get(name)) is None:
-                    raise  # whatever a server calls it, an object that is there tells more
-                return there == data  # also if the answer to our own first try was lost
+            for tries_left in reversed(range(_CREATIONS)):
+                try:
+                    self.patience.call(lambda: create_object(self.fs, self.path(name), data))
+                except Exception as error:
+                    if is_passing(error):
+                        raise
+                    # Whatever a server calls it, an object that is there tells more; one may have gone since.
+                    if (there := self.get(name)) is not None:
+                        return there == data  # also if the answer to our own first try was lost
+                    if not tries_left:
+                        raise
+                else:
+                    break
         return True
 
     def get(self, name: str) -> bytes | None:
