@@ -276,6 +276,7 @@ def test_a_lease_whose_taking_fails_is_not_kept(tmp_path, monkeypatch, fails):
         pass
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_paused_holder_writes_nothing_after_it_was_overtaken(shared):
     with Other(shared) as other:
         assert other.says() == "holds 1"

@@ -124,7 +124,7 @@ SHORT = (
         (Blow("worker", every_s=2.0, needs_starts=8), Blow("driver", every_s=5.0, most=1)), timeout_s=300.0,
     ),
     Scenario(
-        "short-requests", Work(24, longest_s=0.3), Place("s3"), share=0.1, timeout_s=300.0,
+        "short-requests", Work(20, longest_s=0.3), Place("s3"), share=0.1, timeout_s=300.0,
     ),
 )  # fmt: skip
 """The part that ``make test`` runs."""
