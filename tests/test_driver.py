@@ -433,6 +433,7 @@ def test_an_engine_that_dies_now_and_then_condemns_nobody(tmp_path: Path) -> Non
 
 def test_a_machine_that_can_run_nothing_ends_the_run_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "_LEAST_S", 0.5)
+    monkeypatch.setattr(task, "_LONGEST_WAIT_S", 0.1)
     faults: dict[int, Fault] = dict.fromkeys(range(2, 2000), "infrastructure")  # all but the probe
     engine = FakeEngine(faults=faults, counter=tmp_path / "starts")
     with local_client(threads_per_worker=4) as client, pytest.raises(InfrastructureError, match="variants in a row"):
@@ -586,7 +587,9 @@ def test_workers_in_other_processes(tmp_path: Path, fake: FakeEngine) -> None:
     assert fake.starts == 301 + 1
 
 
-def test_a_worker_with_another_engine_runs_nothing(tmp_path: Path) -> None:
+def test_a_worker_with_another_engine_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "_LONGEST_WAIT_S", 0.1)
+
     class Other(FakeEngine):
         """Changes its version when it travels."""
 
