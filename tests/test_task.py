@@ -175,6 +175,32 @@ def test_a_record_of_another_run_is_found_if_workers_look_first(tmp_path: Path) 
     assert record_of(plan, variant).status == "succeeded"
 
 
+@pytest.mark.parametrize(
+    ("narrow", "wide"), [(100_000_000, 300_000_000), (100_000_000, None), (100_000_000, 100_000_001)]
+)
+def test_what_another_run_stopped_at_a_narrower_limit_is_not_found(
+    tmp_path: Path, narrow: int, wide: int | None
+) -> None:
+    plan, workplace = planned(tmp_path, FakeEngine(faults=lambda job, attempt: "out_of_memory"))
+    variant, row = plan.variant_ids[0], plan.points.rows[0]
+    tight = Workplace(replace(workplace.context, max_memory_bytes=narrow))
+    assert run_variant(variant, row, tight).status == "out_of_memory"
+    tight.looks_first = True
+    assert run_variant(variant, row, tight).is_found, "it needs more than this, and would be stopped again"
+    roomy = Workplace(replace(workplace.context, max_memory_bytes=wide, looks_first=True))
+    # The engine had taken a byte more than the limit when it was stopped.
+    assert run_variant(variant, row, roomy).is_found == (wide == narrow + 1)
+
+
+def test_the_record_of_another_variant_is_not_found(tmp_path: Path) -> None:
+    plan, workplace = planned(tmp_path, FakeEngine())
+    one, other = plan.variant_ids[:2]
+    run_variant(one, plan.points.rows[0], workplace)
+    workplace.store.put(Store.record_name(other), workplace.store.get(Store.record_name(one)) or b"")
+    workplace.looks_first = True
+    assert not run_variant(other, plan.points.rows[1], workplace).is_found
+
+
 def test_a_block_is_not_packed_under_a_lease_that_another_has(tmp_path: Path) -> None:
     plan, workplace = planned(tmp_path, FakeEngine())
     bs.run(plan)

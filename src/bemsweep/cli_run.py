@@ -169,7 +169,7 @@ def _report(run: Run, plan: Plan, *, as_json: bool, ended: str) -> None:
         print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
     else:
         if run.verification is not None:
-            out.print(Text(f"{run.verification}{'; run or packed again' if run.verification.bad else ''}"))
+            out.print(f"{run.verification}{'; run or packed again' if run.verification.bad else ''}")
         told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         out.print(f"{told}; {run.progress.done:,} run now in {run.progress.elapsed_s:.1f} s")
         if not groups.empty:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bemsweep.outputs import Frequency
 
-__all__ = ["RECORD_SCHEMA", "KeyKind", "Method", "Record", "Series", "Status", "outputs_sha256"]
+__all__ = ["RECORD_SCHEMA", "KeyKind", "Method", "Record", "Series", "Status", "is_cut_short", "outputs_sha256"]
 
 Status = Literal["pending", "succeeded", "failed", "timed_out", "out_of_memory"]
 """``failed`` is the model's fault; a machine's fault is never a status."""
@@ -108,3 +108,20 @@ def outputs_sha256(series: Iterable[Series]) -> str:
         digest.update(f"{one.output}\0{one.frequency}\0{one.key}\0{len(one.values)}\0".encode())
         digest.update(np.ascontiguousarray(one.values).tobytes())
     return digest.hexdigest()
+
+
+def is_cut_short(status: Any, timeout_s: Any, memory_bytes: Any, *, limit_s: float, limit_bytes: int | None) -> Any:
+    """Return True if a variant was stopped by a limit that is narrower than these, so that it is to run again.
+
+    Parameters
+    ----------
+    status, timeout_s, memory_bytes
+        As in its record; or columns of many, as arrays or series, for an answer of the same kind.
+    limit_s
+        Limit for one engine run now, seconds.
+    limit_bytes
+        Limit for its memory now; None for none. What was stopped had reached its `memory_bytes` and would have
+        gone on.
+    """
+    fits = memory_bytes < (float("inf") if limit_bytes is None else limit_bytes)
+    return ((status == "timed_out") & (timeout_s < limit_s)) | ((status == "out_of_memory") & fits)

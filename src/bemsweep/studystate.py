@@ -105,7 +105,8 @@ class StudyState:
         ordered = [table[row] for row in range(len(table))]
         if wrong := [variant for variant, _ in ordered if not is_variant_id(variant)]:  # they name objects
             where = store.url_of(Store.study_name(name, "variants"))
-            raise StoreError(f"{where} is altered: {shown(wrong[0])} is no variant_id")
+            told = f"{where} is altered, {shown(wrong[0])} is no variant_id: {_start_over(name)}"
+            raise StoreError(told, fault=Fault.RUINED)
         return cls(
             name=name,
             definition=definition,

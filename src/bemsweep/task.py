@@ -42,7 +42,7 @@ from bemsweep.periods import Calendar
 from bemsweep.provenance import provenance_of
 from bemsweep.raw_files import keep_files
 from bemsweep.record_file import RecordFile, to_bytes
-from bemsweep.records import Record, Status, outputs_sha256
+from bemsweep.records import Record, Status, is_cut_short, outputs_sha256
 from bemsweep.scratch import open_scratch
 from bemsweep.simulate import read_run
 from bemsweep.store import Store
@@ -495,10 +495,11 @@ def _found(variant_id: str, workplace: Workplace) -> Finished | None:
     if data is None:
         return None
     try:
-        record = RecordFile(io.BytesIO(data)).header()
+        record = RecordFile(io.BytesIO(data), variant_id).header()
     except RecordError:
         return None
-    if record.status == "timed_out" and (record.timeout_s or 0) < workplace.context.timeout_s:
+    context, facts = workplace.context, (record.status, record.timeout_s or 0.0, record.memory_bytes)
+    if is_cut_short(*facts, limit_s=context.timeout_s, limit_bytes=context.max_memory_bytes):
         return None
     return Finished(variant_id, record.status, record.engine_s, is_found=True)
 

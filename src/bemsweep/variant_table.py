@@ -16,7 +16,7 @@ import pandas as pd
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS
 from bemsweep.parts import Value
 from bemsweep.planning import Plan
-from bemsweep.records import Status
+from bemsweep.records import Status, is_cut_short
 
 __all__ = ["VariantTable"]
 
@@ -160,11 +160,9 @@ class VariantTable:
         return {*unreadable, *short, *(known - set(facts["variant_id"]))} & self.stored
 
     def _is_short(self, table: pd.DataFrame) -> pd.Series[bool]:
-        study = self._plan.study
-        is_short = (table["status"] == "timed_out") & (table["timeout_s"] < study.timeout_s)
-        # What was killed had reached this much and would have gone on.
-        fits = table["memory_bytes"] < (np.inf if study.max_memory is None else study.max_memory)
-        return is_short | ((table["status"] == "out_of_memory") & fits)
+        study, facts = self._plan.study, (table["status"], table["timeout_s"], table["memory_bytes"])
+        short: pd.Series[bool] = is_cut_short(*facts, limit_s=study.timeout_s, limit_bytes=study.max_memory)
+        return short
 
     def _blocks_of(self, variant: str) -> set[int]:
         return {row // BLOCK_ROWS for row in self._rows_of[variant]}

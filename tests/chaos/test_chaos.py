@@ -1,4 +1,4 @@
-"""A short part of the matrix, with a fixed seed: what ``make chaos`` does for twenty minutes, here for one."""
+"""A short part of the matrix, with a fixed seed: what ``make chaos`` does, here for a minute or so."""
 
 from __future__ import annotations
 
