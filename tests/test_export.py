@@ -378,19 +378,20 @@ def test_two_columns_of_one_name_are_refused(tree, tmp_path):
 # Memory
 
 _EXPORT = """
-    import resource, sys
+    import sys
     import xarray as xr
     from bemsweep import export
+    from bemsweep.memory import peak_bytes
 
     tree = xr.open_datatree(sys.argv[1], engine="zarr", chunks=None)
     export.to_parquet(tree.isel(variant=[0]), sys.argv[2] + ".one.parquet", group="hourly")  # imports what there is
     export.to_netcdf(tree.isel(variant=[0]), sys.argv[2] + ".one.nc")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     if sys.argv[3] == "netcdf":
         export.to_netcdf(tree, sys.argv[2])
     else:
         export.to_parquet(tree, sys.argv[2], group="hourly", shape=sys.argv[3])
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * (1 if sys.platform == "darwin" else 1024))
+    print(peak_bytes() - before)
 """
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +18,7 @@ held = b"x" * int(sys.argv[1])
 if os.fork():
     open(sys.argv[2], "w").close()
 else:
-    held = b"y" * int(sys.argv[1])
+    own = b"y" * int(sys.argv[1])
 time.sleep(60)
 """
 
@@ -32,7 +34,7 @@ def test_a_group_is_counted_with_all_its_processes(tmp_path: Path) -> None:
             wait_until(lambda: resident_bytes([process.pid])[process.pid] > 3 * size)
             assert resident_bytes([process.pid])[process.pid] < 3 * size + 100_000_000
         finally:
-            subprocess.run(["kill", "-9", f"-{process.pid}"], check=True)
+            os.killpg(process.pid, signal.SIGKILL)
     wait_until(lambda: not resident_bytes([process.pid]).get(process.pid, 0))
 
 
@@ -41,3 +43,12 @@ def test_looking_costs_little() -> None:
     for _ in range(10):
         resident_bytes([1_000_000_000])
     assert time.thread_time() - begin < 1.0, "5 looks a second must be next to nothing"
+
+
+def test_a_peak_is_that_of_the_process_and_not_of_the_one_that_started_it() -> None:
+    script = "from bemsweep.memory import peak_bytes; held = b'x' * int(80e6); del held; print(peak_bytes())"
+    size = 400_000_000
+    held = bytearray(b"x") * size
+    peak = int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+    assert len(held) == size
+    assert 80e6 < peak < 300e6

@@ -243,11 +243,12 @@ class Recording(WrapperStore):
 
 
 PACK_A_LARGE_BLOCK = """
-import datetime as dt, io, resource, sys
+import datetime as dt, io, sys
 import numpy as np
 from zarr.storage import LocalStore
 from bemsweep.cube import Cube
 from bemsweep.layout import Layout
+from bemsweep.memory import peak_bytes
 from bemsweep.packing import pack
 from bemsweep.periods import Calendar, Period
 from bemsweep.record_file import to_bytes
@@ -266,7 +267,7 @@ cube.resize(256)
 packed = pack(store, 0, [lambda: io.BytesIO(data)] * 256)
 facts = packed.facts.drop(columns="row")
 cube.commit(facts, {})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+print(peak_bytes())
 """
 
 OPEN_ONE_SERIES = """

@@ -354,8 +354,9 @@ def test_energyplus_files_open_with_idfkit_and_change_no_result(tmp_path: Path) 
 # Through a real S3 server
 
 _LARGE = """
-import resource, sys
+import sys
 import bemsweep as bs
+from bemsweep.memory import peak_bytes
 from bemsweep.raw_files import fetch
 from bemsweep.testing import FakeEngine
 from small_studies import small_study
@@ -367,7 +368,7 @@ def there_and_back(name, size, **changes):
     bs.run(bs.plan(study, store=url, engine=FakeEngine(raw_files={"eplusout.sql": size})))
     (path,) = fetch(url, name, to=f"{folder}/{name}").brought
     assert path.stat().st_size == size
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_bytes() / 2**20
 
 def outputs(frequency):
     return [bs.Meter("Electricity:Facility", frequency=frequency)]

@@ -33,7 +33,7 @@ from bemsweep.energyplus import Build, EnergyPlus, die_with_parent, load
 from bemsweep.engine import Job
 from bemsweep.errors import BemsweepError, InfrastructureError
 from bemsweep.heartbeat import CONSOLE_NAME
-from bemsweep.memory import WATCH_INTERVAL_S, resident_bytes
+from bemsweep.memory import WATCH_INTERVAL_S, peak_bytes, resident_bytes
 from bemsweep.messages import receive, send
 from bemsweep.model_file import read_model
 from bemsweep.simulate import simulate
@@ -238,18 +238,8 @@ def _run_once(energyplus: EnergyPlus, requests: int, reports: int) -> NoReturn:
     _, _, _, job, scratch, sys_path, _ = receive(requests)  # the client watches the memory of this process
     threading.Thread(target=_end_with_client, args=[requests], daemon=True).start()
     returncode = _run(energyplus, job, Path(scratch), sys_path, None)
-    send(reports, ("ended", returncode, _peak_memory_bytes()))
+    send(reports, ("ended", returncode, peak_bytes()))
     os._exit(returncode)
-
-
-def _peak_memory_bytes() -> int:
-    """Return the peak of this process or its largest child; 0 where the system does not tell."""
-    try:
-        import resource  # noqa: PLC0415 - not on Windows
-    except ModuleNotFoundError:
-        return 0
-    usages = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return max(usages) * _MAXRSS_UNIT
 
 
 def _end_with_client(requests: int) -> None:
