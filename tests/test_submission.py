@@ -34,7 +34,7 @@ def collect(flight: Flight, *, count: int) -> list[tuple[Any, Any]]:
 def test_a_worker_that_does_not_know_the_run_is_the_machines_fault() -> None:
     with local_client() as client, Flight(client, "unknown-run") as flight:
         flight.run([("a" * 64, ("base", "here"), 0)])
-        flight.pack(0)
+        flight.pack(0, "")
         assert flight.count == 2
         found = dict(collect(flight, count=2))
         assert isinstance(found["a" * 64], InfrastructureError)

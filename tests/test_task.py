@@ -10,20 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import bemsweep as bs
 from bemsweep.driver import context_of
-from bemsweep.errors import InfrastructureError, LeaseLostError, RunCancelledError, StoreError
-from bemsweep.lease import lease_for
+from bemsweep.errors import InfrastructureError, RunCancelledError, StoreError
 from bemsweep.record_file import from_bytes
 from bemsweep.records import Record
 from bemsweep.store import Store
-from bemsweep.task import Workplace, pack_block, read_facts, run_variant
+from bemsweep.task import Workplace, run_variant
 from bemsweep.testing import FakeEngine
 from direct_engine import run_energyplus, values
-from small_studies import CHICAGO, contents, small_study
+from small_studies import CHICAGO, small_study
 
 
 def planned(tmp_path: Path, engine: Any = None, **changes: Any) -> tuple[bs.Plan, Workplace]:
@@ -141,23 +139,6 @@ def test_task_arguments_and_answers_stay_small(tmp_path: Path) -> None:
     assert CHICAGO
 
 
-def test_packing_tells_what_it_met(tmp_path: Path) -> None:
-    plan, workplace = planned(tmp_path, FakeEngine())
-    run = bs.run(plan)
-    assert run.progress.failed == 0
-    store = plan.store
-    victim = plan.variant_ids[2]
-    data = store.get(Store.record_name(victim))
-    assert data is not None
-    store.put(Store.record_name(victim), data[: len(data) // 2])
-    packed = pack_block(0, workplace)
-    assert packed.unreadable.keys() == {victim}
-    assert packed.unknown == ()
-    facts = read_facts(store, "small", packed)
-    assert len(facts) == 5
-    np.testing.assert_array_equal(sorted(facts.row), [0, 1, 3, 4, 5])
-
-
 def test_a_record_of_another_run_is_found_if_workers_look_first(tmp_path: Path) -> None:
     engine = FakeEngine(counter=tmp_path / "starts")
     plan, workplace = planned(tmp_path, engine)
@@ -199,15 +180,3 @@ def test_the_record_of_another_variant_is_not_found(tmp_path: Path) -> None:
     workplace.store.put(Store.record_name(other), workplace.store.get(Store.record_name(one)) or b"")
     workplace.looks_first = True
     assert not run_variant(other, plan.points.rows[1], workplace).is_found
-
-
-def test_a_block_is_not_packed_under_a_lease_that_another_has(tmp_path: Path) -> None:
-    plan, workplace = planned(tmp_path, FakeEngine())
-    bs.run(plan)
-    before = contents(plan.store)
-    with lease_for(plan.store, "small") as lease:
-        mine = Workplace(replace(workplace.context, lease=lease.number))
-        pack_block(0, mine)
-    with lease_for(plan.store, "small"), pytest.raises(LeaseLostError):
-        pack_block(0, Workplace(replace(workplace.context, lease=lease.number)))
-    assert contents(plan.store).keys() == before.keys()

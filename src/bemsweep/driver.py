@@ -22,6 +22,7 @@ from distributed import Client
 
 from bemsweep.at_work import AtWork, at_work
 from bemsweep.attempts import Attempts
+from bemsweep.blocks import Packed, put_rows, read_facts
 from bemsweep.cluster import current_client, open_local_client
 from bemsweep.cube import Cube
 from bemsweep.cube_metadata import ROOT, titles
@@ -50,7 +51,7 @@ from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store, patience_s
 from bemsweep.studystate import StudyState
 from bemsweep.submission import ContextPlugin, Flight, dangerous_settings, plugged_in
-from bemsweep.task import Context, Finished, Packed, read_facts
+from bemsweep.task import Context, Finished
 from bemsweep.variant_table import VariantTable
 from bemsweep.verification import Verification, why_input_bad
 
@@ -100,6 +101,8 @@ class Driver:
         self._has_grown = False
         self._progress = Progress(total=len(self._table.wanted), cached=0)
         self._statuses: Counter[str] = Counter()
+        self._told_rows: dict[int, str] = {}
+        """What `put_rows` returned, of each block that workers have been asked for."""
         self._lease: Lease | None = None
         self._helpers_told = -LOOK_AGAIN_S
         self._began, self._ended = time.monotonic(), 0.0
@@ -314,7 +317,7 @@ class Driver:
         """Have all that is stored read in full; what is bad runs or is packed again."""
         self._tell_stage("verifying")
         table = self._table
-        blocks = range(math.ceil(len(table.frame) / BLOCK_ROWS))
+        blocks = {block: self._rows_of(block) for block in range(math.ceil(len(table.frame) / BLOCK_ROWS))}
         bad: set[str] = set()
         for verified in flight.verify(blocks, set(table.digests), self.stop):
             first = verified.block * BLOCK_ROWS
@@ -492,7 +495,13 @@ class Driver:
         if self._cube.rows < rows:
             self._cube.resize(rows)  # once for all blocks: it touches every array
         self._table.dirty.discard(block)
-        flight.pack(block)
+        flight.pack(block, self._rows_of(block))
+
+    def _rows_of(self, block: int) -> str:
+        """Have workers find which variants stand in a block; return the sha256 of that."""
+        if block not in self._told_rows:
+            self._told_rows[block] = put_rows(self._guarded, self._name, block, self._table.ids_of(block))
+        return self._told_rows[block]
 
     def _commit(self) -> None:
         """Show readers the rows that the cube has a place for."""

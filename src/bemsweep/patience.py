@@ -61,8 +61,15 @@ class Patience:
     def __reduce__(self) -> tuple[type[Patience], tuple[float]]:
         return Patience, (self.limit_s,)  # an event belongs to its process
 
-    def call(self, action: Callable[[], _T]) -> _T:
+    def call(self, action: Callable[[], _T], *, can_hang: bool = True) -> _T:
         """Return what `action` returns, tried again while its fault passes.
+
+        Parameters
+        ----------
+        action
+            What to do.
+        can_hang
+            False for what a disk does, which is done at once, in the caller's thread.
 
         Raises
         ------
@@ -75,7 +82,7 @@ class Patience:
             self._check()
             return action()
         wait = tenacity.sleep_using_event(self.stop)
-        return tenacity.Retrying(**self._rules(), sleep=wait)(lambda: self._attempt(action))
+        return tenacity.Retrying(**self._rules(), sleep=wait)(lambda: self._attempt(action, can_hang=can_hang))
 
     async def acall(self, action: Callable[[], Awaitable[_T]]) -> _T:
         """Do the same with a coroutine."""
@@ -89,9 +96,11 @@ class Patience:
 
         return await tenacity.AsyncRetrying(**self._rules(), sleep=self._asleep)(attempt)
 
-    def _attempt(self, action: Callable[[], _T]) -> _T:
-        """Do it in a thread of its own, for nothing else can leave a call that waits for a silent server."""
+    def _attempt(self, action: Callable[[], _T], *, can_hang: bool) -> _T:
+        """Do it in a thread of its own if it can hang: nothing else can leave a call that waits for a silent server."""
         self._check()
+        if not can_hang:
+            return action()
         done: Future[_T] = Future()
         threading.Thread(target=_fulfil, args=(done, action), name="bemsweep-store", daemon=True).start()
         end = time.monotonic() + _GRACE_S

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ def provenance_of(job: Job, *, baseline: InputRef, weather: InputRef, files: Map
     return {
         "edits": [{"kind": type(edit).__name__, **asdict(edit)} for edit in job.edits],
         "run": job.run,
-        "outputs": [asdict(output) for output in job.outputs],
-        "calendar": None if job.calendar is None else job.calendar.to_dict(),
+        "outputs": _plain_outputs(job.outputs),
+        "calendar": None if job.calendar is None else _plain_calendar(job.calendar),
         "design_days": [asdict(day) for day in job.design_days],
         "keep_model_outputs": job.keep_model_outputs,
         "baseline": asdict(baseline),
@@ -55,6 +56,16 @@ def provenance_of(job: Job, *, baseline: InputRef, weather: InputRef, files: Map
         **({"raw_files": list(job.raw_files)} if job.raw_files else {}),
         **({"max_memory_bytes": job.max_memory_bytes} if job.max_memory_bytes is not None else {}),
     }
+
+
+@lru_cache(maxsize=4)  # the same for all variants of a study
+def _plain_outputs(outputs: tuple[Output, ...]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(asdict(output) for output in outputs)
+
+
+@lru_cache(maxsize=4)
+def _plain_calendar(calendar: Calendar) -> Mapping[str, Any]:
+    return calendar.to_dict()
 
 
 def edits_from(provenance: Mapping[str, Any]) -> tuple[Edit, ...]:

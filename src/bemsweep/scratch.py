@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -33,6 +34,11 @@ _NEW = "bemsweep-new-"
 _LOCKED = f"bemsweep-run-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-"
 """Of folders that are abandoned if they are not locked; this machine's only, for some network drives lock against
 processes of the same machine and say nothing of others'."""
+
+_LOOK_AGAIN_S = 5.0
+"""So long a disk is taken to have the room that it had: a run that finds none is told why all the same."""
+_looked: dict[str, float] = {}
+"""Where there was room, and when, monotonic."""
 
 _ADVICE = "set BEMSWEEP_SCRATCH to a folder with room for it"
 
@@ -84,9 +90,11 @@ def _make() -> tuple[str, Path, int | None]:
     except OSError as error:  # where no folder is named there may be none that is usable
         folder = os.environ.get("BEMSWEEP_SCRATCH") or "the system's folder for temporary files"
         raise InfrastructureError(_told(folder, why_unwritable(Path(folder)) or str(error))) from error
-    if why := why_unwritable(scratch):
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise InfrastructureError(_told(folder, why))
+    if time.monotonic() > _looked.get(folder, -_LOOK_AGAIN_S) + _LOOK_AGAIN_S:
+        if why := why_unwritable(scratch):
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise InfrastructureError(_told(folder, why))
+        _looked[folder] = time.monotonic()
     lock = _locked(scratch)
     if lock is not None:  # only now it takes the name under which others look at its lock
         scratch = scratch.rename(scratch.with_name(scratch.name.replace(_NEW, _LOCKED, 1)))

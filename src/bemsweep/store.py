@@ -228,7 +228,7 @@ class Store:
         with self._told(f"cannot write {name}"):
             for tries_left in reversed(range(_CREATIONS)):
                 try:
-                    self.patience.call(lambda: create_object(self.fs, self.path(name), data))
+                    self._call(lambda: create_object(self.fs, self.path(name), data))
                 except Exception as error:
                     if is_passing(error):
                         raise
@@ -473,16 +473,19 @@ class Store:
 
     # Faults
 
+    def _call(self, action: Callable[[], _T]) -> _T:
+        return self.patience.call(action, can_hang=not self.is_local)
+
     def _do(self, what: str, action: Callable[[], _T]) -> _T:
         """Do something, tried again while its fault passes and patience lasts."""
         with self._told(what):
-            return self.patience.call(action)
+            return self._call(action)
 
     def _find(self, what: str, action: Callable[[], _T]) -> _T | None:
         """Do something with an object; None if it is not there, which a missing bucket is not."""
         with self._told(what):
             try:
-                return self.patience.call(action)
+                return self._call(action)
             except FileNotFoundError as error:
                 if fault_of(error) is not Fault.MISSING:
                     raise

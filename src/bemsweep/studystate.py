@@ -32,7 +32,7 @@ from bemsweep.study import Study
 from bemsweep.studyfile import shown
 from bemsweep.wanted import Keep, kept_files
 
-__all__ = ["STUDY_SCHEMA", "StudyState", "definition_bytes", "read_definition", "read_variant_ids"]
+__all__ = ["STUDY_SCHEMA", "StudyState", "definition_bytes", "read_definition"]
 
 STUDY_SCHEMA = 1
 """Version of what ``study.json`` and the variant table hold and how."""
@@ -368,26 +368,6 @@ def _part_name(number: int) -> str:
     return f"{number:06d}.parquet"
 
 
-def read_variant_ids(store: Store, name: str, rows: range) -> list[str]:
-    """Return the variants of some rows of a study's table, reading no more of it than that.
-
-    Raises
-    ------
-    StoreError
-        The table cannot be read.
-    """
-    found: dict[int, str] = {}
-    for part in store.names(Store.study_name(name, "variants")):
-        table = _read_part(store, name, part, columns=[_ROW, _ID])  # all their rows: the checksums cover no less
-        pairs = zip(table.column(_ROW).to_pylist(), table.column(_ID).to_pylist(), strict=True)
-        found |= {row: variant for row, variant in pairs if row in rows}
-    if not found:
-        where = redacted(store.url_of(Store.study_name(name, "variants")))
-        told = f"{where} has lost the rows {rows.start} to {rows.stop - 1}: {_start_over(name)}"
-        raise StoreError(told, fault=Fault.RUINED)
-    return [found[row] for row in sorted(found)]
-
-
 def _row_key(row: Sequence[Value]) -> tuple[tuple[bool, Value], ...]:
     return tuple((isinstance(value, bool), value) for value in row)  # True is not 1
 
@@ -404,18 +384,17 @@ def _part_bytes(points: Points, variant_ids: Sequence[str], numbers: Sequence[in
     return sink.getvalue()
 
 
-def _read_part(store: Store, name: str, part: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+def _read_part(store: Store, name: str, part: str) -> pa.Table:
     """Return a part of the table, each column compared with its checksum: Parquet has none of what tells its pages."""
     key = Store.study_name(name, "variants", part)
     data = store.get(key)
     try:
         file = pq.ParquetFile(io.BytesIO(data or b""), page_checksum_verification=True)
-        table = file.read(columns)
+        table = file.read()
         told = {key for key in file.schema_arrow.metadata or {} if key.startswith(_CRC32)}
         is_whole = told == {_CRC32 + column.encode() for column in file.schema_arrow.names}
         if not is_whole or any(
-            table.schema.metadata[_CRC32 + column.encode()] != _checksum(table, column)
-            for column in columns or table.column_names
+            table.schema.metadata[_CRC32 + column.encode()] != _checksum(table, column) for column in table.column_names
         ):
             raise pa.ArrowInvalid("its columns do not match their checksums")
     except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -22,12 +22,13 @@ import cloudpickle
 from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
 from distributed.client import ClosedClientError
 
+from bemsweep.blocks import Packed, pack_block, verify_block
 from bemsweep.errors import InfrastructureError, Problem, SchedulerLostError, StudyError, WorkerLostError
 from bemsweep.heartbeat import Running, longest
 from bemsweep.parts import Value
 from bemsweep.redaction import redacted
 from bemsweep.store import Store
-from bemsweep.task import Context, Finished, Packed, Workplace, pack_block, run_variant, verify_block
+from bemsweep.task import Context, Finished, Workplace, run_variant
 from bemsweep.verification import Verified
 
 __all__ = ["ContextPlugin", "Flight", "dangerous_settings", "plugged_in"]
@@ -119,12 +120,12 @@ def _run_variant(variant_id: str, row: Sequence[Value], deaths: int, run_id: str
         raise
 
 
-def _pack_block(block: int, run_id: str) -> Packed:
-    return pack_block(block, _workplace(run_id))
+def _pack_block(block: int, rows_sha256: str, run_id: str) -> Packed:
+    return pack_block(block, rows_sha256, _workplace(run_id))
 
 
-def _verify_block(block: int, is_packed: bool, run_id: str) -> Verified:
-    return verify_block(block, is_packed, _workplace(run_id))
+def _verify_block(block: int, rows_sha256: str, is_packed: bool, run_id: str) -> Verified:
+    return verify_block(block, rows_sha256, is_packed, _workplace(run_id))
 
 
 def _write_probe(name: str, run_id: str) -> str:
@@ -391,21 +392,23 @@ class Flight:
             self.runs.add(variant)
             self._follow(variant, future)
 
-    def pack(self, block: int) -> None:
-        """Submit the packing of a block, ahead of the variants."""
+    def pack(self, block: int, rows_sha256: str) -> None:
+        """Submit the packing of a block, ahead of the variants; see `put_rows`."""
         key = f"pack-{block}:{time.monotonic_ns()}:{self._run_id}"
         with _reaching_scheduler():
-            future = self._client.submit(_pack_block, block, self._run_id, key=key, pure=False, priority=10)
+            future = self._client.submit(
+                _pack_block, block, rows_sha256, self._run_id, key=key, pure=False, priority=10
+            )
         self.packings.add(block)
         self._follow(block, future)
 
-    def verify(self, blocks: Sequence[int], packed: Collection[int], stop: threading.Event) -> Iterator[Verified]:
+    def verify(self, blocks: Mapping[int, str], packed: Collection[int], stop: threading.Event) -> Iterator[Verified]:
         """Have workers verify blocks, and yield what they find as it comes.
 
         Parameters
         ----------
         blocks
-            Which.
+            Which, and what `put_rows` returned for each.
         packed
             Those of them that the cube shows.
         stop
@@ -418,7 +421,8 @@ class Flight:
         """
         futures = self._client.map(
             _verify_block,
-            blocks,
+            list(blocks),
+            list(blocks.values()),
             [block in packed for block in blocks],
             run_id=self._run_id,
             key=[f"verify-{block}:{self._run_id}" for block in blocks],

@@ -1,13 +1,12 @@
-"""What a worker does: run one variant and write its record; pack one block of records into the cube.
+"""What a worker does with a variant: run it and write its record.
 
-Both work the same wherever they are called; nothing here knows Dask. Decides nothing about a run's
-outcome (`bemsweep.outcome` does) or the cube's form (`bemsweep.layout` does).
+It works the same wherever it is called; nothing here knows Dask. Decides nothing about a run's outcome
+(`bemsweep.outcome` does).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import io
 import platform
 import threading
@@ -15,14 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import pandas as pd
-
-from bemsweep import verification
 from bemsweep.attempts import MOST_TRIES
 from bemsweep.design import LABELS
 from bemsweep.design_days import DesignDay
@@ -32,11 +28,9 @@ from bemsweep.engine_files import needs_asking
 from bemsweep.errors import EngineDiedError, InfrastructureError, RecordError
 from bemsweep.heartbeat import Running, longest
 from bemsweep.host_client import open_engine
-from bemsweep.layout import BLOCK_ROWS
 from bemsweep.lease import LeaseWatch
 from bemsweep.outcome import count_messages, first_severe, judge
 from bemsweep.outputs import Output, RunKind
-from bemsweep.packing import pack
 from bemsweep.parts import Value
 from bemsweep.periods import Calendar
 from bemsweep.provenance import provenance_of
@@ -46,20 +40,8 @@ from bemsweep.records import Record, Status, is_cut_short, outputs_sha256
 from bemsweep.scratch import open_scratch
 from bemsweep.simulate import read_run
 from bemsweep.store import Store
-from bemsweep.studystate import read_variant_ids
-from bemsweep.verification import Verified
 
-__all__ = [
-    "Context",
-    "Finished",
-    "Packed",
-    "Workplace",
-    "facts_name",
-    "pack_block",
-    "read_facts",
-    "run_variant",
-    "verify_block",
-]
+__all__ = ["Context", "Finished", "Workplace", "run_variant"]
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 """After the first of several faults in a row, and after many."""
@@ -150,20 +132,6 @@ class Finished:
     """First severe message, cut; that of a variant that succeeded all the same, too."""
     is_found: bool = False
     """True if its record was there already, from another run."""
-
-
-@dataclass(frozen=True)
-class Packed:
-    """What a task tells of its block; the rest is in the cube and in the block's facts."""
-
-    block: int
-    """Number of the block."""
-    unknown: tuple[str, ...] = ()
-    """Variants that report something the cube has no place for yet; nothing was written."""
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Variants whose record cannot be read, and why."""
-    facts_sha256: str = ""
-    """Of the block's facts."""
 
 
 class Workplace:
@@ -373,7 +341,7 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
                     files=context.files[baseline],
                 ),
                 "model_sha256": run.model_sha256,
-                "bemsweep": version("bemsweep"),
+                "bemsweep": _own_version(),
                 "worker": platform.node(),
                 "finished_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             },
@@ -413,82 +381,6 @@ def _job(variant_id: str, row: Sequence[Value], context: Context, store: Store) 
     )
 
 
-def pack_block(block: int, workplace: Workplace) -> Packed:
-    """Pack the records of one block of the variant table into the cube.
-
-    Parameters
-    ----------
-    block
-        Number of the block; it holds the rows ``block * 256`` to ``block * 256 + 255``.
-    workplace
-        The worker's context.
-
-    Raises
-    ------
-    LeaseLostError
-        Another run has taken over the study.
-    StoreError
-        The store cannot be read or written.
-
-    Side effects
-    ------------
-    Writes the block's part of every array, and its facts for the driver.
-    """
-    context, store = workplace.context, workplace.packing_store
-    first = block * BLOCK_ROWS
-    ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
-    with open_scratch() as scratch:
-        files = store.as_files(map(store.record_name, ids), scratch)
-        openers = [None if file is None else partial(_open, file) for file in files]
-        result = pack(store.zarr(context.study), first, openers, variant_ids=ids)
-    if result.unknown:
-        return Packed(block, result.unknown)
-    sink = io.BytesIO()
-    result.facts.to_parquet(sink)
-    facts = sink.getvalue()
-    store.put(facts_name(context.study, block), facts)
-    unreadable = {ids[row - first]: why for row, why in result.unreadable.items()}
-    return Packed(block, (), unreadable, hashlib.sha256(facts).hexdigest())
-
-
-def verify_block(block: int, is_packed: bool, workplace: Workplace) -> Verified:
-    """Read the records of one block in full, and compare the cube with them.
-
-    Parameters
-    ----------
-    block
-        Number of the block.
-    is_packed
-        False if it is to be packed anyway.
-    workplace
-        The worker's context.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be read.
-    """
-    context, store = workplace.context, workplace.store
-    first = block * BLOCK_ROWS
-    ids = read_variant_ids(store, context.study, range(first, first + BLOCK_ROWS))
-    with open_scratch() as scratch:
-        files = store.as_files(map(store.record_name, ids), scratch)
-        return verification.verify_block(block, files, ids, cube=store.zarr(context.study) if is_packed else None)
-
-
-def facts_name(study: str, block: int) -> str:
-    """Return the name of the object in which a pack task tells the driver what its rows are."""
-    return Store.study_name(study, "blocks", f"{block:06d}.parquet")
-
-
-def read_facts(store: Store, study: str, packed: Packed) -> pd.DataFrame | None:
-    """Return the facts of a packed block, one row per finished row; None if they are not there as written."""
-    data = store.get(facts_name(study, packed.block))
-    if data is None or hashlib.sha256(data).hexdigest() != packed.facts_sha256:
-        return None
-    return pd.read_parquet(io.BytesIO(data))
-
-
 def _found(variant_id: str, workplace: Workplace) -> Finished | None:
     """Return what the record of a variant says that another run has written; None if there is none of use."""
     data = workplace.store.get(Store.record_name(variant_id))
@@ -504,9 +396,10 @@ def _found(variant_id: str, workplace: Workplace) -> Finished | None:
     return Finished(variant_id, record.status, record.engine_s, is_found=True)
 
 
+@cache  # it takes milliseconds to look up
+def _own_version() -> str:
+    return version("bemsweep")
+
+
 def _local(store: Store, ref: InputRef) -> Path:
     return store.local_copy(ref.sha256, ref.suffix)
-
-
-def _open(path: Path) -> BinaryIO:
-    return path.open("rb")

@@ -156,7 +156,7 @@ class VariantTable:
         """
         short = set(facts["variant_id"][self._is_short(facts)]) & self.wanted
         # Records that have gone since they were listed; in a block that is dirty they may be newer than its packing.
-        known = set() if block in self.dirty else self.stored & set(self._ids_of(block))
+        known = set() if block in self.dirty else self.stored & set(self.ids_of(block))
         return {*unreadable, *short, *(known - set(facts["variant_id"]))} & self.stored
 
     def _is_short(self, table: pd.DataFrame) -> pd.Series[bool]:
@@ -170,12 +170,13 @@ class VariantTable:
     def _rows_in(self, block: int) -> list[int]:
         return list(range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self.frame))))
 
-    def _ids_of(self, block: int) -> tuple[str, ...]:
+    def ids_of(self, block: int) -> tuple[str, ...]:
+        """Return the variants of a block's rows."""
         return self._plan.variant_ids[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
 
     def _digest(self, block: int, finished: set[str]) -> str:
         """Return what decides a block's content: its variants, and which of them are finished."""
-        text = "".join(f"{variant}{'+' if variant in finished else '-'}" for variant in self._ids_of(block))
+        text = "".join(f"{variant}{'+' if variant in finished else '-'}" for variant in self.ids_of(block))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
