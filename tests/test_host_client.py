@@ -59,20 +59,30 @@ def _nothing_is_left():
     assert descendants() <= before
 
 
+STRANGERS: set[int] = set()
+"""What other tests have left running below this process."""
+
+
 @pytest.fixture(autouse=True)
 def _no_run_is_left():
+    STRANGERS.clear()
+    STRANGERS.update(runs())
     yield
     wait_until(lambda: not runs())
 
 
 def runs() -> set[int]:
     """Return the processes below this one, but for hosts, which wait for their next run, and servers of tests."""
-    others = {
-        child.pid
-        for child in psutil.Process().children()
-        if ("bemsweep.host" in (command := child.cmdline()) and "--once" not in command) or is_server(command)
-    }
-    return descendants() - others
+    others = {child.pid for child in psutil.Process().children() if _is_host_or_server(child)}
+    return descendants() - others - STRANGERS
+
+
+def _is_host_or_server(process: psutil.Process) -> bool:
+    try:
+        command = process.cmdline()
+    except psutil.NoSuchProcess:
+        return True
+    return ("bemsweep.host" in command and "--once" not in command) or is_server(command)
 
 
 def host_process(engine: HostEngine) -> psutil.Process:

@@ -41,7 +41,7 @@ from bemsweep.scratch import open_scratch
 from bemsweep.simulate import read_run
 from bemsweep.store import Store
 
-__all__ = ["Context", "Finished", "Workplace", "run_variant"]
+__all__ = ["Context", "Finished", "Workplace", "job_of", "run_variant"]
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 """After the first of several faults in a row, and after many."""
@@ -302,7 +302,7 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
     if workplace.looks_first and (found := _found(variant_id, workplace)) is not None:
         return found
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
-    job = _job(variant_id, row, context, store)
+    job = job_of(variant_id, row, context, store)
     with workplace.engine(alone=deaths > 0) as engine, open_scratch() as scratch:
         run: EngineRun | None = None
         try:
@@ -360,7 +360,23 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
     )
 
 
-def _job(variant_id: str, row: Sequence[Value], context: Context, store: Store) -> Job:
+def job_of(variant_id: str, row: Sequence[Value], context: Context, store: Store) -> Job:
+    """Return what the engine is asked for a variant, its inputs fetched.
+
+    Parameters
+    ----------
+    variant_id
+        Names the run.
+    row
+        One value per column of the variant table.
+    context, store
+        The study's, and where its inputs are.
+
+    Raises
+    ------
+    StoreError
+        An input cannot be fetched, or is altered.
+    """
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
     edits = context.edits_of(row)
     return Job(
