@@ -1,32 +1,43 @@
 """Everything around the engine, at scale: an engine that returns canned series at once, on two worker processes.
 
-Prints milliseconds of wall-clock a variant, what memory grew by, how fast blocks were packed, and how fast the cube
-is opened and read. ``python benchmarks/null_engine.py 1000 100000`` runs studies of these sizes;
-``--hourly`` has hourly series instead of daily ones, ``--s3`` a SeaweedFS server as the store.
+Prints milliseconds of wall-clock and of processor time a variant, what memory grew by, and then how fast the cube is
+opened and read, beside how fast this disk reads a file of the same size. ``python benchmarks/null_engine.py 1000
+100000`` runs studies of these sizes; ``--hourly`` has hourly series instead of daily ones, ``--s3`` a SeaweedFS server
+as the store.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 from distributed import Client
+from machine import describe
 
 import bemsweep as bs
 from bemsweep.engine import COMPLETED, EngineRun, Job
+from bemsweep.memory import peak_bytes
 from bemsweep.records import Series
+from bemsweep.store import Store
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from s3_servers import SeaweedServer
 
 OUTPUTS = 10
 CANNED = 64
-"""So many different sets of series; one that repeats more often would be compressed to nothing."""
+"""So many different sets of series: one that repeats more often would be compressed to nothing."""
 
 
 class NullEngine:
@@ -64,7 +75,7 @@ class NullEngine:
 
 
 def _series(job: Job, number: int, *, length: int) -> tuple[Series, ...]:
-    """Return a year of made-up energy: seasons, days and noise."""
+    """Return a year of made-up energy: seasons and noise."""
     chance = np.random.default_rng(number)
     seasons = 2 + np.cos(np.linspace(0, 2 * np.pi, length))
     return tuple(
@@ -84,14 +95,13 @@ def _series(job: Job, number: int, *, length: int) -> tuple[Series, ...]:
 
 def study(variants: int, frequency: str) -> bs.Study:
     """Return a grid of so many variants, a multiple of 100, with ten series each."""
+    lightings = [float(n + 1) for n in range(variants // 100)]
     return bs.Study(
-        name=f"null-{variants}",
+        name="null",
         baseline="bundled:ref/small_office",
         weather={"chicago": "bundled:usa_il_chicago"},
         parameters={
-            "lighting": bs.Field(
-                "Lights", "watts_per_floor_area", values=[float(n + 1) for n in range(variants // 100)]
-            ),
+            "lighting": bs.Field("Lights", "watts_per_floor_area", values=lightings),
             "north": bs.Field("Building", "north_axis", values=[float(n) for n in range(100)]),
         },
         outputs=[bs.Meter(f"Made:Up{n}", frequency=frequency, as_=f"made_up_{n}") for n in range(OUTPUTS)],
@@ -99,12 +109,12 @@ def study(variants: int, frequency: str) -> bs.Study:
     )
 
 
-class Memory:
-    """What processes hold, looked at every half second."""
+class Processes:
+    """What processes hold, looked at every half second, and the processor time that they take."""
 
-    def __init__(self, **processes: int) -> None:
-        self._processes = {name: psutil.Process(pid) for name, pid in processes.items()}
-        self.held: dict[str, list[int]] = {name: [] for name in processes}
+    def __init__(self, **pids: int) -> None:
+        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+        self.held: dict[str, list[int]] = {name: [] for name in pids}
         self._over = threading.Event()
 
     def look(self) -> None:
@@ -117,7 +127,7 @@ class Memory:
         return {name: sum(process.cpu_times()[:2]) for name, process in self._processes.items()}
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watched(self) -> Iterator[None]:
         """Look as long as the block lasts."""
         thread = threading.Thread(target=self._watch)
         thread.start()
@@ -126,52 +136,130 @@ class Memory:
         finally:
             self._over.set()
             thread.join()
+            self.look()
 
     def _watch(self) -> None:
         while not self._over.wait(0.5):
             self.look()
 
 
-def measure(variants: int, frequency: str, store: str, client: Client) -> float:
-    """Run a study, print what it cost and return its milliseconds a variant."""
+def run(variants: int, frequency: str, store: str, options: Mapping[str, Any]) -> None:
+    """Run a study and print what it cost."""
     began = time.perf_counter()
-    plan = bs.plan(study(variants, frequency), store=store, engine=NullEngine())
+    plan = bs.plan(study(variants, frequency), store=store, storage_options=options, engine=NullEngine())
     planned = time.perf_counter()
-    workers = {f"worker {n}": int(pid) for n, pid in enumerate(client.run(os.getpid).values())}
-    memory = Memory(driver=os.getpid(), **workers)
-    memory.look()
-    busy = memory.busy_s()
-    with memory.watching():
-        run = bs.run(plan, client=client)
-    done = time.perf_counter()
-    memory.look()
-    busy = {name: seconds - busy[name] for name, seconds in memory.busy_s().items()}
-    each = 1000 * (done - planned) / variants
-    print(
-        f"{variants:7,} variants with {OUTPUTS} {frequency} series: plan {1000 * (planned - began) / variants:.2f}, "
-        f"run {each:.2f} ms a variant"
-    )
-    for name, held in memory.held.items():
-        grown = (max(held) - held[0]) / variants
+    with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
+        workers = {f"worker {n}": int(pid) for n, pid in enumerate(client.run(os.getpid).values())}
+        processes = Processes(driver=os.getpid(), **workers)
+        processes.look()
+        before, started = processes.busy_s(), time.perf_counter()
+        with processes.watched():
+            done = bs.run(plan, client=client)
+        seconds, busy = time.perf_counter() - started, processes.busy_s()
+    if done.progress.statuses != {"succeeded": variants}:
+        raise SystemExit(f"not all succeeded: {done!r}")
+    print(f"{variants:,} variants with {OUTPUTS} {frequency} series: {1000 * seconds / variants:.2f} ms a variant")
+    print(f"  planned in {planned - began:.1f} s, {1000 * (planned - began) / variants:.2f} ms a variant")
+    for name, held in processes.held.items():
+        most, grown = max(held) / 1e6, (max(held) - held[0]) / variants
+        each = 1000 * (busy[name] - before[name]) / variants
         print(
-            f"        {name}: from {held[0] / 1e6:.0f} to {max(held) / 1e6:.0f} MB, {grown:.0f} B a variant; "
-            f"{1000 * busy[name] / variants:.2f} ms of processor time a variant"
+            f"  {name:9}{most:.0f} MB at most, {grown:,.0f} B a variant more than before; {each:.2f} ms busy a variant"
         )
-    if run.progress.statuses != {"succeeded": variants}:
-        raise SystemExit(f"not all succeeded: {run!r}")
-    return each
+
+
+def read(variants: int, frequency: str, store: str, options: Mapping[str, Any]) -> None:
+    """Print how fast the results of `run` are read."""
+    opening = median_s(lambda: bs.open_results(store, "null", storage_options=options))
+    tree = bs.open_results(store, "null", storage_options=options)
+    array = tree[frequency].to_dataset()["made_up_3"]
+    one = median_s(lambda: array[variants // 2].values)
+    instant = median_s(lambda: array[:, 100].values, repetitions=1)
+    print(f"  opened in {1000 * opening:.0f} ms; one variant's series in {1000 * one:.1f} ms; ", end="")
+    print(f"one instant of all variants in {instant:.2f} s")
+    if options:
+        return
+    shards = Path(store, "studies/null/results.zarr", frequency, "made_up_3", "c").rglob("*")
+    files = [path for path in shards if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    ratios = []
+    for _ in range(3):
+        disk = sequential_bytes_per_s(Path(store), size)
+        evict(files)
+        began = time.perf_counter()
+        total = array.chunk({"variant": 256}).sum("time").compute()
+        speed = size / (time.perf_counter() - began)
+        ratios.append(speed / disk)
+    if not np.isfinite(total.values).all():
+        raise SystemExit("a sum is missing")
+    print(f"  sums over time of one meter for all variants: {size / 1e6:.0f} MB at ", end="")
+    print(
+        f"{statistics.median(ratios):.2f} of the disk's speed for a file of that size; peak {peak_bytes() / 1e6:.0f} MB"
+    )
+
+
+def median_s(action: Callable[[], object], *, repetitions: int = 5) -> float:
+    """Return the median of the seconds that something takes."""
+    seconds = []
+    for _ in range(repetitions):
+        began = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def sequential_bytes_per_s(folder: Path, size: int) -> float:
+    """Return how fast a file is read that is in no memory."""
+    path = folder / "sequential.tmp"
+    path.write_bytes(os.urandom(size))
+    evict([path])
+    began = time.perf_counter()
+    with path.open("rb", buffering=0) as file:
+        while file.read(2**22):
+            pass
+    seconds = time.perf_counter() - began
+    path.unlink()
+    return size / seconds
+
+
+def evict(files: list[Path]) -> None:
+    """Have the system forget what it has read of these files."""
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def one_size(variants: int, frequency: str, *, on_s3: bool) -> None:
+    """Run and read a study in an empty store."""
+    with tempfile.TemporaryDirectory() as folder:
+        if not on_s3:
+            run(variants, frequency, f"{folder}/store", {})
+            read(variants, frequency, f"{folder}/store", {})
+            return
+        server = SeaweedServer(f"{folder}/seaweed").start()
+        try:
+            home = Store(f"{server.new_bucket()}/store", server.options)
+            run(variants, frequency, home.url, server.options)
+            read(variants, frequency, home.url, server.options)
+        finally:
+            server.stop()
 
 
 def main() -> None:
-    """Print a paragraph for each size."""
+    """Print a paragraph for each size, each from a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=[1_000, 10_000])
     parser.add_argument("--hourly", action="store_true")
+    parser.add_argument("--s3", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        for size in options.sizes:
-            with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
-                measure(size, "hourly" if options.hourly else "daily", f"{folder}/{size}", client)
+    if len(options.sizes) == 1:
+        one_size(options.sizes[0], "hourly" if options.hourly else "daily", on_s3=options.s3)
+        return
+    print(describe(), flush=True)
+    flags = [flag for flag, is_set in (("--hourly", options.hourly), ("--s3", options.s3)) if is_set]
+    for size in options.sizes:
+        subprocess.run([sys.executable, __file__, str(size), *flags], check=True)
 
 
 if __name__ == "__main__":

@@ -169,11 +169,18 @@ class Yardsticks:
     def idfkit(self) -> None:
         """Run idfkit's batch on the models as they came, and read all series."""
         is_annual = self._case.run == "annual"
+        # The models have no templates, for which the wheel has no ExpandObjects.
         jobs = [
-            SimulationJob(load_idf(str(path)), CHICAGO, annual=is_annual, design_day=not is_annual,
-                          output_dir=self._new_folder(f"idfkit-{number}"))
+            SimulationJob(
+                load_idf(str(path)),
+                CHICAGO,
+                annual=is_annual,
+                design_day=not is_annual,
+                expand_objects=False,
+                output_dir=self._new_folder(f"idfkit-{number}"),
+            )
             for number, path in enumerate(self._own)
-        ]  # fmt: skip
+        ]
         batch = simulate_batch(jobs, energyplus=self._config, max_workers=AT_ONCE)
         if not batch.all_succeeded:
             raise SystemExit("idfkit's batch has failed")
@@ -181,7 +188,8 @@ class Yardsticks:
             if (sql := result.sql) is None:
                 raise SystemExit("idfkit's batch has left no SQLite")
             for variable in sql.list_variables():
-                sql.get_timeseries(variable.name, variable.key_value, frequency=variable.frequency)
+                key = "*" if variable.is_meter else variable.key_value
+                sql.get_timeseries(variable.name, key, frequency=variable.frequency)
 
     def ours(self) -> None:
         """Run the study."""

@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster, get_worker
 from pyenergyplus.dataset import weather_files
 
 import bemsweep as bs
-from bemsweep import attempts, driver, submission, task
+from bemsweep import attempts, driver, pace, submission, task
 from bemsweep.attempts import MOST_TRIES
 from bemsweep.driver import context_of
 from bemsweep.engine import EngineRun, Job
@@ -26,6 +26,7 @@ from bemsweep.errors import InfrastructureError, StudyError, TooManyFailuresErro
 from bemsweep.record_file import from_bytes, to_bytes
 from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store
+from bemsweep.submission import Flight
 from bemsweep.testing import FakeEngine, Fault
 from engine_jobs import wait_until
 from small_studies import CHICAGO, assert_same_cubes, grid_of, local_client, read, run_study, small_study
@@ -742,3 +743,26 @@ def test_the_driver_needs_less_than_2_kb_a_variant(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert held / len(plan.variant_ids) < 2000, f"{held / len(plan.variant_ids):.0f} bytes a variant"
     assert len(built.table()) == 20_001
+
+
+def test_short_variants_go_together_and_none_suffers_by_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(pace, "MOST_TASKS_PER_S", 1.0)
+    sizes, run = [], Flight.run
+
+    def watched(*given, together):
+        sizes.append(together)
+        run(*given, together=together)
+
+    def faults(job, attempt):
+        has = {1: "fail", 2: "infrastructure" if attempt < 3 else None, 3: "killed" if attempt < 2 else None}
+        return has.get(int(job.run_id[-8:], 16) % 10) if job.calendar else None
+
+    monkeypatch.setattr(Flight, "run", watched)
+    study = small_study(parameters=grid_of(6, 10))
+    quiet = run_study(study, tmp_path / "quiet", FakeEngine()).status()
+    assert max(sizes) > 1
+    table = run_study(study, tmp_path / "faulty", FakeEngine(faults=faults)).status()
+    failed = table["status"] == "failed"
+    assert 0 < failed.sum() < 60
+    assert list(failed) == [int(variant[-8:], 16) % 10 == 1 for variant in table["variant_id"]]
+    assert list(table["outputs_sha256"]) == list(quiet["outputs_sha256"].where(~failed, ""))

@@ -42,6 +42,22 @@ def test_a_worker_that_does_not_know_the_run_is_the_machines_fault() -> None:
         assert flight.count == 0
 
 
+def test_each_variant_of_a_task_has_an_answer_of_its_own_and_goes_alone_the_next_time() -> None:
+    variants = [(f"{number:064}", ("base", "here"), 0) for number in range(7)]
+    with local_client() as client, Flight(client, "unknown-run") as flight:
+        flight.run(variants, together=3)
+        assert flight.count == 7
+        assert len(flight._futures) == 3
+        found = dict(collect(flight, count=7))
+        assert found.keys() == {variant for variant, _, _ in variants}
+        assert all(isinstance(error, InfrastructureError) for error in found.values())
+        assert flight.count == 0
+        flight.run(variants, together=3)
+        assert len(flight._items) == 7
+        assert sorted(flight.cancel_runs()) == sorted(found)
+        assert flight.count == 0
+
+
 def test_what_failed_on_a_worker_is_tried_on_others_unless_these_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or one broken machine, which fails at once and is idle again, takes all tries."""
     monkeypatch.setattr(submission, "_THREADS_STAY_S", 0.0)

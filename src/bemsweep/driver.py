@@ -43,6 +43,7 @@ from bemsweep.first_variants import FirstVariants
 from bemsweep.input_files import Input
 from bemsweep.layout import BLOCK_ROWS, Layout
 from bemsweep.lease import Lease, take_lease
+from bemsweep.pace import Pace
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
@@ -94,7 +95,7 @@ class Driver:
         self._held: list[str] = []
         """Variants that wait for the first ones."""
         self._first = FirstVariants((), (), threads=0)
-        self._attempts, self._rule = Attempts(), rule
+        self._attempts, self._rule, self._pace = Attempts(), rule, Pace()
         self._verdict: BemsweepError | None = None
         """Why the run ends early."""
         self._gave_up: dict[str, str] = {}
@@ -396,8 +397,10 @@ class Driver:
             self._progress = replace(self._progress, estimate=self._first.estimate(left, flight.threads()))
 
     def _submit(self, flight: Flight) -> None:
-        batch = [self._queue.popleft() for _ in range(min(flight.room(), len(self._queue)))]
-        flight.run([(variant, self._table.values(variant), self._attempts.deaths(variant)) for variant in batch])
+        together = self._pace.together(flight.threads())
+        batch = [self._queue.popleft() for _ in range(min(flight.room(together), len(self._queue)))]
+        asked = [(variant, self._table.values(variant), self._attempts.deaths(variant)) for variant in batch]
+        flight.run(asked, together=together)
 
     def _take_finished(self, flight: Flight) -> None:
         for item, outcome in flight.finished():
@@ -420,6 +423,7 @@ class Driver:
             return
         self._statuses[finished.status] += 1
         self._first.take(finished)
+        self._pace.take(finished.total_s)
         self._rule.take(finished.status, finished.message)
 
     def _take_error(self, item: str | int, error: BaseException) -> None:

@@ -58,6 +58,9 @@ _WORKER = "bemsweep_worker"
 """Attribute of a machine's fault: whose it is."""
 _POLL_S = 0.02
 
+Submitted = tuple[str, Sequence[Value], int]
+"""A variant to run: its variant_id, its row, and how often the engine has died under it."""
+
 
 class ContextPlugin(WorkerPlugin):
     """Brings a run's context to each worker once, and ends its engine with the run."""
@@ -98,6 +101,7 @@ class ContextPlugin(WorkerPlugin):
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """Kill the run of a task that was cancelled while it ran: Dask leaves it running."""
         if start == "executing" and finish in ("cancelled", "released") and self.workplace is not None:
+            # Of several variants of one task those that follow are over in a moment.
             self.workplace.kill(str(key[1]) if isinstance(key, tuple) else "")
 
 
@@ -112,12 +116,16 @@ def _workplace(run_id: str) -> Workplace:
     return plugin.workplace
 
 
-def _run_variant(variant_id: str, row: Sequence[Value], deaths: int, run_id: str) -> Finished:
-    try:
-        return run_variant(variant_id, row, _workplace(run_id), deaths=deaths)
-    except InfrastructureError as error:
-        setattr(error, _WORKER, str(get_worker().address))  # travels with it
-        raise
+def _run_variants(variants: Sequence[Submitted], run_id: str) -> list[Finished | InfrastructureError]:
+    """Run the variants of a task one after the other; a fault of one is its answer, and the others follow."""
+    answers: list[Finished | InfrastructureError] = []
+    for variant_id, row, deaths in variants:
+        try:
+            answers.append(run_variant(variant_id, row, _workplace(run_id), deaths=deaths))
+        except InfrastructureError as error:
+            setattr(error, _WORKER, str(get_worker().address))  # travels with it
+            answers.append(error)
+    return answers
 
 
 def _pack_block(block: int, rows_sha256: str, run_id: str) -> Packed:
@@ -196,7 +204,8 @@ class Flight:
         self._futures: dict[Any, Future[Any]] = {}
         """By key; while a future is held and its worker dies, Dask does its task again."""
         self._keys: dict[str | int, Any] = {}
-        self._items: dict[Any, str | int] = {}
+        self._items: dict[Any, tuple[str | int, ...]] = {}
+        """Of each key what its task is to do."""
         self._is_over = threading.Event()
         self._submitted: Counter[str | int] = Counter()
         """How often each; part of its key, because a key that erred keeps its error."""
@@ -265,7 +274,7 @@ class Flight:
 
     @property
     def count(self) -> int:
-        """Number of tasks under way, those included whose answer nobody has taken yet."""
+        """Number of variants and blocks under way, those included whose answer nobody has taken yet."""
         return len(self._keys)
 
     def check_scheduler(self) -> None:
@@ -319,15 +328,15 @@ class Flight:
         """
         return self.threads() == 0 and time.monotonic() > self._alone_since + _THREADS_STAY_S
 
-    def room(self) -> int:
-        """Return how many variants the scheduler should be given now.
+    def room(self, together: int = 1) -> int:
+        """Return how many variants the scheduler should be given now, if so many go into one task.
 
         Raises
         ------
         SchedulerLostError
             The scheduler is gone.
         """
-        return max(0, max(LEAST_WINDOW, 3 * self.threads()) - len(self.runs))
+        return max(0, max(LEAST_WINDOW, 3 * self.threads()) * together - len(self.runs))
 
     def running(self) -> tuple[Running, ...]:
         """Return the variants that have been under way for the longest, the longest first.
@@ -353,44 +362,46 @@ class Flight:
             self._running_until = begin + max(_RUNNING_STAYS_S, took * _PAUSES_PER_ASKING)
         return tuple(one for one in self._running if one.variant_id in self.runs)
 
-    def run(self, variants: Sequence[tuple[str, Sequence[Value], int]]) -> None:
+    def run(self, variants: Sequence[Submitted], *, together: int = 1) -> None:
         """Submit variants, each to workers on which it has not failed by the machine's fault, if there are any.
 
         Parameters
         ----------
         variants
-            variant_id, row, and how often the engine has died under it.
+            What to run.
+        together
+            How many go into one task; those that were submitted before go alone, so that none suffers by another.
         """
-        fresh = [one for one in variants if one[0] not in self._faulty]
-        self._submit(fresh, None)
-        for one in (one for one in variants if one[0] in self._faulty):
-            self._submit([one], sorted(self._workers - self._faulty[one[0]]) or None)
+        fresh = [one for one in variants if not self._submitted[one[0]]]
+        tried = [one for one in variants if self._submitted[one[0]]]
+        self._submit([fresh[first : first + together] for first in range(0, len(fresh), together)], None)
+        self._submit([[one] for one in tried if one[0] not in self._faulty], None)
+        for one in (one for one in tried if one[0] in self._faulty):
+            self._submit([[one]], sorted(self._workers - self._faulty[one[0]]) or None)
 
-    def _submit(self, variants: Sequence[tuple[str, Sequence[Value], int]], workers: list[str] | None) -> None:
-        if not variants:
+    def _submit(self, tasks: Sequence[Sequence[Submitted]], workers: list[str] | None) -> None:
+        if not tasks:
             return
-        ids, rows, deaths = zip(*variants, strict=True)
-        self._submitted.update(ids)
+        self._submitted.update(variant for task in tasks for variant, _, _ in task)
         # A tuple's first part names its group: only of a group do tasks wait on the scheduler. Others are given to
         # workers at once, hundreds to each, and a worker that dies puts all of them under suspicion.
-        keys = [(self._run_id, variant, self._submitted[variant]) for variant in ids]
+        keys = [(self._run_id, task[0][0], self._submitted[task[0][0]]) for task in tasks]
         with _reaching_scheduler():
             futures = self._client.map(
-                _run_variant,
-                ids,
-                rows,
-                deaths,
+                _run_variants,
+                tasks,
                 run_id=self._run_id,
                 key=keys,
                 pure=False,
                 retries=0,
                 workers=workers,  # not preferably: others that are idle would steal them
             )
-        for variant, future in zip(ids, futures, strict=True):
+        for task, future in zip(tasks, futures, strict=True):
             if workers is not None:
                 self._bound[future.key] = frozenset(workers)
-            self.runs.add(variant)
-            self._follow(variant, future)
+            variants = tuple(variant for variant, _, _ in task)
+            self.runs.update(variants)
+            self._follow(variants, future)
 
     def pack(self, block: int, rows_sha256: str) -> None:
         """Submit the packing of a block, ahead of the variants; see `put_rows`."""
@@ -400,7 +411,7 @@ class Flight:
                 _pack_block, block, rows_sha256, self._run_id, key=key, pure=False, priority=10
             )
         self.packings.add(block)
-        self._follow(block, future)
+        self._follow((block,), future)
 
     def verify(self, blocks: Mapping[int, str], packed: Collection[int], stop: threading.Event) -> Iterator[Verified]:
         """Have workers verify blocks, and yield what they find as it comes.
@@ -444,17 +455,17 @@ class Flight:
     def finished(self) -> Iterator[tuple[str | int, Finished | Packed | BaseException]]:
         """Yield what has ended since the last call: a variant or a block, and its answer or its error."""
         while not self._answers.empty():
-            key, outcome = self._answers.get()
-            item = self._items.pop(key, None)
+            key, answer = self._answers.get()
+            items = self._items.pop(key, ())
             self._bound.pop(key, None)
-            if item is None:
+            if not items:
                 continue  # cancelled meanwhile
-            self._forget(item)
-            outcome = outcome if isinstance(outcome, Finished | Packed) else _error(outcome)
-            if isinstance(item, str) and (worker := getattr(outcome, _WORKER, "")):
-                self._faulty.setdefault(item, set()).add(worker)
             # Not by the future's status: if the answer's worker has died meanwhile, Dask runs the task again.
-            yield item, outcome
+            for item, outcome in zip(items, _outcomes(answer, len(items)), strict=True):
+                self._forget(item)
+                if isinstance(item, str) and (worker := getattr(outcome, _WORKER, "")):
+                    self._faulty.setdefault(item, set()).add(worker)
+                yield item, outcome
 
     def _listen(self) -> None:
         """Take answers as they come, whatever the run is at: what is held is done again when its worker dies."""
@@ -487,11 +498,13 @@ class Flight:
             self._client.cancel([future for future in held if future is not None], force=True)
         for variant in variants:
             self._items.pop(self._keys[variant], None)
+        for variant in variants:
             self._forget(variant)
         return variants
 
-    def _follow(self, item: str | int, future: Future[Any]) -> None:
-        self._items[future.key], self._keys[item] = item, future.key
+    def _follow(self, items: tuple[str | int, ...], future: Future[Any]) -> None:
+        self._items[future.key] = items
+        self._keys.update(dict.fromkeys(items, future.key))
         self._futures[future.key] = future
         self._completed.add(future)
 
@@ -532,6 +545,13 @@ def dangerous_settings(client: Client) -> list[str]:
             "there under suspicion; set it to 1.0 before it starts"
         )
     return found
+
+
+def _outcomes(answer: Any, count: int) -> Sequence[Finished | Packed | BaseException]:
+    """Return what a task's answer says of each of its items."""
+    if isinstance(answer, list):
+        return answer
+    return [answer if isinstance(answer, Packed) else _error(answer)] * count
 
 
 def _error(outcome: Any) -> BaseException:
