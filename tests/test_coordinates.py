@@ -11,8 +11,9 @@ from bemsweep.coordinates import array_attributes, axes, column_attributes, grou
 from bemsweep.layout import TABLE_COLUMNS, Layout
 from bemsweep.outputs import END_USES, FUELS
 from bemsweep.periods import Calendar, Period
+from bemsweep.reductions import reduced_series
 from bemsweep.tables import SUMMARY_SERIES
-from cube_study import DESIGN_DAYS, TEN_DAYS, layout_of
+from cube_study import DESIGN_DAYS, PARAMETERS, TEN_DAYS, electricity, layout_of
 
 
 def by_name(layout, frequency):
@@ -69,3 +70,15 @@ def test_what_has_no_time_names_no_coordinates_along_time():
     assert attributes["unmet_heating_hours"]["units"] == "h"
     assert attributes["peak_demand_time"]["units"] == found["time"].attributes["units"]
     assert attributes["peak_demand_time"]["calendar"] == found["time"].attributes["calendar"]
+
+
+@pytest.mark.parametrize("calendar", [TEN_DAYS, DESIGN_DAYS], ids=["weather", "design_day"])
+def test_what_is_reduced_names_the_design_days_and_how(calendar):
+    kept = [reduced_series(electricity(calendar, 0), word) for word in ("max", "p95")]
+    layout = Layout(calendar).grow(kept).grow_parameters(PARAMETERS)
+    most, share = (array_attributes(layout, array) for array in layout.arrays)
+    days = ["design_day_name", "design_day_date"] if calendar is DESIGN_DAYS else []
+    assert most["coordinates"].split() == [*row_coordinates(layout), *days]
+    assert (most["long_name"], most["units"]) == ("Electricity:Facility, maximum of monthly values", "J")
+    assert most["cell_methods"] == "time: maximum"
+    assert "cell_methods" not in share

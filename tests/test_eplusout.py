@@ -5,6 +5,7 @@ import sqlite3
 import struct
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,41 @@ def test_key_pattern_chooses_and_no_series_comes_twice(sql):
     core = Output("variable", "zone mean air temperature", "hourly", "core", key="*_zn")
     report = read(sql, (core, TEMPERATURE))
     assert [(s.output, s.key) for s in report.series] == [("core", "Core_Zn"), ("temperature", "Attic")]
+
+
+def test_a_series_is_kept_whole_or_reduced_or_both_by_its_key(sql):
+    write_two_days(sql)
+    core, every = replace(TEMPERATURE, key="*_zn"), replace(TEMPERATURE, reduce=("mean", "max"))
+    report = read(sql, (core, every, replace(every, key="core*", reduce=("max", "p50"))))
+    assert [(s.output, s.frequency, s.key, s.key_kind, s.values.tolist()[-2:]) for s in report.series] == [
+        ("temperature", "hourly", "Core_Zn", "zone", [46.25, 47.25]),
+        ("temperature_mean", "annual", "Core_Zn", "zone", [11.75, 35.75]),
+        ("temperature_max", "annual", "Core_Zn", "zone", [23.25, 47.25]),
+        ("temperature_p50", "annual", "Core_Zn", "zone", [11.75, 35.75]),
+        ("temperature_mean", "annual", "Attic", "zone", [-11.5 / 3, -35.5 / 3]),
+        ("temperature_max", "annual", "Attic", "zone", [0.0, -24 / 3]),
+    ]
+
+
+def test_run_periods_are_reduced_together(tmp_path):
+    path = tmp_path / "a.sql"
+    with Sql(path) as sql:
+        entry = sql.entry("CORE_ZN", "Zone Mean Air Temperature", "daily")
+        for environment, day in ((1, 5), (2, 9)):
+            sql.environment(environment, 3)
+            sql.row((1, day, 1440, 1440), environment, {entry: float(day)})
+    two = Calendar(tuple(Period(str(day), dt.date(2017, 1, day), dt.date(2017, 1, day)) for day in (5, 9)))
+    daily = replace(TEMPERATURE, frequency="daily", reduce=("mean", "min"))
+    report = read(path, (daily,), run="run_period", calendar=two)
+    assert [(s.output, s.values.tolist()) for s in report.series] == [
+        ("temperature_mean", [7.0]), ("temperature_min", [5.0])
+    ]  # fmt: skip
+
+
+def test_a_sum_of_means_that_no_plan_could_know_of_is_the_models_fault(sql):
+    write_two_days(sql)
+    with pytest.raises(ModelError, match="is a mean over each interval"):
+        read(sql, (replace(TEMPERATURE, optional=True, reduce=("sum",)),))
 
 
 def test_output_that_the_model_lacks(sql):

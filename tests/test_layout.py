@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -241,4 +242,37 @@ def test_a_number_and_a_series_cannot_share_a_name():
 
 def test_chunks_of_what_has_no_time():
     assert chunks((), None, itemsize=8) == ((256,), (256,))
+    assert chunks((), 5, itemsize=8) == ((256, 8), (256, 8))
     assert chunks((13, 14), None, itemsize=8) == ((256, 13, 14), (256, 13, 14))
+
+
+REDUCED = [
+    series("t_max", "B", "zone", frequency="annual", name="t, maximum of hourly values", method="run max"),
+    series("coil_max", "X", "other", frequency="annual", method="run max"),
+    series("coil_p99_6", "Y", "other", frequency="annual", method="run p99.6"),
+    series("e_sum", frequency="annual", units="J", method="run sum"),
+]
+
+
+@pytest.mark.parametrize("days", [0, 2])
+def test_what_is_reduced_has_its_series_keys_and_design_days_but_no_time(days):
+    calendar = Calendar(design_days=days) if days else YEAR
+    layout = Layout(calendar).grow([series("q", "A", "zone", frequency="annual"), *REDUCED])
+    inner = ("design_day",) * bool(days)
+    assert [layout.dims(array) for array in layout.arrays[1:]] == [
+        ("variant", "zone", *inner),
+        ("variant", "coil_key", *inner),
+        ("variant", "coil_key", *inner),
+        ("variant", *inner),
+    ]
+    assert layout.key_axes_of("annual") == {"zone": ("A", "B"), "coil_key": ("X", "Y")}
+    assert [layout.shape(array) for array in layout.arrays[1:]] == [
+        (2, 2)[: 1 + bool(days)], (2, 2)[: 1 + bool(days)], (2, 2)[: 1 + bool(days)], (2,) * bool(days)
+    ]  # fmt: skip
+    assert Layout.from_dict(json.loads(json.dumps(layout.to_dict()))) == layout
+
+
+def test_reductions_of_two_frequencies_cannot_share_a_name():
+    layout = EMPTY.grow(REDUCED)
+    with pytest.raises(ConflictError, match="t_max"):
+        layout.grow([replace(REDUCED[0], name="t, maximum of daily values")])

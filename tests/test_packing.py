@@ -349,6 +349,31 @@ def test_numbers_without_time_stand_beside_series(url, calendar):
     assert moments.isnull().sum() == 4 * 13 - (3 if calendar is TEN_DAYS else 0)
 
 
+@pytest.mark.parametrize("calendar", [TEN_DAYS, DESIGN_DAYS], ids=["weather", "design_day"])
+def test_what_is_reduced_stands_at_its_key_and_design_day(url, calendar, monkeypatch):
+    monkeypatch.setattr("bemsweep.layout._KEYS_TO_GROW", 1)
+    days = max(1, calendar.design_days)
+
+    def peaks(row, zones):
+        values = [100.0 * row + 10 * len(zone) + np.arange(days) for zone in zones]
+        return [
+            Series("t_max", "annual", zone, "zone", "T, maximum", "C", "run max", value)
+            for zone, value in zip(zones, values, strict=True)
+        ]
+
+    rows = [peaks(0, ["A", "BB", "CCC"]), peaks(1, ["CCC", "A"])]
+    cube = Cube.create(LocalStore(url), Layout(calendar).grow([*rows[0], *rows[1]]).grow_parameters(PARAMETERS))
+    cube.resize(3)
+    records = [opener(record(calendar, row, *some)) for row, some in enumerate(rows)]
+    packed = pack(LocalStore(url), 0, [*records, None])
+    assert (packed.unknown, packed.unreadable) == ((), {})
+    cube.commit(table(3, [packed.facts]), {0: "digest"})
+    found = xr.open_zarr(url, group="annual", chunks=None).load().t_max
+    assert found.dims == ("variant", "zone", *("design_day",) * (calendar is DESIGN_DAYS))
+    expected = np.array([[10.0, 20, 30], [110, np.nan, 130], [np.nan] * 3])[..., None] + np.arange(days)
+    np.testing.assert_array_equal(found.values.reshape(3, 3, days), expected)
+
+
 def test_a_record_with_too_few_numbers_is_unreadable(url):
     uses = Series("end_uses", "annual", "", "fuel end_use", "End Uses", "GJ", "scalar", np.arange(13.0 * 14))
     cube = Cube.create(LocalStore(url), Layout(TEN_DAYS).grow([uses]).grow_parameters(PARAMETERS))

@@ -84,9 +84,10 @@ def test_the_answer_is_kept_and_the_same(ask):
         (TEMPERATURE, ELECTRICITY, TEMPERATURE),
         (replace(TEMPERATURE, key="CORE*"), ELECTRICITY),
         (replace(TEMPERATURE, optional=True), replace(ELECTRICITY, optional=True)),
+        (replace(TEMPERATURE, reduce=("max",)), replace(ELECTRICITY, reduce=("sum",)), ELECTRICITY),
     ],
 )
-def test_order_keys_and_optional_need_no_new_run(ask, outputs):
+def test_order_keys_optional_and_reductions_need_no_new_run(ask, outputs):
     fake = engine()
     ask(fake, TEMPERATURE, ELECTRICITY)
     ask(fake, *outputs)

@@ -21,7 +21,10 @@ JOB = Job(
     baseline=Path("/cache") / MODEL.name,
     weather=Path("/cache") / WEATHER.name,
     run="annual",
-    outputs=(Output("variable", "Zone Mean Air Temperature", "hourly", "temperature", "*_ZN*", optional=True),),
+    outputs=(
+        Output("variable", "Zone Mean Air Temperature", "hourly", "temperature", "*_ZN*", optional=True),
+        Output("meter", "Electricity:Facility", "hourly", "electricity", "", reduce=("max", "p95")),
+    ),
     calendar=Calendar((Period("year", dt.date(2017, 1, 1), dt.date(2017, 12, 31)),), steps_per_hour=4),
     edits=(
         FieldEdit("Lights", "watts_per_floor_area", "multiply", 0.5, "core*", (("fraction_visible", 0.2),)),
@@ -80,6 +83,7 @@ def test_every_setting_of_a_job_is_told():
         {"edits": [{"kind": "FieldEdit"}]},
         {"edits": None},
         {"outputs": [{"name": 1}]},
+        {"outputs": [{**JOB.outputs[1].to_dict(), "reduce": 1}]},
         {"calendar": {}},
         {"baseline": {"sha256": "a"}},
         {"baseline": {"sha256": "../" + "a" * 61, "suffix": ".idf"}},
@@ -93,6 +97,7 @@ def test_every_setting_of_a_job_is_told():
         "fields missing",
         "no edits",
         "outputs",
+        "reductions",
         "calendar",
         "baseline",
         "path as sha256",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 import re
 import subprocess
@@ -59,6 +60,15 @@ def test_follows_calendar_outputs_and_keys():
     days = run(FakeEngine(keys=lambda one: [one.run_id]), job("ZONE X", outputs=(TEMPERATURE,), calendar=DESIGN_DAYS))
     assert [(s.key, len(s.values)) for s in days.series] == [("ZONE X", 48)]
     assert len(days.design_day_names) == len(days.design_day_dates) == 2
+
+
+def test_reduces_the_very_series_that_it_reports():
+    asked = (ELECTRICITY, replace(ELECTRICITY, reduce=("sum", "max")))
+    whole, total, most = run(FakeEngine(), job(outputs=asked, run="annual", calendar=YEAR)).series
+    assert (total.output, most.output) == ("electricity_sum", "electricity_max")
+    assert (total.values.tolist(), most.values.tolist()) == ([math.fsum(whole.values)], [whole.values.max()])
+    days = run(FakeEngine(), job(outputs=asked, calendar=DESIGN_DAYS)).series
+    assert days[2].values.tolist() == days[0].values.reshape(2, 24).max(axis=1).tolist()
 
 
 def test_raw_files_come_as_from_energyplus(tmp_path):

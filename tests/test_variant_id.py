@@ -185,6 +185,12 @@ def test_what_is_no_number_has_no_identity(value):
         identity(edits=[replace(FIELD, value=value)])
 
 
+def test_what_a_series_is_reduced_to_counts_and_a_whole_one_is_as_ever():
+    words = [(), ("max",), ("mean",), ("max", "mean")]
+    assert len({identity(outputs=[replace(METER, reduce=reduce)]) for reduce in words}) == 4
+    assert "reduce" not in METER.to_dict(), "or every variant of before would run again"
+
+
 def test_what_only_a_cell_has_counts_for_cells_alone():
     cell = Output("table", "HVACSizingSummary", "annual", "load", "", row="CORE_ZN")
     others = [replace(cell, **{part: "x"}) for part in ("key", "table", "row", "column", "name", "array")]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bemsweep.layout import Array, Layout
 from bemsweep.outputs import FIXED_LABELS, Frequency
+from bemsweep.reductions import cell_method
 from bemsweep.units import udunits
 
 __all__ = [
@@ -131,7 +132,10 @@ def array_attributes(layout: Layout, array: Array) -> dict[str, Any]:
     """Return the CF attributes of one output's array."""
     if not array.has_time:
         units = _SINCE_1970 if array.method == "moment" else {"units": udunits(array.units)}
-        return {"long_name": array.long_name, **units, "coordinates": " ".join(row_coordinates(layout))}
+        method = {"cell_methods": f"time: {word}"} if (word := cell_method(array.method)) else {}
+        days = design_day_texts(layout) if layout.has_design_days(array) else ()
+        coordinates = " ".join((*row_coordinates(layout), *days))
+        return {"long_name": array.long_name, **units, **method, "coordinates": coordinates}
     return {
         "long_name": array.long_name,
         "units": udunits(array.units),

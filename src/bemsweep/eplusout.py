@@ -1,7 +1,7 @@
 """Reading what EnergyPlus leaves in a run's folder: ``eplusout.sql``, the dictionaries, the texts.
 
 Decides whether the engine reported every instant that the study's calendar has. Values are handed
-on as the very bits that SQLite holds; nothing here converts, averages or fills.
+on as the very bits that SQLite holds; nothing here converts or fills, and only what the study asks for is reduced.
 
 Source: EnergyPlus Output Details and Examples, "eplusout.sql".
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from bemsweep.errors import InfrastructureError, ModelError
 from bemsweep.outputs import Frequency, Output, RunKind
 from bemsweep.periods import Calendar
 from bemsweep.records import KeyKind, Series
+from bemsweep.reductions import reduced_series, why_not_reducible
 from bemsweep.tables import Cell, read_cells, read_scalars
 
 __all__ = ["Report", "read_dictionary", "read_report", "read_text"]
@@ -67,6 +68,8 @@ class _Entry:
     name: str
     units: str
     kind: str
+    words: dict[str, None] = field(default_factory=dict)
+    """What is kept of it, as `Output.words`, of all outputs that it matches."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,14 @@ def read_report(
     Returns
     -------
     Report
-        Each series of shape ``(time,)``, or ``(design_day * time,)``; then those without time.
+        Each series of shape ``(time,)``, or ``(design_day * time,)``, or what is kept of it; then the summary
+        and cells.
 
     Raises
     ------
     ModelError
-        The model reports other instants than the study's calendar has, or lacks an output that is not optional.
+        The model reports other instants than the study's calendar has, lacks an output that is not optional, or
+        reports one that cannot be reduced as the study asks.
     InfrastructureError
         The file is damaged, or ends before the calendar does.
     """
@@ -117,13 +122,15 @@ def read_report(
             entries = _find_entries(database, timed, is_strict=calendar is not None)
             if calendar is None:
                 nothing = np.empty(0)
-                series = tuple(_series(entry, nothing, label) for entry in entries)
+                series = tuple(one for entry in entries for one in _series(entry, nothing, label))
                 return Report(series, cells=read_cells(database, outputs))
             environments = _find_environments(database, run)
             _check_count(len(environments), calendar)
             times = _read_times(database, [index for index, _ in environments])
             values = _read_values(database, entries, times, calendar)
-            series = tuple(_series(entry, row, label) for entry, row in zip(entries, values, strict=True))
+            days = calendar.design_days
+            found = zip(entries, values, strict=True)
+            series = tuple(one for entry, row in found for one in _series(entry, row, label, design_days=days))
             series += read_scalars(database, outputs)
             if run != "design_day":
                 return Report(series)
@@ -133,10 +140,11 @@ def read_report(
         raise InfrastructureError(f"{path.name} of the run cannot be read, is the disk full? {error}") from error
 
 
-def _series(entry: _Entry, values: npt.NDArray[np.float64], label: Label) -> Series:
+def _series(entry: _Entry, values: npt.NDArray[np.float64], label: Label, *, design_days: int = 0) -> Iterator[Series]:
+    """Yield what is kept of a series of the engine's: itself, its reductions, or both."""
     output = entry.output
     key, key_kind = label(entry.name, entry.key) if output.kind == "variable" else ("", "")
-    return Series(
+    series = Series(
         output=output.array,
         frequency=output.frequency,
         key=key,
@@ -146,6 +154,10 @@ def _series(entry: _Entry, values: npt.NDArray[np.float64], label: Label) -> Ser
         method="sum" if entry.kind == "Sum" else "mean",
         values=values,
     )
+    if why := why_not_reducible(series, entry.words):
+        raise ModelError(why)
+    for word in entry.words:
+        yield reduced_series(series, word, design_days=design_days) if word else series
 
 
 def _find_entries(database: sqlite3.Connection, outputs: tuple[Output, ...], *, is_strict: bool) -> list[_Entry]:
@@ -170,7 +182,8 @@ def _find_entries(database: sqlite3.Connection, outputs: tuple[Output, ...], *, 
                 " if only some variants have it, give that output `optional: true`"
             )
         for index, key, name, units, kind in wanted:
-            entries.setdefault((*place, key), _Entry(index, output, key, name, units, kind))
+            entry = entries.setdefault((*place, key), _Entry(index, output, key, name, units, kind))
+            entry.words.update(dict.fromkeys(output.words))
     return list(entries.values())
 
 

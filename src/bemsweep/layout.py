@@ -17,6 +17,7 @@ from bemsweep.errors import ConflictError, Problem, StudyError
 from bemsweep.outputs import FIXED_LABELS, FREQUENCIES, Frequency
 from bemsweep.periods import Calendar
 from bemsweep.records import KeyKind, Method, Series
+from bemsweep.reductions import is_reduced, source_array
 
 __all__ = [
     "BLOCK_ROWS",
@@ -118,8 +119,8 @@ class Array:
 
     @property
     def has_time(self) -> bool:
-        """False if there is one number, or one for each fixed label, for the whole run."""
-        return self.method not in ("scalar", "moment")
+        """False if there is one number, or one for each fixed label or design day, for the whole run."""
+        return self.method in ("mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,13 @@ class Layout:
 
     def dims(self, array: Array) -> tuple[str, ...]:
         """Return the names of the array's dims, `variant` first."""
-        time = ("design_day", "time") if self.calendar.design_days else ("time",)
-        inner = time if array.has_time else array.fixed_dims.split()
-        return ("variant", *((array.key_dim,) if array.key_dim else ()), *inner)
+        days = ("design_day",) if self.has_design_days(array) else ()
+        time = ("time",) if array.has_time else ()
+        return ("variant", *((array.key_dim,) if array.key_dim else ()), *days, *time, *array.fixed_dims.split())
+
+    def has_design_days(self, array: Array) -> bool:
+        """Return True if the array has a value of its own for each design day."""
+        return bool(self.calendar.design_days) and (array.has_time or is_reduced(array.method))
 
     def shape(self, array: Array) -> tuple[int, ...]:
         """Return the lengths of the array's dims without `variant`."""
@@ -182,9 +187,11 @@ class Layout:
         return (*(() if labels is None else (len(labels),)), *self.inner_shape(array))
 
     def inner_shape(self, array: Array) -> tuple[int, ...]:
-        """Return the lengths of the array's last dims: those of time, or the fixed ones; none of a number."""
+        """Return the lengths of the array's last dims: those of days and time, or the fixed ones; none of a number."""
         if array.has_time:
             return self.calendar.shape(array.frequency)
+        if self.has_design_days(array):
+            return (self.calendar.design_days,)
         return tuple(len(FIXED_LABELS[dim]) for dim in array.fixed_dims.split())
 
     def dtype_of(self, array: Array) -> Literal["float64", "float32"]:
@@ -212,8 +219,9 @@ class Layout:
         """Return the layout with every array and key that `series` need, added at the end.
 
         An array's key dim is what its keys are when it first appears (``zone``, ``space``, ``surface``,
-        ``node``, ``schedule``), or ``<array>_key`` if they are of no or mixed kind; later keys of another
-        kind still go to that axis. Keys are compared without regard to case and never sorted.
+        ``node``, ``schedule``), or ``<array>_key`` if they are of no or mixed kind; all reductions of a series have
+        that of the series. Later keys of another kind still go to that axis. Keys are compared without
+        regard to case and never sorted.
 
         Parameters
         ----------
@@ -348,13 +356,14 @@ def _array(series: Sequence[Series]) -> Array:
     kind = kinds.pop() if len(kinds) == 1 else "other"
     first = series[0]
     is_fixed = kind != "" and set(kind.split()) <= set(FIXED_LABELS)
+    source = source_array(first.output, first.method)  # all reductions of one series share its axis
     return Array(
         name=first.output,
         frequency=first.frequency,
         long_name=first.name,
         units=first.units,
         method=first.method,
-        key_dim="" if is_fixed else kind if kind in ("", *_KEY_DIMS) else f"{first.output}_key",
+        key_dim="" if is_fixed else kind if kind in ("", *_KEY_DIMS) else f"{source}_key",
         fixed_dims=kind if is_fixed else "",
     )
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, get_args
 
 from bemsweep.patterns import matches
 
@@ -23,6 +23,7 @@ __all__ = [
     "OutputKind",
     "RunKind",
     "array_name",
+    "reduced_array",
 ]
 
 Frequency = Literal["timestep", "hourly", "daily", "monthly", "annual"]
@@ -103,6 +104,17 @@ def array_name(name: str) -> str:
     return _NOT_IN_A_NAME.sub("_", name)
 
 
+def reduced_array(array: str, word: str) -> str:
+    """Return the name of the array that holds one reduction of `array`.
+
+    Examples
+    --------
+    >>> reduced_array("electricity", "max"), reduced_array("electricity", "p99.6")
+    ('electricity_max', 'electricity_p99_6')
+    """
+    return f"{array}_{word.replace('.', '_')}"
+
+
 @dataclass(frozen=True)
 class Output:
     """One output variable or meter at one reporting frequency, one cell of a tabular report, or the summary."""
@@ -125,6 +137,8 @@ class Output:
     """Of a cell: heading of its row."""
     column: str = ""
     """Of a cell: heading of its column, with or without the unit in brackets."""
+    reduce: tuple[str, ...] = ()
+    """Of a variable or meter: the only reductions of its series that are kept; empty to keep the series itself."""
 
     @property
     def what(self) -> tuple[str, ...]:
@@ -133,10 +147,36 @@ class Output:
         return (self.kind, self.frequency, *(text.casefold() for text in (self.name, *cell)))
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """What is kept of each series: its reductions, or ``""`` alone for the series itself."""
+        return self.reduce or ("",)
+
+    def place(self, word: str) -> tuple[Frequency, str]:
+        """Return group and name of the array that holds what `word` of `words` stands for."""
+        return ("annual", reduced_array(self.array, word)) if word else (self.frequency, self.array)
+
+    @property
     def described(self) -> str:
         """What is asked for, in a line for people."""
-        parts = (self.name, self.key, self.table, self.row, self.column)
-        return ", ".join(filter(None, parts)) if self.kind == "table" else f"{self.name} ({self.frequency})"
+        if self.kind == "table":
+            return ", ".join(filter(None, (self.name, self.key, self.table, self.row, self.column)))
+        return f"{self.name} ({', '.join((self.frequency, *self.reduce))})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the output as plain values for JSON; without `reduce` if the series itself is kept."""
+        values = asdict(self)
+        return values | {"reduce": list(self.reduce)} if values.pop("reduce") else values
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the output that `to_dict` wrote.
+
+        Raises
+        ------
+        TypeError
+            It is no such output.
+        """
+        return cls(**{**data, "reduce": tuple(map(str, data.get("reduce", ())))})
 
     def is_wanted(self, key: str) -> bool:
         """Return True if `key` matches the pattern, without regard to case."""

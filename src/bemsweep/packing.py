@@ -99,12 +99,12 @@ class _Tile:
         return why_differs(target, *self._at(target, rows, buffer))
 
     def _at(self, target: zarr.Array[Any], rows: slice, buffer: npt.NDArray[Any]) -> tuple[Any, npt.NDArray[Any]]:
-        whole = [slice(None)] * len(self.shape[1:-1])
-        if self.array.key_dim:
-            return (rows, self.keys, *whole, self.last), buffer
-        if target.ndim == 1:
-            return rows, buffer[:, 0, 0]
-        return (rows, *whole, self.last), buffer[:, 0]
+        """Return where the rows stand in the live array and their values, without the dims that it lacks."""
+        keys = (self.keys,) if self.array.key_dim else ()
+        has_last = target.ndim > 1 + len(keys)
+        inner = (*[slice(None)] * len(self.shape[1:-1]), self.last) if has_last else ()
+        values = buffer if has_last else buffer[..., 0]
+        return (rows, *keys, *inner), values if keys else values[:, 0]
 
 
 def pack(

@@ -289,6 +289,11 @@ class _Planner:
             now = f"{self.engine.version} runs all variants again"
             self.warnings.append(f"the study has been run with {state.engine}: {now}")
         outputs = state.merged_outputs(study)
+        if whole := state.whole_beside_reduced(study):
+            self.warnings.append(
+                f"the study has {', '.join(map(repr, whole))} whole and keeps that beside its reductions: a study "
+                "grows, it does not change. Give it another name to have the reductions only"
+            )
         calendar = self._calendar(weather, outputs)
         self._stop_if_wrong()
         assert points is not None  # noqa: S101 - or a problem was told

@@ -22,6 +22,7 @@ from bemsweep.inputs import WeatherInput
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
 from bemsweep.records import Series
+from bemsweep.reductions import reduced_series, why_not_reducible
 from bemsweep.scratch import open_scratch
 from bemsweep.sealed_json import sealed, unsealed
 from bemsweep.store import Store
@@ -48,12 +49,17 @@ class Probe:
     """Of the object in which the store keeps it."""
 
     def series_of(self, output: Output) -> tuple[Series, ...]:
-        """Return what the model reports of `output`, keys that do not match left out."""
+        """Return what is kept of what the model reports of `output`, keys that do not match left out."""
         if output.kind == "summary":
             return SUMMARY_SERIES
         if output.kind == "table":
             meant, problem = cells_meant(self.cells, output)
             return () if problem else (cell_series(output, meant[0]),)
+        whole = self.whole_series_of(output)
+        return tuple(reduced_series(one, word) if word else one for one in whole for word in output.words)
+
+    def whole_series_of(self, output: Output) -> tuple[Series, ...]:
+        """Return what the model reports of a variable or meter, not reduced, keys that do not match left out."""
         return tuple(
             series
             for series in self.series
@@ -101,12 +107,12 @@ def probe_model(
     """
     # Every model has the summary.
     general = {_with_every_key(output) for output in outputs if output.kind != "summary"}
-    asked = sorted(general, key=lambda output: json.dumps(asdict(output)))
+    asked = sorted(general, key=lambda output: json.dumps(output.to_dict()))
     identity = {
         "baseline": baseline.sha256,
         "files": {name: file.sha256 for name, file in files.items()},
         "engine": engine.version,
-        "outputs": [asdict(output) for output in asked],
+        "outputs": [output.to_dict() for output in asked],
         "model_writing": MODEL_WRITING_VERSION,
         **({"design_days": [asdict(day) for day in weather.design_days]} if weather.design_days else {}),
     }
@@ -138,7 +144,7 @@ def probe_model(
 
 
 def output_problems(outputs: Sequence[Output], probe: Probe) -> Iterator[tuple[Output, str]]:
-    """Tell each output that the model does not report, with the nearest right name.
+    """Tell each output that the model does not report, with the nearest right name, or that cannot be reduced.
 
     Parameters
     ----------
@@ -149,26 +155,32 @@ def output_problems(outputs: Sequence[Output], probe: Probe) -> Iterator[tuple[O
     """
     for output in outputs:
         if output.kind == "table":
-            if problem := _cell_problem(output, probe):
-                yield output, problem
-            continue
-        if output.optional or probe.series_of(output):
-            continue
-        names = probe.dictionary.get(output.kind, ())
-        other_kind = "variable" if output.kind == "meter" else "meter"
-        reported = [series.key for series in probe.series_of(_with_every_key(output))]
-        if reported:
-            shown = ", ".join(reported[:_KEYS_SHOWN]) + (", …" if len(reported) > _KEYS_SHOWN else "")
-            hint = nearest(output.key, reported)
-            yield output, f"no key of {output.name!r} matches {output.key!r}{hint}; the model has {shown}"
-        elif output.name.casefold() in (known.casefold() for known in names):
-            yield output, f"{output.name!r} is known but nothing in this model reports it {output.frequency}"
-        elif output.name.casefold() in (known.casefold() for known in probe.dictionary.get(other_kind, ())):
-            yield output, f"{output.name!r} is a {other_kind}: ask for {{{other_kind}: {output.name}}}"
+            problem = _cell_problem(output, probe)
+        elif output.kind == "summary":
+            problem = ""
+        elif whole := probe.whole_series_of(output):
+            problem = why_not_reducible(whole[0], output.reduce)
         else:
-            hint = nearest(output.name, names)
-            told = "if only some variants report it, say `optional: true`"
-            yield output, f"this model has no {output.kind} {output.name!r}{hint}; {told}"
+            problem = "" if output.optional else _why_not_reported(output, probe)
+        if problem:
+            yield output, problem
+
+
+def _why_not_reported(output: Output, probe: Probe) -> str:
+    names = probe.dictionary.get(output.kind, ())
+    other_kind = "variable" if output.kind == "meter" else "meter"
+    reported = [series.key for series in probe.whole_series_of(_with_every_key(output))]
+    if reported:
+        shown = ", ".join(reported[:_KEYS_SHOWN]) + (", …" if len(reported) > _KEYS_SHOWN else "")
+        hint = nearest(output.key, reported)
+        return f"no key of {output.name!r} matches {output.key!r}{hint}; the model has {shown}"
+    if output.name.casefold() in (known.casefold() for known in names):
+        return f"{output.name!r} is known but nothing in this model reports it {output.frequency}"
+    if output.name.casefold() in (known.casefold() for known in probe.dictionary.get(other_kind, ())):
+        return f"{output.name!r} is a {other_kind}: ask for {{{other_kind}: {output.name}}}"
+    hint = nearest(output.name, names)
+    told = "if only some variants report it, say `optional: true`"
+    return f"this model has no {output.kind} {output.name!r}{hint}; {told}"
 
 
 def _cell_problem(output: Output, probe: Probe) -> str:
@@ -184,7 +196,7 @@ def _cell_problem(output: Output, probe: Probe) -> str:
 def _with_every_key(output: Output) -> Output:
     if output.kind == "table":
         return Output("table", output.name, "annual", "", "")
-    return replace(output, key="*" if output.kind == "variable" else "", optional=False)
+    return replace(output, key="*" if output.kind == "variable" else "", optional=False, reduce=())
 
 
 def _to_json(probe: Probe) -> dict[str, Any]:

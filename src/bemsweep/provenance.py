@@ -60,7 +60,7 @@ def provenance_of(job: Job, *, baseline: InputRef, weather: InputRef, files: Map
 
 @lru_cache(maxsize=4)  # the same for all variants of a study
 def _plain_outputs(outputs: tuple[Output, ...]) -> tuple[Mapping[str, Any], ...]:
-    return tuple(asdict(output) for output in outputs)
+    return tuple(output.to_dict() for output in outputs)
 
 
 @lru_cache(maxsize=4)
@@ -114,7 +114,7 @@ def job_from(
             baseline=local(_input(provenance["baseline"])),
             weather=local(_input(provenance["weather"])),
             run=provenance["run"],
-            outputs=tuple(Output(**output) for output in provenance["outputs"]),
+            outputs=tuple(Output.from_dict(output) for output in provenance["outputs"]),
             calendar=Calendar.from_dict(provenance["calendar"]),
             design_days=tuple(_design_day(**day) for day in provenance["design_days"]),
             edits=edits,

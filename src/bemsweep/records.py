@@ -27,9 +27,10 @@ KeyKind = Literal["", "zone", "space", "surface", "node", "schedule", "other", "
 ``fuel`` and ``fuel end_use`` say that the values run along these dims, whose labels are fixed.
 """
 
-Method = Literal["mean", "sum", "scalar", "moment"]
-"""How a value stands for its interval; ``scalar`` for the whole run, without a time axis.
+Method = str
+"""How a value stands for its interval: ``mean`` or ``sum``; ``scalar`` for the whole run, without a time axis.
 
+What a series was reduced to has no time axis either: ``run`` and the word, such as ``run max`` or ``run p95``.
 A ``moment`` is a scalar, too: when something happened, in minutes since the begin of a leap year, which the
 cube puts into the years of its own calendar.
 """
@@ -59,7 +60,8 @@ class Series:
     values: npt.NDArray[np.float64]
     """Shape ``(time,)``, or ``(design_day * time,)`` with the design days one after the other.
 
-    Without time: one number, or one for each fuel, or for each end use of one fuel after the other.
+    Reduced: one number, or one for each design day. Of a summary or a cell: one number, or one for each fuel, or for
+    each end use of one fuel after the other.
     """
 
 

@@ -416,12 +416,14 @@ class Study(Part):
     @classmethod
     def _read_outputs(cls, outputs: list[Wanted]) -> list[Wanted]:
         problems = [] if outputs else ["no output is asked for"]
-        by_array: dict[tuple[str, str], Output] = {}
+        by_array: dict[tuple[str, str], tuple[Output, tuple[str, ...]]] = {}
         by_name: dict[tuple[str, ...], Output] = {}
         for output in dict.fromkeys(wanted.output() for wanted in outputs):
-            other = by_array.setdefault((output.frequency, output.array.casefold()), output)
-            if output.what != other.what:
-                problems.append(f"{other.name!r} and {output.name!r} have one name, {output.array!r}: use `as`")
+            for word in output.words:
+                group, array = output.place(word)
+                other, what = by_array.setdefault((group, array.casefold()), (output, (*output.what, word)))
+                if what != (*output.what, word):
+                    problems.append(f"{other.name!r} and {output.name!r} have one name, {array!r}: use `as`")
             other = by_name.setdefault(output.what, output)
             if (other.array, other.optional) != (output.array, output.optional):
                 problems.append(f"{output.name!r} is asked for twice, with another `as` or `optional`")

@@ -11,7 +11,7 @@ import io
 import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 from zlib import crc32
@@ -159,12 +159,19 @@ class StudyState:
 
     def merged_outputs(self, study: Study) -> tuple[Output, ...]:
         """Return the outputs asked for now and those of before, so that leaving one out runs nothing again."""
-        before = (Output(**output) for output in self.definition.get("outputs", ()))
+        before = (Output.from_dict(output) for output in self.definition.get("outputs", ()))
         now = study.resolved_outputs()
         spelled = {output.what: (output.array, output.optional) for output in now}
         # What is asked for under another name, or as optional, takes the place of what was.
         kept = (old for old in before if spelled.get(old.what, (old.array, old.optional)) == (old.array, old.optional))
         return tuple(dict.fromkeys((*kept, *now)))
+
+    def whole_beside_reduced(self, study: Study) -> tuple[str, ...]:
+        """Return arrays that `merged_outputs` keeps whole although the study asks for their reductions only now."""
+        now = study.resolved_outputs()
+        only_reduced = {output.what for output in now if output.reduce} - {out.what for out in now if not out.reduce}
+        merged = self.merged_outputs(study)
+        return tuple(output.array for output in merged if not output.reduce and output.what in only_reduced)
 
     def merge(self, points: Points, variant_ids: Sequence[str]) -> tuple[Points, tuple[str, ...], tuple[bool, ...]]:
         """Return the table with `points` in it, the variants of each row, and which rows are asked for.
@@ -204,7 +211,7 @@ class StudyState:
         yield f"{kept} rows of earlier amendments are kept as they are"
         pairs = zip(self.variant_ids, variant_ids, strict=False)
         renewed = sum(before != now for before, now in pairs)
-        is_asked_the_same = {Output(**output) for output in self.definition.get("outputs", ())} == set(outputs)
+        is_asked_the_same = {Output.from_dict(output) for output in self.definition.get("outputs", ())} == set(outputs)
         if renewed and is_asked_the_same:
             yield (
                 f"{renewed} rows stand for other variants than before, as something has changed that no column tells: "
@@ -283,7 +290,7 @@ class StudyState:
                     for name, parameter in study.parameters.items()
                 },
             },
-            "outputs": [asdict(output) for output in outputs],
+            "outputs": [output.to_dict() for output in outputs],
             "parts": self.parts + has_part,
             "amendments": list(self.definition.get("amendments", ())),
         }

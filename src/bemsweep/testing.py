@@ -7,6 +7,7 @@ on script; it never starts a process.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import threading
 import time
@@ -22,6 +23,7 @@ from bemsweep.engine_files import needs_asking
 from bemsweep.errors import InfrastructureError
 from bemsweep.outputs import END_USES, FUELS, Output
 from bemsweep.records import Series
+from bemsweep.reductions import reduced_series
 from bemsweep.tables import SUMMARY_SERIES, Cell, cell_series, cells_meant
 
 __all__ = ["FakeEngine", "Fault"]
@@ -226,12 +228,12 @@ class FakeEngine:
         return self._counter.read_text(encoding="ascii").splitlines() if self._counter.exists() else []
 
     def _series(self, job: Job, variant: str) -> tuple[Series, ...]:
-        found: dict[tuple[str, str, str], Series] = {}
+        found: dict[tuple[str, ...], Series] = {}
         for output in (output for output in job.outputs if output.kind in ("variable", "meter")):
             if self._reports is None or output.name in self._reports:
-                for key in self._keys_of(output, job):
-                    place = output.name.upper(), output.frequency, key.upper()
-                    found.setdefault(place, _one_series(output, key, job, variant))
+                for key, word in itertools.product(self._keys_of(output, job), output.words):
+                    place = output.name.upper(), output.frequency, key.upper(), word
+                    found.setdefault(place, _one_series(output, key, job, variant, word))
         return (*found.values(), *(self._scalars(job, variant) if job.calendar else ()))
 
     def _scalars(self, job: Job, variant: str) -> list[Series]:
@@ -268,11 +270,11 @@ def _write_raw_file(path: Path, size: int, variant: str) -> None:
             file.write(piece[: size - begin])
 
 
-def _one_series(output: Output, key: str, job: Job, variant: str) -> Series:
+def _one_series(output: Output, key: str, job: Job, variant: str, word: str) -> Series:
     length = int(np.prod(job.calendar.shape(output.frequency))) if job.calendar else 0
     seed = _digest(variant, output.name.upper(), output.frequency, key.upper())
     is_meter = output.kind == "meter"
-    return Series(
+    series = Series(
         output=output.array,
         frequency=output.frequency,
         key=key,
@@ -282,6 +284,8 @@ def _one_series(output: Output, key: str, job: Job, variant: str) -> Series:
         method="sum" if is_meter else "mean",
         values=_random(seed, 0).random(length),
     )
+    days = job.calendar.design_days if job.calendar else 0
+    return reduced_series(series, word, design_days=days) if word else series
 
 
 def _summary(variant: str) -> list[Series]:

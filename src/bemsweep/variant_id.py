@@ -87,4 +87,4 @@ def variant_id(
 
 def _asked(output: Output) -> dict[str, Any]:
     """Return the output as plain values; only a cell has a table, a row and a column."""
-    return {name: value for name, value in asdict(output).items() if value or name not in ("table", "row", "column")}
+    return {name: value for name, value in output.to_dict().items() if value or name not in ("table", "row", "column")}

@@ -29,6 +29,7 @@ from bemsweep.model_file import NOT_IN_IDF
 from bemsweep.object_names import is_device
 from bemsweep.outputs import FREQUENCIES, SUMMARY_NAMES, Frequency, Output, array_name
 from bemsweep.parts import Part, called_by_people
+from bemsweep.reductions import read_reductions
 from bemsweep.studyfile import shown
 from bemsweep.tables import is_known_in_design_days
 
@@ -87,6 +88,8 @@ class _Wanted(Part):
     """Name of the array, if not EnergyPlus's own."""
     optional: StrictBool = False
     """True if variants that do not report it are all right."""
+    reduce: tuple[str, ...] = ()
+    """What is kept of its series, one number each for the whole run; empty to keep the series itself."""
 
     @field_validator("frequency", mode="before")
     @classmethod
@@ -103,6 +106,14 @@ class _Wanted(Part):
             return word
         return frequency
 
+    @field_validator("reduce", mode="before")
+    @classmethod
+    def _read_reduce(cls, reduce: Any, info: ValidationInfo) -> tuple[str, ...]:
+        words = read_reductions(reduce)
+        if info.data.get("frequency") == "annual":
+            raise ValueError("`annual` has one value for each run period: reduce a finer frequency, or do not reduce")
+        return words
+
 
 class Meter(_Wanted):
     """An output meter to keep, for example ``Meter("Electricity:Facility", frequency="hourly")``."""
@@ -117,7 +128,9 @@ class Meter(_Wanted):
     def output(self) -> Output:
         """Return the output as plain values."""
         name = self.meter
-        return Output("meter", name, self.frequency, self.as_ or array_name(name), "", self.optional)
+        return Output(
+            "meter", name, self.frequency, self.as_ or array_name(name), "", self.optional, reduce=self.reduce
+        )
 
 
 class Variable(_Wanted):
@@ -135,7 +148,9 @@ class Variable(_Wanted):
     def output(self) -> Output:
         """Return the output as plain values."""
         name = self.variable
-        return Output("variable", name, self.frequency, self.as_ or array_name(name), self.key, self.optional)
+        return Output(
+            "variable", name, self.frequency, self.as_ or array_name(name), self.key, self.optional, reduce=self.reduce
+        )
 
 
 class CellOfTable(Part):
@@ -300,9 +315,15 @@ def check_names_are_free(wanted: Wanted, info: ValidationInfo) -> Wanted:
             raise ValueError(f"the summary has an array {taken[0]!r}: give the parameter of that name another one")
         return wanted
     # The summary may come later.
-    reserved = {*TAKEN_NAMES, *parameters, *(SUMMARY_NAMES if output.frequency == "annual" else ())}
-    if output.array.casefold() in reserved:
-        raise ValueError(f"{output.array!r} is the name of something else in the results: give another one with `as`")
+    reserved = TAKEN_NAMES | parameters
+    taken_arrays = [
+        name
+        for group, name in map(output.place, output.words)
+        if name.casefold() in reserved or (group == "annual" and name.casefold() in SUMMARY_NAMES)
+    ]
+    if taken_arrays:
+        told = ", ".join(map(repr, taken_arrays))
+        raise ValueError(f"{told} is the name of something else in the results: give another one with `as`")
     return wanted
 
 
