@@ -17,6 +17,7 @@ from bemsweep.errors import StoreError
 from bemsweep.faults import Fault
 from bemsweep.model_file import read_model, write_model
 from bemsweep.outputs import Output
+from bemsweep.progress import Estimate
 from bemsweep.sealed_json import sealed
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
@@ -41,7 +42,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def judged(store: Store, outputs: tuple[Output, ...] = MONTHLY) -> bs.progress.Estimate | None:  # type: ignore[name-defined]
+def judged(store: Store, outputs: tuple[Output, ...] = MONTHLY) -> Estimate | None:
     return estimate(store, NAME, outputs=outputs, to_do=7, threads=2)
 
 
