@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ import bemsweep as bs
 from bemsweep import account
 from bemsweep.account import Accounting
 from bemsweep.blocks import Packed
+from bemsweep.driver import Driver
+from bemsweep.lease import Lease, take_lease
 from bemsweep.task import Finished
 from bemsweep.testing import FakeEngine
 from small_studies import grid_of, local_client, small_study
@@ -119,7 +122,9 @@ def test_what_later_plans_judge_by_leaves_the_engines_start_to_the_run(wait: Wai
     assert (cost.variants, cost.failed, cost.threads, cost.engine_s, cost.record_bytes) == (2, 0, 2, 7.0, 1000)
 
 
-def test_a_real_runs_account_adds_up(tmp_path: Path) -> None:
+def test_a_real_runs_account_adds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = Driver._commit_at_end
+    monkeypatch.setattr(Driver, "_commit_at_end", lambda driver: (time.sleep(0.5), commit(driver)))
     engine = FakeEngine(longest_s=0.3, faults={3: "fail"})
     plan = bs.plan(small_study(parameters=grid_of(4, 5)), store=tmp_path / "store", engine=engine)
     began = time.monotonic()
@@ -132,10 +137,32 @@ def test_a_real_runs_account_adds_up(tmp_path: Path) -> None:
     assert seconds / 2 < told.wall_s < seconds
     assert told.core_s == pytest.approx(4 * told.wall_s, rel=1e-6)
     assert told.engine_s + sum(told.overhead.values()) == pytest.approx(told.core_s, rel=0.02)
-    assert min(told.starting_s, told.preparing_s, told.storing_s, told.packing_s, told.waiting_s) > 0
+    assert min(told.starting_s, told.preparing_s, told.storing_s, told.waiting_s) > 0
+    assert told.packing_s > 4 * 0.5
     records = sum(one.size_bytes for one in plan.store.objects("records"))
     assert told.record_bytes == records
     assert f"{told.efficiency:.0%} of core time in engines" in repr(run)
+
+
+def test_waiting_for_another_run_is_none_of_this_ones_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=FakeEngine())
+
+    def take_late(*words: Any, **how: Any) -> Lease | None:
+        time.sleep(3.0)
+        return take_lease(*words, **how)
+
+    monkeypatch.setattr("bemsweep.driver.take_lease", take_late)
+    began = time.monotonic()
+    told = bs.run(plan).account
+    assert told.wall_s < time.monotonic() - began - 2.9
+
+
+def test_packings_are_told_by_their_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Packed] = []
+    monkeypatch.setattr(Accounting, "take_packed", lambda _, packed: told.append(packed))
+    bs.run(bs.plan(small_study(), store=tmp_path / "store", engine=FakeEngine()))
+    (packed,) = told
+    assert 0 < packed.seconds < 60
 
 
 def test_a_helpers_account_adds_up(tmp_path: Path) -> None:

@@ -169,6 +169,22 @@ def test_a_plan_tells_what_is_to_run_once_a_few_have_run(store: Store) -> None:
     assert "cost  " not in str(done), "nothing is to run"
 
 
+def test_a_plan_asks_once_and_only_if_something_is_to_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, get = [], Store.get
+
+    def counting(store: Store, name: str) -> bytes | None:
+        asked.append(name)
+        return get(store, name)
+
+    monkeypatch.setattr(Store, "get", counting)
+    plan = bs.plan(small_study(), store=store, engine=FakeEngine())
+    assert asked.count(plan.costs) == 1
+    bs.run(plan)
+    asked.clear()
+    bs.plan(small_study(), store=store, engine=FakeEngine())
+    assert not asked.count(plan.costs)
+
+
 def test_another_study_of_the_same_baseline_tells(store: Store) -> None:
     engine = FakeEngine()
     run_study(small_study(name="first"), store, engine)

@@ -67,7 +67,7 @@ class StudyState:
 
     @property
     def uses(self) -> frozenset[str] | None:
-        """Names of all inputs, probes and costs of the study and its amendments; None if its definition does not tell."""
+        """Names of all inputs, probes and costs of the study and its amendments; None if it does not tell."""
         return frozenset(self.definition["uses"]) if "uses" in self.definition else None
 
     @classmethod
