@@ -58,13 +58,17 @@ def test_plan_run_status_and_errors(tmp_path: Path, study: Path) -> None:
     planned = bemsweep("plan", study, "--store", store)
     assert planned.returncode == 0, planned.stderr
     assert "2: 0 stored, 2 to run" in planned.stdout
+    assert "not known before a few have run" in planned.stdout
     run = bemsweep("run", study, "--store", store)
     assert run.returncode == 0, run.stderr
     assert "2 succeeded; 2 run now" in run.stdout
     assert "open_datatree" in run.stdout
+    assert re.search(r"^engine    .* of core time \(.* at once\): \d+%\noverhead  starting ", run.stdout, re.MULTILINE)
     again = bemsweep("run", study, "--store", store, "--json")
     report = json.loads(again.stdout)
     assert (report["ran"], report["statuses"]) == (0, {"succeeded": 2})
+    assert report["account"]["variants"] == 0
+    assert "core time" not in bemsweep("run", study, "--store", store).stdout
     for name in (study, "office"):
         status = bemsweep("status", name, BEMSWEEP_STORE=str(store))
         assert re.search(r"2 succeeded", status.stdout), status.stderr

@@ -18,6 +18,7 @@ ID = "0a" * 32
         (Store.raw_name(ID, "eplusout.err"), "raw", ID, None),
         (Store.raw_name(ID, "folder/eplusout.err.gz"), "raw", ID, None),
         (f"probes/0a/{ID}.json", "probe", None, None),
+        (f"costs/0a/{ID}.json", "cost", None, None),
         (Store.study_name("a.b", "study.json"), "study", None, "a.b"),
         (Store.study_name("a", "results.zarr", "x", "zarr.json"), "study", None, "a"),
         ("studies/a/variants/.0.parquet-1-ab.tmp", "leftover", None, "a"),

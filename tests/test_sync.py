@@ -126,8 +126,8 @@ def test_one_study_brings_all_that_is_its_own_and_nothing_else(made):
         bs.open_results(made, "few")["variant_id"].values
     )
     kinds = [kind_of(name) for name in names]
-    assert {kind: kinds.count(kind) for kind in ("input", "probe", "record", "raw")} == {
-        "input": 2, "probe": 1, "record": 2, "raw": 0,
+    assert {kind: kinds.count(kind) for kind in ("input", "probe", "cost", "record", "raw")} == {
+        "input": 2, "probe": 1, "cost": 1, "record": 2, "raw": 0,
     }  # fmt: skip
     raw = memory()
     sync(made, raw, study="small")
@@ -195,7 +195,7 @@ def test_whoever_reads_meanwhile_sees_a_whole_study_or_none(made, monkeypatch):
     names = [name for name in seen if not name.startswith("-")]
     kinds = [kind_of(name) for name in names]
     shared = [kind for kind in kinds if kind != "study"]
-    assert shared == sorted(shared, key=["input", "probe", "raw", "record"].index)
+    assert shared == sorted(shared, key=["input", "probe", "cost", "raw", "record"].index)
     assert kinds[len(shared) :] == ["study"] * (len(kinds) - len(shared))
     for study in ("small", "few"):
         own = [name for name in names if study_of(name) == study]

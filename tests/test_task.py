@@ -58,7 +58,9 @@ def test_a_record_holds_what_the_engine_reported(tmp_path: Path) -> None:
     assert record.design_day_dates == ("01-21", "07-21")
     assert record.utc_offset_h == -6
     assert record.memory_bytes > 50e6
-    assert 0 < record.engine_s <= record.total_s
+    assert 0 < record.engine_s <= record.total_s <= finished.total_s
+    assert min(finished.start_s, finished.read_s, finished.store_s) > 0
+    assert finished.start_s + finished.engine_s + finished.read_s + finished.store_s < finished.total_s
     assert record.provenance["edits"][0]["value"] == 6
     assert json.dumps(record.provenance)
 

@@ -83,6 +83,7 @@ def test_leftovers_and_parts_of_no_study_are_unused(tmp_path):
         f"records/00/{'0' * 64}.parquet": "records",
         f"raw/{'0' * 64}/eplusout.err": "raw files",
         "probes/00/00.json": "probes",
+        "costs/00/00.json": "costs",
         "inputs/00/00.idf": "inputs",
     }
     for name in left:
@@ -122,7 +123,7 @@ def test_inputs_of_every_amendment_are_kept(tmp_path):
     assert found(store) == {}
     assert len([name for name in names(store) if name.startswith("inputs/")]) == 3
     uses = json.loads(store.get("studies/small/study.json"))["uses"]
-    assert set(uses) == {name for name in names(store) if name.startswith(("inputs/", "probes/"))}
+    assert set(uses) == {name for name in names(store) if name.startswith(("inputs/", "probes/", "costs/"))}
 
 
 def test_a_study_that_tells_no_inputs_keeps_them_all(tmp_path):
@@ -131,12 +132,12 @@ def test_a_study_that_tells_no_inputs_keeps_them_all(tmp_path):
     definition = read_definition(store, "small")
     del definition["uses"]
     store.put("studies/small/study.json", definition_bytes(definition))
-    for name in ("inputs/00/00.idf", "probes/00/00.json", "probe-1-ab"):
+    for name in ("inputs/00/00.idf", "probes/00/00.json", "costs/00/00.json", "probe-1-ab"):
         store.put(name, b"x")
     unused = find_unused(store, now=TOMORROW)
     assert [kind.names for kind in unused.kinds] == [("probe-1-ab",)]
     assert unused.notes == (
-        "all inputs and probes are kept, because the definitions of these studies name none: small",
+        "all inputs, probes and costs are kept, because the definitions of these studies name none: small",
     )
     run_study(small_study(parameters=FEW, timeout_s=5), store, FakeEngine())
     assert find_unused(store, now=TOMORROW).notes == unused.notes, "a later amendment does not know the earlier ones"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,6 +42,8 @@ class Packed:
     """Variants whose record cannot be read, and why."""
     facts_sha256: str = ""
     """Of the block's facts."""
+    seconds: float = 0.0
+    """How long it took."""
 
 
 def pack_block(block: int, rows_sha256: str, workplace: Workplace) -> Packed:
@@ -66,6 +69,7 @@ def pack_block(block: int, rows_sha256: str, workplace: Workplace) -> Packed:
     ------------
     Writes the block's part of every array, and its facts for the driver.
     """
+    began = time.perf_counter()
     context, store = workplace.context, workplace.packing_store
     first = block * BLOCK_ROWS
     ids = _read_rows(store, context.study, block, rows_sha256)
@@ -80,7 +84,7 @@ def pack_block(block: int, rows_sha256: str, workplace: Workplace) -> Packed:
     facts = sink.getvalue()
     store.put(_facts_name(context.study, block), facts)
     unreadable = {ids[row - first]: why for row, why in result.unreadable.items()}
-    return Packed(block, (), unreadable, hashlib.sha256(facts).hexdigest())
+    return Packed(block, (), unreadable, hashlib.sha256(facts).hexdigest(), time.perf_counter() - began)
 
 
 def verify_block(block: int, rows_sha256: str, is_packed: bool, workplace: Workplace) -> Verified:

@@ -166,12 +166,14 @@ def _report(run: Run, plan: Plan, *, as_json: bool, ended: str) -> None:
         report["ended"] = ended
         if run.verification is not None:
             report["verified"] = vars(run.verification)
+        report["account"] = run.account.to_dict()
         print_json({**report, "ran": run.progress.done, "elapsed_s": round(run.progress.elapsed_s, 3)})
     else:
         if run.verification is not None:
             out.print(f"{run.verification}{'; run or packed again' if run.verification.bad else ''}")
         told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         out.print(f"{told}; {run.progress.done:,} run now in {run.progress.elapsed_s:.1f} s")
+        _tell_account(run)
         if not groups.empty:
             out.print(explained(groups, plan.store.url))
         if idle := run.without_effect:
@@ -188,13 +190,20 @@ def _report_records(run: Run, plan: Plan, *, as_json: bool, ended: str) -> None:
     now = run.progress
     if as_json:
         told = {"study": plan.study.name, "ran": now.done, "statuses": dict(now.statuses)}
+        told["account"] = run.account.to_dict()
         print_json({**told, "elapsed_s": round(now.elapsed_s, 3), "ended": ended})
     else:
         counts = ", ".join(f"{count:,} {status}" for status, count in now.statuses.items()) or "nothing left to run"
         out.print(f"{counts}; {now.done:,} run now in {now.elapsed_s:.1f} s")
+        _tell_account(run)
         out.print("only records were written: the run that holds the study gathers them, or the next one")
     if now.failed:
         sys.exit(FAILED)
+
+
+def _tell_account(run: Run) -> None:
+    if run.account.variants:
+        out.print(str(run.account))
 
 
 def _where(plan: Plan) -> str:

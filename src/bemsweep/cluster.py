@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 import dask
 from distributed import Client, LocalCluster, get_client
 
+from bemsweep.cores import usable_cores
 from bemsweep.scratch import open_scratch
 
 __all__ = ["current_client", "open_local_client"]
@@ -85,11 +85,10 @@ def open_local_client(cores: int | None = None) -> Iterator[Client]:
     cores
         How many engines run at once; None for all cores that this process may use.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
         _QUIET,
         open_scratch() as folder,  # Dask leaves its own behind
-        _cluster(cores or usable or 1, folder) as cluster,
+        _cluster(cores or usable_cores(), folder) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client

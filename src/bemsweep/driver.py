@@ -20,10 +20,12 @@ from dataclasses import replace
 import pandas as pd
 from distributed import Client
 
+from bemsweep.account import Account, Accounting
 from bemsweep.at_work import AtWork, at_work
 from bemsweep.attempts import Attempts
 from bemsweep.blocks import Packed, put_rows, read_facts
 from bemsweep.cluster import current_client, open_local_client
+from bemsweep.costs import leave_cost, outputs_digest
 from bemsweep.cube import Cube
 from bemsweep.cube_metadata import ROOT, titles
 from bemsweep.edits import InputRef
@@ -102,6 +104,7 @@ class Driver:
         self._has_grown = False
         self._progress = Progress(total=len(self._table.wanted), cached=0)
         self._statuses: Counter[str] = Counter()
+        self._accounting = Accounting()
         self._told_rows: dict[int, str] = {}
         """What `put_rows` returned, of each block that workers have been asked for."""
         self._lease: Lease | None = None
@@ -112,6 +115,10 @@ class Driver:
         """Return how far the run is; safe from any thread."""
         elapsed = (self._ended or time.monotonic()) - self._began
         return replace(self._progress, statuses=dict(self._statuses), gave_up=len(self._gave_up), elapsed_s=elapsed)
+
+    def account(self) -> Account:
+        """Return where the time went so far; safe from any thread."""
+        return self._accounting.account()
 
     def table(self) -> pd.DataFrame:
         """Return the variant table as far as blocks are packed."""
@@ -155,6 +162,7 @@ class Driver:
         lease = take_lease(self._store, self._name, stop=self.stop, tell=self._tell_waiting)
         if lease is None:  # stopped before
             return
+        self._accounting.begin()
         with lease:
             self._lease, self._guarded = lease, lease.guarded(self._store)
             lease.report = lambda: self.progress().to_dict()
@@ -163,6 +171,8 @@ class Driver:
             if self._queue or self._table.dirty or self.verification is not None:
                 self._run_on_cluster()
             self._commit_at_end()
+            self._accounting.tick()
+            self._leave_cost()
 
     def _tell_waiting(self, other: AtWork) -> None:
         if not self._progress.waits_for:
@@ -189,7 +199,7 @@ class Driver:
             outputs=plan.outputs,
             baselines={label: baseline.input.sha256 for label, baseline in plan.baselines.items()},
             engine=plan.engine_version,
-            uses=[*(Store.input_name(source.sha256, source.suffix) for source in inputs), *plan.probes],
+            uses=[*(Store.input_name(source.sha256, source.suffix) for source in inputs), *plan.probes, plan.costs],
         )
         self._cube = self._open_cube()
         if packed := self._table.unchanged(self._cube.blocks):
@@ -293,9 +303,12 @@ class Driver:
                 flight = stack.enter_context(Flight(client, self._run_id))
                 flight.check_shared(self._store, self.stop)
                 if self.verification is not None:
+                    self._accounting.enter("verifying", flight.threads())
                     self._verify(flight, self.verification)
                 self._begin(flight)
+                self._accounting.enter("running", flight.threads())
                 self._work(flight)
+                self._accounting.enter("packing")
                 self._end(flight)
         except SchedulerLostError as error:  # what is packed is shown all the same
             self._verdict = error
@@ -354,6 +367,7 @@ class Driver:
                 awaited, next_commit = set(flight.packings), time.monotonic() + COMMIT_INTERVAL_S
             if awaited is not None and not awaited & flight.packings:
                 self._commit()
+                self._leave_cost()  # now, too: a run may be killed
                 awaited = None
             self.stop.wait(_POLL_S)
 
@@ -397,7 +411,9 @@ class Driver:
             self._progress = replace(self._progress, estimate=self._first.estimate(left, flight.threads()))
 
     def _submit(self, flight: Flight) -> None:
-        together = self._pace.together(flight.threads())
+        threads = flight.threads()
+        self._accounting.tick(threads)
+        together = self._pace.together(threads)
         batch = [self._queue.popleft() for _ in range(min(flight.room(together), len(self._queue)))]
         asked = [(variant, self._table.values(variant), self._attempts.deaths(variant)) for variant in batch]
         flight.run(asked, together=together)
@@ -424,6 +440,7 @@ class Driver:
         self._statuses[finished.status] += 1
         self._first.take(finished)
         self._pace.take(finished.total_s)
+        self._accounting.take(finished)
         self._rule.take(finished.status, finished.message)
 
     def _take_error(self, item: str | int, error: BaseException) -> None:
@@ -466,6 +483,7 @@ class Driver:
             )
 
     def _take_packed(self, packed: Packed) -> None:
+        self._accounting.take_packed(packed)
         if packed.unknown:
             self._cube.grow(self._cube.layout.grow(self._series_of(packed.unknown)))
             self._table.dirty.add(packed.block)
@@ -517,6 +535,12 @@ class Driver:
         if self._has_grown or self._table.digests != self._cube.blocks or self._cube.rows != rows:
             self._cube.resize(rows)
             self._commit()
+
+    def _leave_cost(self) -> None:
+        """Tell later plans what variants like these cost."""
+        cost = self._accounting.cost(self._name, outputs_digest(self._plan.outputs))
+        if cost is not None:
+            leave_cost(self._store, self._plan.costs, cost)
 
     def _enqueue(self, variants: Sequence[str]) -> None:
         self._queue.extend(variants)

@@ -95,6 +95,8 @@ class EngineRun:
     """Of the IDF as written for the engine."""
     engine_s: float = 0.0
     """Seconds in the engine."""
+    read_s: float = 0.0
+    """Seconds of reading what it wrote."""
     memory_bytes: int = 0
     """Peak resident memory of the run's largest process; of a run killed for its memory, what all of them held."""
     dictionary: Mapping[str, list[str]] = field(default_factory=dict)

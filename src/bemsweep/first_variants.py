@@ -89,6 +89,7 @@ class FirstVariants:
             severe=tuple({message_kind(message): message for message in messages[::-1]}.values())[::-1],
             to_do=to_do,
             threads=threads,
+            engine_s=fmean(one.engine_s for one in self._finished),
         )
 
 

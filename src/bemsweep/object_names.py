@@ -11,7 +11,7 @@ from typing import Literal
 
 __all__ = ["Kind", "check_study_name", "is_device", "is_inside", "is_variant_id", "kind_of", "study_of", "variant_of"]
 
-Kind = Literal["input", "record", "raw", "probe", "study", "lease", "leftover", "other"]
+Kind = Literal["input", "record", "raw", "probe", "cost", "study", "lease", "leftover", "other"]
 """``leftover`` is what a killed process left: temporary files, and probes of whether a store can be written.
 
 ``lease`` says who is at work on a study: it belongs to runs, and never to what is copied or counted.
@@ -27,7 +27,14 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECAS
 _STUDY = re.compile(r"studies/([^/]+)/.+")
 _LEASE = re.compile(r"studies/[^/]+/lease/.+")
 _LEFTOVER = re.compile(r"probe-[^/]*|(.*/)?[^/]*\.tmp")
-_KINDS: dict[str, Kind] = {"inputs": "input", "records": "record", "raw": "raw", "probes": "probe", "studies": "study"}
+_KINDS: dict[str, Kind] = {
+    "inputs": "input",
+    "records": "record",
+    "raw": "raw",
+    "probes": "probe",
+    "costs": "cost",
+    "studies": "study",
+}
 
 
 def kind_of(name: str) -> Kind:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bemsweep.cores import usable_cores
+from bemsweep.costs import costs_name, estimate
 from bemsweep.design import Points, design_points
 from bemsweep.engine import Engine
 from bemsweep.errors import EngineNotFoundError, InputError, ModelError, Problem, StoreError, StudyError
@@ -35,6 +37,7 @@ from bemsweep.outputs import Output
 from bemsweep.periods import Calendar
 from bemsweep.places import options_for
 from bemsweep.probe import output_problems, probe_model
+from bemsweep.progress import Estimate
 from bemsweep.records import Series
 from bemsweep.resolution import Resolved, overruling, resolve_edits
 from bemsweep.store import Store, default_url
@@ -104,6 +107,10 @@ class Plan:
     """What is allowed but deserves a look."""
     probes: tuple[str, ...] = ()
     """Names of the objects that tell what the baselines report."""
+    costs: str = ""
+    """Name of the object that tells what variants like these have cost."""
+    estimate: Estimate | None = None
+    """What is to run will cost, on all cores of this machine; None if nothing is to, or nothing like it has run."""
 
     @cached_property
     def wanted_variants(self) -> tuple[str, ...]:
@@ -141,6 +148,7 @@ class Plan:
             "to_run": len(self.to_run),
             "hours_per_variant": self.layout.calendar.hours,
             "bytes": self.bytes_per_variant * len(self.variant_ids),
+            "estimate": None if self.estimate is None else self.estimate.to_dict(),
             "warnings": list(self.warnings),
         }
 
@@ -154,8 +162,15 @@ class Plan:
             ("variants", f"{counts['variants']:,}: {counts['stored']:,} stored, {counts['to_run']:,} to run"),
             ("hours", f"{counts['hours_per_variant']:,} simulated in each"),
             ("results", f"{each} each, {every} in all, before compression"),
+            *self._estimate_lines(),
             *(("warning", warning) for warning in self.warnings),
         ]
+
+    def _estimate_lines(self) -> list[tuple[str, str]]:
+        if self.estimate is not None:
+            return self.estimate.lines()
+        told = "not known before a few have run: `bemsweep run --limit 4` (`limit=4` in Python) tells"
+        return [("cost", told)] if self.to_run else []
 
     def __str__(self) -> str:
         return "\n".join(f"{word:<10}{text}" for word, text in self._lines())
@@ -321,6 +336,9 @@ class _Planner:
                 f"`keep` asks for {', '.join(names)} now: variants that have run keep what they have, and are not run "
                 "again for it"
             )
+        hours = layout.calendar.hours
+        costs = costs_name(inputs.values(), run=study.run, engine=self.engine.version, hours=hours)
+        to_do = len({variant for variant, is_one in zip(variant_ids, is_wanted, strict=True) if is_one} - stored)
         return Plan(
             study=study,
             store=self.store,
@@ -339,7 +357,13 @@ class _Planner:
             resolved=resolved,
             warnings=tuple(self.warnings),
             probes=tuple(self.probes),
+            costs=costs,
+            estimate=self._estimate(costs, outputs, to_do),
         )
+
+    def _estimate(self, costs: str, outputs: Sequence[Output], to_do: int) -> Estimate | None:
+        """Return what so many variants will cost; None if there are none, or nothing tells it."""
+        return estimate(self.store, costs, outputs=outputs, to_do=to_do, threads=usable_cores()) if to_do else None
 
     def _stop_if_wrong(self) -> None:
         if self.problems:

@@ -5,6 +5,7 @@ Decides only what follows from its own numbers, such as the time to go; who coun
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,41 +18,71 @@ __all__ = ["Estimate", "Progress"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the rest of a run will cost, judged by the variants that it began with."""
+    """What variants will cost, judged by others: the rest of a run by those that it began with, a run that has not
+    begun by those of an earlier one.
+    """
 
     tried: int
-    """Variants that it began with and that have finished."""
+    """Variants that it is judged by."""
     failed: int
     """Those of them that did not succeed."""
     seconds: tuple[float, float, float]
-    """Least, mean and most seconds of one of them, from its task's start to its record."""
+    """Least, mean and most seconds of one of them, from its task's start to its record; the engine's own start, which
+    only the first ones wait for, is left out if they are of an earlier run."""
     memory_bytes: int
     """Most resident memory of an engine."""
-    record_bytes: int
-    """Mean size of a record."""
+    record_bytes: int | None
+    """Mean size of a record; None if theirs tell nothing of it, because they had other outputs."""
     severe: tuple[str, ...]
     """Their severe messages, of those that differ in numbers only the first."""
     to_do: int
     """Variants that are left."""
     threads: int
     """Variants that run at once."""
+    engine_s: float = 0.0
+    """Mean seconds of one of them in the engine."""
+    aside_s: float = 0.0
+    """Seconds by the clock in which no variant runs: the start and the end of a run."""
+    judged_by: str = ""
+    """Which earlier variants these were, in words; ``""`` for those that the run began with."""
 
     @property
     def wall_s(self) -> float:
-        """Seconds that the rest will take."""
-        return self.seconds[1] * self.to_do / max(1, self.threads)
+        """Seconds that what is left will take by the clock."""
+        return self.aside_s + self.seconds[1] * math.ceil(self.to_do / max(1, self.threads))
+
+    @property
+    def total_engine_s(self) -> float:
+        """Seconds that what is left will take in engines, all together."""
+        return self.engine_s * self.to_do
+
+    @property
+    def total_record_bytes(self) -> int | None:
+        """Size of the records of what is left; None if it is not known."""
+        return None if self.record_bytes is None else self.record_bytes * self.to_do
 
     def lines(self) -> list[tuple[str, str]]:
         """Return what is told of it: a word and a text each, like a plan's."""
         least, mean, most = self.seconds
-        rest, size = duration_text(self.wall_s), size_text(self.record_bytes * self.to_do)
-        failed = f", {self.failed} of which failed" if self.failed else ""
+        failed = f", {self.failed:,} of which failed" if self.failed else ""
+        rest = [f"about {duration_text(self.wall_s)} with {self.threads} at once"]
+        if self.judged_by:
+            rest.append(f"{duration_text(self.total_engine_s)} of engine")
+        if self.total_record_bytes is not None:
+            rest.append(f"{size_text(self.total_record_bytes)} of records")
         return [
-            ("tried", f"{self.tried} variants at the corners of the design{failed}"),
+            ("judged by", f"{self.judged_by}{failed}")
+            if self.judged_by
+            else ("tried", f"{self.tried} variants at the corners of the design{failed}"),
             ("each", f"{mean:.1f} s ({least:.1f} to {most:.1f}), up to {size_text(self.memory_bytes)} of memory"),
             *(("severe", message) for message in self.severe),
-            ("to go", f"{self.to_do:,}: about {rest} with {self.threads} at once, {size} of records"),
+            ("to go", f"{self.to_do:,}: {', '.join(rest)}"),
         ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, what follows from them included."""
+        totals = {name: getattr(self, name) for name in ("wall_s", "total_engine_s", "total_record_bytes")}
+        return {**asdict(self), "seconds": list(self.seconds), "severe": list(self.severe), **totals}
 
     def __str__(self) -> str:
         return "\n".join(f"{word:<10}{text}" for word, text in self.lines())
@@ -112,5 +143,5 @@ class Progress:
         """Return plain values for JSON, for whoever looks from another process."""
         values = asdict(self) | {"statuses": dict(self.statuses), "elapsed_s": round(self.elapsed_s, 1)}
         if self.estimate is not None:
-            values["estimate"] = {**asdict(self.estimate), "seconds": list(self.estimate.seconds)}
+            values["estimate"] = self.estimate.to_dict()
         return values | {"done": self.done, "failed": self.failed, "running": [one.to_dict() for one in self.running]}

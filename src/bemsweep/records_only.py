@@ -24,6 +24,7 @@ class RecordsOnlyDriver(Driver):
 
     def _carry_out(self) -> None:
         self._plan.store.names("studies")  # at the start a fault is told at once
+        self._accounting.begin()
         with Announcement(self._store, self._name) as announcement:
             announcement.report = lambda: self.progress().to_dict()
             self._put_inputs()
@@ -34,6 +35,7 @@ class RecordsOnlyDriver(Driver):
             self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
             if self._queue:
                 self._run_on_cluster()
+            self._accounting.tick()
 
     def _context(self) -> Context:
         return replace(super()._context(), looks_first=True)

@@ -13,6 +13,7 @@ from html import escape
 import pandas as pd
 from distributed import Client
 
+from bemsweep.account import Account
 from bemsweep.driver import Driver
 from bemsweep.effects import without_effect
 from bemsweep.layout import TABLE_COLUMNS
@@ -138,6 +139,11 @@ class Run:
         return self._driver.progress()
 
     @property
+    def account(self) -> Account:
+        """Where the time went, so far if the run is under way: engine, overhead by stage, efficiency."""
+        return self._driver.account()
+
+    @property
     def is_done(self) -> bool:
         """True if nothing is under way any more."""
         return self._ended.is_set()
@@ -207,11 +213,13 @@ class Run:
         progress = self.progress
         told = ", ".join(f"{count} {status}" for status, count in sorted(progress.statuses.items()))
         left = progress.eta_s if progress.stage == "running" else None
+        account = self.account
+        spent = f", {account.efficiency:.0%} of core time in engines" if self.is_done and account.variants else ""
         waits = f" for {progress.waits_for}" if progress.waits_for else ""
         return (
             f"Run of {self.plan.study.name}: {progress.stage}{waits}, {progress.done} of {progress.to_do} done"
             f"{f' ({told})' if told else ''}, {progress.cached} cached, {progress.elapsed_s:.0f} s"
-            f"{f', about {left:.0f} s to go' if left is not None else ''}"
+            f"{f', about {left:.0f} s to go' if left is not None else ''}{spent}"
         )
 
     def _repr_html_(self) -> str:

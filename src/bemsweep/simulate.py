@@ -53,6 +53,7 @@ class _Result:
     returncode: int = 0
     error: str = ""
     engine_s: float = 0.0
+    read_s: float = 0.0
     model_sha256: str = ""
     dictionary: dict[str, list[str]] = field(default_factory=dict)
     report: Report = field(default_factory=lambda: Report(()))
@@ -109,10 +110,12 @@ def _do(
     if result.returncode != 0 or not read_text(scratch / "eplusout.end").startswith(COMPLETED):
         return
     _enter(scratch, "read")
+    begin = time.perf_counter()
     report = read_report(scratch / "eplusout.sql", job.outputs, job.run, job.calendar, label=KeyLabels(document))
     result.report = _with_days_of_model(report, document)
     if job.calendar is None:
         result.dictionary = read_dictionary(scratch) | {"report": written.reports}
+    result.read_s = time.perf_counter() - begin
     _enter(scratch, "done")
 
 
@@ -279,6 +282,7 @@ def read_run(
         design_day_dates=tuple(report.get("design_day_dates", ())),
         model_sha256=result.get("model_sha256", ""),
         engine_s=result.get("engine_s", 0.0),
+        read_s=result.get("read_s", 0.0),
         memory_bytes=memory_bytes,
         dictionary=result.get("dictionary", {}),
         cells=tuple(Cell(*cell) for cell in report.get("cells", ())),

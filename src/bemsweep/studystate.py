@@ -67,7 +67,7 @@ class StudyState:
 
     @property
     def uses(self) -> frozenset[str] | None:
-        """Names of all inputs and probes of the study and its amendments; None if its definition does not tell."""
+        """Names of all inputs, probes and costs of the study and its amendments; None if it does not tell."""
         return frozenset(self.definition["uses"]) if "uses" in self.definition else None
 
     @classmethod
@@ -256,7 +256,7 @@ class StudyState:
         engine
             The string that the engine reports itself.
         uses
-            Names of the inputs and probes that the study needs, so that nobody takes them for unused.
+            Names of the inputs, probes and costs that the study needs, so that nobody takes them for unused.
 
         Raises
         ------

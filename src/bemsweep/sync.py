@@ -36,7 +36,7 @@ _R = TypeVar("_R")
 
 _THREADS = 8
 _UNCHANGING = ("input", "record", "raw")
-_ORDER = ("other", "input", "probe", "raw", "record")
+_ORDER = ("other", "input", "probe", "cost", "raw", "record")
 """Kinds that several studies share, each after what it points to; studies come last."""
 
 
@@ -86,7 +86,7 @@ def sync(
     source, target
         From where to where.
     study
-        A study's name, for it alone with its inputs, records, raw files and probes; None for the whole store.
+        A study's name, for it alone with its inputs, records, raw files, probes and costs; None for the whole store.
     tell
         Called after every object with what has been done so far.
 
@@ -271,7 +271,7 @@ def _belonging(source: Store, study: str) -> Callable[[str], bool]:
     variants = set(state.variant_ids)
 
     def is_wanted(name: str) -> bool:
-        if kind_of(name) in ("input", "probe"):
+        if kind_of(name) in ("input", "probe", "cost"):
             return state.uses is None or name in state.uses
         return variant_of(name) in variants
 

@@ -123,7 +123,14 @@ class Finished:
     engine_s: float
     """Seconds in the engine."""
     total_s: float = 0.0
-    """Seconds from the start of the task to the finished record."""
+    """Seconds from the start of the task to the stored record, those below among them; what is left went into
+    preparing the run."""
+    start_s: float = 0.0
+    """Seconds of waiting for the engine to start."""
+    read_s: float = 0.0
+    """Seconds of reading what the engine wrote."""
+    store_s: float = 0.0
+    """Seconds of making and storing the record and the raw files."""
     memory_bytes: int = 0
     """Peak resident memory of the engine's process."""
     record_bytes: int = 0
@@ -303,8 +310,10 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
         return found
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
     job = job_of(variant_id, row, context, store)
+    asked = time.perf_counter()
     with workplace.engine(alone=deaths > 0) as engine, open_scratch() as scratch:
         run: EngineRun | None = None
+        start_s = time.perf_counter() - asked
         try:
             run = engine.run(job, scratch, timeout_s=context.timeout_s)
             status, message = judge(run)
@@ -314,6 +323,7 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
             run = run or read_run(scratch, returncode=-1)
             status, message = "failed", f"died in each of {MOST_TRIES} tries, of which all but the first alone: {error}"
         workplace.tell(variant_id, "storing results")
+        ended = time.perf_counter()
         if status != "succeeded" and run.err:
             store.put(store.raw_name(variant_id, "eplusout.err"), run.err.encode())
         keep_files(store, variant_id, scratch, context.keep)
@@ -349,11 +359,15 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
         )
         data = to_bytes(record)
         store.put(store.record_name(variant_id), data)
+    stored = time.perf_counter()
     return Finished(
         variant_id,
         status,
         run.engine_s,
-        total_s=record.total_s,
+        total_s=stored - started,
+        start_s=start_s,
+        read_s=run.read_s,
+        store_s=stored - ended,
         memory_bytes=run.memory_bytes,
         record_bytes=len(data),
         message=(message or first_severe(run.err))[:_MESSAGE_LENGTH],

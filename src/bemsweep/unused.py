@@ -1,7 +1,7 @@
 """What a store holds that no study refers to, and deleting it.
 
 Decides by the names of objects and by what the studies tell of themselves: their variant tables name the
-records, their definitions the inputs and probes. Never touches what is younger than a day, which a run may just
+records, their definitions the inputs, probes and costs. Never touches what is younger than a day, which a run may just
 be writing, and never what bemsweep did not put there. One study that cannot be read stops everything, because
 all of its records would be taken for unused.
 """
@@ -25,6 +25,7 @@ _NAMES = {
     "raw": "raw files",
     "record": "records",
     "probe": "probes",
+    "cost": "costs",
     "input": "inputs",
     "study": "parts of no study",
     "lease": "leases of no study",
@@ -38,7 +39,7 @@ class UnusedKind:
     """What is unused of one kind."""
 
     kind: str
-    """``raw files``, ``records``, ``probes``, ``inputs``, ``parts of no study``, ``leases of no study`` or
+    """``raw files``, ``records``, ``probes``, ``costs``, ``inputs``, ``parts of no study``, ``leases of no study`` or
     ``leftovers``."""
     names: tuple[str, ...]
     """Of the objects."""
@@ -116,7 +117,8 @@ def find_unused(store: Store, *, older_than_h: float = YOUNGEST_H, now: dt.datet
     notes = []
     if silent:
         told = ", ".join(silent)
-        notes.append(f"all inputs and probes are kept, because the definitions of these studies name none: {told}")
+        why = f"because the definitions of these studies name none: {told}"
+        notes.append(f"all inputs, probes and costs are kept, {why}")
     return Unused(tuple(kinds), older_than_h, len(suspects) - len(old), tuple(notes))
 
 
@@ -148,7 +150,7 @@ def _without_owner(objects: Iterable[StoredObject], states: Iterable[StudyState]
         match kind_of(one.name):
             case "record" | "raw":
                 is_unused = variant_of(one.name) not in variants
-            case "input" | "probe":
+            case "input" | "probe" | "cost":
                 is_unused = uses is not None and one.name not in uses
             case "study" | "lease":
                 is_unused = study_of(one.name) not in studies
