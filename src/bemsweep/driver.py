@@ -102,7 +102,7 @@ class Driver:
         """Why the run ends early."""
         self._gave_up: dict[str, str] = {}
         self._has_grown = False
-        self._progress = Progress(total=len(self._table.wanted), cached=0)
+        self._progress = Progress(total=len(plan.wanted_variants), cached=0)
         self._statuses: Counter[str] = Counter()
         self._accounting = Accounting()
         self._told_rows: dict[int, str] = {}
@@ -208,7 +208,7 @@ class Driver:
         to_do = [variant for variant in plan.wanted_variants if variant not in self._table.stored]
         self._enqueue(to_do[: self._limit])
         self._table.look_through()
-        cached = len(self._table.wanted) - len(to_do)
+        cached = len(plan.wanted_variants) - len(to_do)
         self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
 
     def _check_current(self) -> None:
@@ -496,7 +496,7 @@ class Driver:
             _log.warning("%s cannot be read, %s: its variant runs again", Store.record_name(variant), why)
         for variant in self._table.to_mend(packed.block, facts, packed.unreadable):
             self._delete_record(variant)
-            if variant not in self._table.wanted or self._is_ending:
+            if not self._table.is_wanted(variant) or self._is_ending:
                 continue
             if self._attempts.fail(variant, RecordError("its record cannot be read")):
                 self._gave_up[variant] = "its record could not be read, however often it was written"

@@ -31,7 +31,7 @@ class RecordsOnlyDriver(Driver):
             stored = set(self._plan.stored) | self._store.stored(self._plan.to_run)
             to_do = [variant for variant in self._plan.wanted_variants if variant not in stored]
             self._queue.extend(to_do[::-1][: self._limit])
-            cached = len(self._table.wanted) - len(to_do)
+            cached = len(self._plan.wanted_variants) - len(to_do)
             self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
             if self._queue:
                 self._run_on_cluster()

@@ -6,12 +6,12 @@ A task's arguments and return stay under 2 kB; all that variants share travels o
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -207,8 +207,10 @@ class Flight:
         self._items: dict[Any, tuple[str | int, ...]] = {}
         """Of each key what its task is to do."""
         self._is_over = threading.Event()
-        self._submitted: Counter[str | int] = Counter()
-        """How often each; part of its key, because a key that erred keeps its error."""
+        self._serials = itertools.count()
+        """Part of each key, because a key that erred keeps its error."""
+        self._tried: set[str] = set()
+        """Variants that have failed by the machine's fault."""
         self._faulty: dict[str, set[str]] = {}
         """Of variants the workers on which they failed by the machine's fault."""
         self._bound: dict[Any, frozenset[str]] = {}
@@ -370,10 +372,10 @@ class Flight:
         variants
             What to run.
         together
-            How many go into one task; those that were submitted before go alone, so that none suffers by another.
+            How many go into one task; those that have failed before go alone, so that none suffers by another.
         """
-        fresh = [one for one in variants if not self._submitted[one[0]]]
-        tried = [one for one in variants if self._submitted[one[0]]]
+        fresh = [one for one in variants if one[0] not in self._tried]
+        tried = [one for one in variants if one[0] in self._tried]
         self._submit([fresh[first : first + together] for first in range(0, len(fresh), together)], None)
         self._submit([[one] for one in tried if one[0] not in self._faulty], None)
         for one in (one for one in tried if one[0] in self._faulty):
@@ -382,10 +384,9 @@ class Flight:
     def _submit(self, tasks: Sequence[Sequence[Submitted]], workers: list[str] | None) -> None:
         if not tasks:
             return
-        self._submitted.update(variant for task in tasks for variant, _, _ in task)
         # A tuple's first part names its group: only of a group do tasks wait on the scheduler. Others are given to
         # workers at once, hundreds to each, and a worker that dies puts all of them under suspicion.
-        keys = [(self._run_id, task[0][0], self._submitted[task[0][0]]) for task in tasks]
+        keys = [(self._run_id, task[0][0], next(self._serials)) for task in tasks]
         with _reaching_scheduler():
             futures = self._client.map(
                 _run_variants,
@@ -463,8 +464,10 @@ class Flight:
             # Not by the future's status: if the answer's worker has died meanwhile, Dask runs the task again.
             for item, outcome in zip(items, _outcomes(answer, len(items)), strict=True):
                 self._forget(item)
-                if isinstance(item, str) and (worker := getattr(outcome, _WORKER, "")):
-                    self._faulty.setdefault(item, set()).add(worker)
+                if isinstance(item, str) and isinstance(outcome, BaseException):
+                    self._tried.add(item)
+                    if worker := getattr(outcome, _WORKER, ""):
+                        self._faulty.setdefault(item, set()).add(worker)
                 yield item, outcome
 
     def _listen(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, KeysView, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -42,24 +42,24 @@ class VariantTable:
         """Content of the blocks that are packed."""
         self._awaited: Counter[int] = Counter()
         """Per block, how many of its rows wait for a variant of this run."""
-        self._rows_of: dict[str, list[int]] = {}
+        self._first_row: dict[str, int] = {}
+        self._later_rows: dict[str, list[int]] = {}
+        """Of the few variants that have several rows."""
         for row, variant in enumerate(plan.variant_ids):
-            self._rows_of.setdefault(variant, []).append(row)
-        self._row_to_run: dict[str, int] = {}
-        """Of each variant that the study asks for, the first row that it asks for: older rows of the same variant
-        may stand for names and edits that the study no longer has."""
-        for row, (variant, is_wanted) in enumerate(zip(plan.variant_ids, plan.is_wanted, strict=True)):
-            if is_wanted:
-                self._row_to_run.setdefault(variant, row)
+            if self._first_row.setdefault(variant, row) != row:
+                self._later_rows.setdefault(variant, []).append(row)
 
-    @property
-    def wanted(self) -> KeysView[str]:
-        """Variants that the study asks for, each once."""
-        return self._row_to_run.keys()
+    def is_wanted(self, variant: str) -> bool:
+        """Return True if the study asks for a variant."""
+        return any(self._plan.is_wanted[row] for row in self._rows_of(variant))
 
     def values(self, variant: str) -> tuple[Value, ...]:
-        """Return the values that a variant is run with, one per column of the plan's points."""
-        return self._plan.points.rows[self._row_to_run[variant]]
+        """Return the values that a variant is run with, one per column of the plan's points.
+
+        Those of the first row that is asked for: older rows of the same variant may stand for names and edits that
+        the study no longer has.
+        """
+        return self._plan.points.rows[next(row for row in self._rows_of(variant) if self._plan.is_wanted[row])]
 
     # What happened
 
@@ -86,7 +86,7 @@ class VariantTable:
 
     def look_through(self) -> None:
         """Take every block for dirty that has records and is not packed."""
-        for variant in self.stored & self._rows_of.keys():
+        for variant in self.stored & self._first_row.keys():
             self.dirty |= self._blocks_of(variant) - self.digests.keys()
 
     def wait_for(self, variants: Iterable[str]) -> None:
@@ -106,7 +106,7 @@ class VariantTable:
     def drop(self, variant: str) -> None:
         """Note that a variant's record is gone: its rows are pending again."""
         self.stored.discard(variant)
-        rows = self._rows_of[variant]
+        rows = self._rows_of(variant)
         blank = _blank(self._plan, rows)
         for column in TABLE_COLUMNS:
             self.frame.loc[rows, column] = blank[column].to_numpy()
@@ -140,7 +140,8 @@ class VariantTable:
     def stale(self, again: Collection[Status]) -> set[str]:
         """Return variants to run again: of a status asked for, or stopped by a narrower limit than this study's."""
         is_asked = self.frame["status"].isin(list(again))
-        return set(self.frame["variant_id"][is_asked | self._is_short(self.frame)]) & self.stored & self.wanted
+        found = set(self.frame["variant_id"][is_asked | self._is_short(self.frame)]) & self.stored
+        return {variant for variant in found if self.is_wanted(variant)}
 
     def to_mend(self, block: int, facts: pd.DataFrame, unreadable: Iterable[str]) -> set[str]:
         """Return variants whose records are of no use although they were listed.
@@ -154,7 +155,7 @@ class VariantTable:
         unreadable
             Variants whose record could not be read.
         """
-        short = set(facts["variant_id"][self._is_short(facts)]) & self.wanted
+        short = {variant for variant in facts["variant_id"][self._is_short(facts)] if self.is_wanted(variant)}
         # Records that have gone since they were listed; in a block that is dirty they may be newer than its packing.
         known = set() if block in self.dirty else self.stored & set(self.ids_of(block))
         return {*unreadable, *short, *(known - set(facts["variant_id"]))} & self.stored
@@ -164,8 +165,11 @@ class VariantTable:
         short: pd.Series[bool] = is_cut_short(*facts, limit_s=study.timeout_s, limit_bytes=study.max_memory)
         return short
 
+    def _rows_of(self, variant: str) -> list[int]:
+        return [self._first_row[variant], *self._later_rows.get(variant, ())]
+
     def _blocks_of(self, variant: str) -> set[int]:
-        return {row // BLOCK_ROWS for row in self._rows_of[variant]}
+        return {row // BLOCK_ROWS for row in self._rows_of(variant)}
 
     def _rows_in(self, block: int) -> list[int]:
         return list(range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self.frame))))
