@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint types layers tests bench chaos fuzz object-storage first-hour clean
+.PHONY: demo test lint types layers tests matrix bench chaos fuzz object-storage first-hour clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bemsweep run examples/office.yaml --store demo-store
@@ -27,9 +27,17 @@ layers: $(VENV)/.installed-dev
 tests: $(VENV)/.installed-dev
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 25
 
+# What `make tests` does with some of the bundled models, with all of them.
+matrix: $(VENV)/.installed-dev
+	$(BIN)/pytest -n $(WORKERS) -m matrix
+
+# The quick set, under ten minutes; docs/performance.md names what takes longer.
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/record_formats.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/null_engine.py 1000 10000
+	$(BIN)/python benchmarks/yardsticks.py short
 	$(BIN)/python benchmarks/same_study_again.py
+	$(BIN)/python benchmarks/record_formats.py
 
 # SEED=7 replays what chance gave; ONLY=thousand runs one storm.
 chaos: $(VENV)/.installed-dev

@@ -213,7 +213,7 @@ def test_deleting_asks_or_wants_to_be_told(store):
         "0 records and raw files"
         not in call("studies", "delete", "small", "--records", "--yes", "--store", store.url)[1]
     )
-    assert {one.name.partition("/")[0] for one in store.objects()} == {"inputs", "probes"}
+    assert {one.name.partition("/")[0] for one in store.objects()} == {"costs", "inputs", "probes"}
 
 
 @pytest.mark.parametrize(("answer", "is_deleted"), [("y", True), ("n", False), ("", False)])

@@ -422,11 +422,13 @@ def real(tmp_path_factory):
 
 @pytest.mark.engine
 @pytest.mark.heavy
-def test_a_real_study_can_be_drawn(real, paper):
-    hourly = real["hourly"].to_dataset()
-    assert_readable(plot.end_uses_by_month(real["monthly"].to_dataset().isel(variant=0), ax=paper()))
-    assert_readable(plot.main_effects(hourly, "electricity", ax=paper()))
-    assert_readable(plot.load_duration(hourly, "electricity", ax=paper()))
-    assert_readable(plot.heat_map(hourly.isel(variant=0), "electricity", ax=paper()))
-    assert_readable(plot.parallel_coordinates(hourly, "electricity", ax=paper()))
-    assert_readable(plot.distribution(hourly, "electricity", ax=paper()))
+def test_a_real_study_can_be_drawn(real):  # one test, so that the study is run once
+    hourly, monthly = real["hourly"].to_dataset(), real["monthly"].to_dataset()
+    for size in PAPER:
+        with matplotlib.rc_context():
+            assert_readable(plot.end_uses_by_month(monthly.isel(variant=0), ax=axes(*size)))
+            assert_readable(plot.main_effects(hourly, "electricity", ax=axes(*size)))
+            assert_readable(plot.load_duration(hourly, "electricity", ax=axes(*size)))
+            assert_readable(plot.heat_map(hourly.isel(variant=0), "electricity", ax=axes(*size)))
+            assert_readable(plot.parallel_coordinates(hourly, "electricity", ax=axes(*size)))
+            assert_readable(plot.distribution(hourly, "electricity", ax=axes(*size)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from pathlib import Path
@@ -45,8 +46,19 @@ def all_in_force(text: str) -> str:
     return re.sub(r"^  # (?=\w+: \{|- )", "  ", text, flags=re.MULTILINE)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("model", MODELS)
 def test_every_bundled_models_study_can_be_planned(model, tmp_path):
+    check_written(model, tmp_path)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_some_bundled_models_studies_can_be_planned(number, tmp_path):
+    """Others each time, by the seed that pytest-randomly prints."""
+    check_written(random.choice(MODELS[number::4]), tmp_path)
+
+
+def check_written(model, tmp_path):
     text = written(model)
     study, engine = study_of(text, tmp_path), FakeEngine(reports=REPORTS)
     assert study.run == "annual"

@@ -331,11 +331,12 @@ class Driver:
         """Have all that is stored read in full; what is bad runs or is packed again."""
         self._tell_stage("verifying")
         table = self._table
-        blocks = {block: self._rows_of(block) for block in range(math.ceil(len(table.frame) / BLOCK_ROWS))}
+        frame = table.frame
+        blocks = {block: self._rows_of(block) for block in range(math.ceil(len(frame) / BLOCK_ROWS))}
         bad: set[str] = set()
         for verified in flight.verify(blocks, set(table.digests), self.stop):
             first = verified.block * BLOCK_ROWS
-            rows = table.frame.iloc[first : first + BLOCK_ROWS]
+            rows = frame.iloc[first : first + BLOCK_ROWS]
             variants, is_block_bad = found.take(verified, rows, Store.study_name(self._name, "results.zarr"))
             bad |= variants
             if is_block_bad:

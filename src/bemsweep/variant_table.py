@@ -7,10 +7,13 @@ cluster or the cube: the driver tells it what happened and asks what follows.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS
@@ -32,8 +35,8 @@ class VariantTable:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self.frame = _blank(plan, range(len(plan.variant_ids)))
-        """The variant table: parameters and `TABLE_COLUMNS`, by row; ``pending`` where nothing is known yet."""
+        # Arrays, because entering a block into a frame's column of texts would copy all of the column.
+        self._columns = _parameters(plan) | _blank(plan.variant_ids)
         self.stored: set[str] = set()
         """Variants that have a record."""
         self.dirty: set[int] = set()
@@ -48,6 +51,11 @@ class VariantTable:
         for row, variant in enumerate(plan.variant_ids):
             if self._first_row.setdefault(variant, row) != row:
                 self._later_rows.setdefault(variant, []).append(row)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The variant table: parameters and `TABLE_COLUMNS`, by row; ``pending`` where nothing is known yet."""
+        return pd.DataFrame(self._columns)
 
     def is_wanted(self, variant: str) -> bool:
         """Return True if the study asks for a variant."""
@@ -80,8 +88,7 @@ class VariantTable:
         for block, digest in blocks.items():
             rows = self._rows_in(block)
             if len(rows) and rows[-1] < len(committed):
-                for column in TABLE_COLUMNS:
-                    self.frame.loc[rows, column] = committed[column].loc[rows]
+                self._enter(rows, committed.iloc[rows.start : rows.stop])
                 self.digests[block] = digest
 
     def look_through(self) -> None:
@@ -107,9 +114,7 @@ class VariantTable:
         """Note that a variant's record is gone: its rows are pending again."""
         self.stored.discard(variant)
         rows = self._rows_of(variant)
-        blank = _blank(self._plan, rows)
-        for column in TABLE_COLUMNS:
-            self.frame.loc[rows, column] = blank[column].to_numpy()
+        self._enter(rows, _blank([variant] * len(rows)))
 
     def unpack(self, variants: Iterable[str]) -> None:
         """Take the blocks of `variants` for not packed."""
@@ -120,11 +125,8 @@ class VariantTable:
 
     def take_facts(self, block: int, facts: pd.DataFrame) -> None:
         """Enter what a packed block's finished rows are: ``row`` and the columns of `TABLE_COLUMNS`."""
-        facts = facts.set_index("row")
-        blank = _blank(self._plan, self._rows_in(block))
-        for column in TABLE_COLUMNS:
-            blank.loc[facts.index, column] = facts[column]
-            self.frame.loc[blank.index, column] = blank[column]
+        self._enter(self._rows_in(block), _blank(self.ids_of(block)))
+        self._enter(facts["row"].tolist(), facts)
         self.digests[block] = self._digest(block, set(facts["variant_id"]))
 
     # What follows
@@ -139,9 +141,9 @@ class VariantTable:
 
     def stale(self, again: Collection[Status]) -> set[str]:
         """Return variants to run again: of a status asked for, or stopped by a narrower limit than this study's."""
-        is_asked = self.frame["status"].isin(list(again))
-        found = set(self.frame["variant_id"][is_asked | self._is_short(self.frame)]) & self.stored
-        return {variant for variant in found if self.is_wanted(variant)}
+        is_asked = np.isin(self._columns["status"], list(again))
+        found = {self._plan.variant_ids[row] for row in np.flatnonzero(is_asked | self._is_short(self._columns))}
+        return {variant for variant in found & self.stored if self.is_wanted(variant)}
 
     def to_mend(self, block: int, facts: pd.DataFrame, unreadable: Iterable[str]) -> set[str]:
         """Return variants whose records are of no use although they were listed.
@@ -160,10 +162,17 @@ class VariantTable:
         known = set() if block in self.dirty else self.stored & set(self.ids_of(block))
         return {*unreadable, *short, *(known - set(facts["variant_id"]))} & self.stored
 
-    def _is_short(self, table: pd.DataFrame) -> pd.Series[bool]:
+    def _is_short(self, table: Mapping[str, Any] | pd.DataFrame) -> npt.NDArray[np.bool_]:
         study, facts = self._plan.study, (table["status"], table["timeout_s"], table["memory_bytes"])
-        short: pd.Series[bool] = is_cut_short(*facts, limit_s=study.timeout_s, limit_bytes=study.max_memory)
-        return short
+        return np.asarray(is_cut_short(*facts, limit_s=study.timeout_s, limit_bytes=study.max_memory))
+
+    def _enter(self, rows: Sequence[int], facts: Mapping[str, Any] | pd.DataFrame) -> None:
+        """Enter what is known of some rows; the variant that stands in a row is the plan's affair."""
+        for column in TABLE_COLUMNS:
+            if column == "status":  # one text for all rows that say it
+                self._columns[column][rows] = [sys.intern(status) for status in facts[column]]
+            elif column != "variant_id":
+                self._columns[column][rows] = list(facts[column])
 
     def _rows_of(self, variant: str) -> list[int]:
         return [self._first_row[variant], *self._later_rows.get(variant, ())]
@@ -171,8 +180,8 @@ class VariantTable:
     def _blocks_of(self, variant: str) -> set[int]:
         return {row // BLOCK_ROWS for row in self._rows_of(variant)}
 
-    def _rows_in(self, block: int) -> list[int]:
-        return list(range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self.frame))))
+    def _rows_in(self, block: int) -> range:
+        return range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self._plan.variant_ids)))
 
     def ids_of(self, block: int) -> tuple[str, ...]:
         """Return the variants of a block's rows."""
@@ -184,19 +193,25 @@ class VariantTable:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _blank(plan: Plan, rows: Iterable[int]) -> pd.DataFrame:
-    """Return rows of the variant table as they are before their variant has run."""
-    numbers = list(rows)
-    columns: dict[str, object] = {}
+def _parameters(plan: Plan) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of the parameters."""
+    columns: dict[str, npt.NDArray[Any]] = {}
     for position, parameter in enumerate(plan.layout.parameters):
-        values = [plan.points.rows[row][position] for row in numbers]
+        values = [row[position] for row in plan.points.rows]
         if parameter.kind == "number":
             columns[parameter.name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
         else:
             columns[parameter.name] = np.array(["" if v is None else str(v) for v in values], dtype=object)
-    blanks = {"text": "", "number": np.nan, "count": 0}
+    return columns
+
+
+def _blank(variant_ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of `TABLE_COLUMNS` as they are before their variants have run."""
+    blanks: dict[str, tuple[Any, Any]] = {"text": ("", object), "number": (np.nan, np.float64), "count": (0, np.int64)}
+    columns = {}
     for column, kind in TABLE_COLUMNS.items():
-        columns[column] = [blanks[kind]] * len(numbers)
-    columns["variant_id"] = [plan.variant_ids[row] for row in numbers]
-    columns["status"] = ["pending"] * len(numbers)
-    return pd.DataFrame(columns, index=numbers)
+        value, dtype = blanks[kind]
+        columns[column] = np.full(len(variant_ids), value, dtype)
+    columns["variant_id"][:] = variant_ids
+    columns["status"][:] = "pending"
+    return columns
