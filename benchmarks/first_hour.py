@@ -20,7 +20,8 @@ OWN_MODEL = """
 from pathlib import Path
 from idfkit import set_wwr
 from pyenergyplus import dataset
-from bemsweep.model_file import read_model, write_model
+from bemsweep.model_file import read_model
+from bemsweep.model_text import write_model
 
 model = read_model(Path(dataset.ref_models["small_office"]))
 model["Building"].first().north_axis = 17.0

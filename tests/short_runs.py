@@ -7,7 +7,8 @@ from pathlib import Path
 
 from idfkit import IDFDocument
 
-from bemsweep.model_file import read_model, write_model
+from bemsweep.model_file import read_model
+from bemsweep.model_text import write_model
 from direct_engine import CHICAGO, query, run_energyplus
 
 _ROWS = """

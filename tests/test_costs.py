@@ -15,7 +15,8 @@ from bemsweep.cores import usable_cores
 from bemsweep.costs import Cost, costs_name, estimate, leave_cost, outputs_digest
 from bemsweep.errors import StoreError
 from bemsweep.faults import Fault
-from bemsweep.model_file import read_model, write_model
+from bemsweep.model_file import read_model
+from bemsweep.model_text import write_model
 from bemsweep.outputs import Output
 from bemsweep.progress import Estimate
 from bemsweep.sealed_json import sealed

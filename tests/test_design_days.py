@@ -18,7 +18,8 @@ from bemsweep.design_days import (
     replace_design_days,
 )
 from bemsweep.inputs import read_weather
-from bemsweep.model_file import read_ddy, read_model, write_model
+from bemsweep.model_file import read_ddy, read_model
+from bemsweep.model_text import write_model
 from direct_engine import run_energyplus, values
 from weather_files import ddy_day
 

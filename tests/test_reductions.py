@@ -16,7 +16,8 @@ from pyenergyplus.dataset import ref_models
 import bemsweep as bs
 from bemsweep import export, plot
 from bemsweep.errors import ConflictError, StudyError
-from bemsweep.model_file import read_model, write_model
+from bemsweep.model_file import read_model
+from bemsweep.model_text import write_model
 from bemsweep.records import Series
 from bemsweep.reductions import read_reductions, reduced_series
 from bemsweep.study import Study

@@ -11,7 +11,8 @@ from idfkit import new_document
 from pyenergyplus.dataset import ashrae_models, ref_models
 
 from bemsweep.errors import ModelError
-from bemsweep.model_file import read_model, write_model
+from bemsweep.model_file import read_model
+from bemsweep.model_text import write_model
 from bemsweep.schedule_values import ScheduleValues
 from bemsweep.schedules import (
     change_schedule,

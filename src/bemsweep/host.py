@@ -25,21 +25,20 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from bemsweep.energyplus import Build, EnergyPlus, die_with_parent, load
-from bemsweep.engine import Job
 from bemsweep.errors import BemsweepError, InfrastructureError
 from bemsweep.heartbeat import CONSOLE_NAME
 from bemsweep.memory import WATCH_INTERVAL_S, peak_bytes, resident_bytes
 from bemsweep.messages import receive, send
-from bemsweep.model_file import read_model
-from bemsweep.simulate import simulate
 
 if TYPE_CHECKING:
-    from idfkit import IDFDocument
+    from bemsweep.engine import Job
+    from bemsweep.model_text import ParsedModel
 
 __all__ = ["main"]
 
@@ -64,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         energyplus = load(Build(options.kind, options.path))
         if not (options.once or options.version):
-            energyplus.warm_up()
+            _warm_up(energyplus)
     except BemsweepError as error:
         send(reports, ("unable" if isinstance(error, InfrastructureError) else "broken", str(error)))
         return 1
@@ -75,6 +74,15 @@ def main(arguments: list[str] | None = None) -> int:
     if options.once:
         return _run_once(energyplus, requests, reports)
     return _Host(energyplus, requests, reports).serve()
+
+
+def _warm_up(energyplus: EnergyPlus) -> None:
+    """Have the engine parse its schema, and meanwhile read what runs need of Python, which takes as long."""
+    with ThreadPoolExecutor(1) as pool:  # its thread ends here: what forks has only one
+        warm = pool.submit(energyplus.warm_up)
+        import bemsweep.simulate  # noqa: F401, PLC0415
+
+        warm.result()
 
 
 def _take_over_stdio() -> tuple[int, int]:
@@ -94,7 +102,7 @@ class _Host:
         self._energyplus = energyplus
         self._requests = requests
         self._reports = reports
-        self._baselines: OrderedDict[tuple[str, int, int], IDFDocument[bool]] = OrderedDict()
+        self._baselines: OrderedDict[tuple[str, int, int], ParsedModel] = OrderedDict()
         self._serials: dict[int, int] = {}
         """Process id of each run that is under way -> its serial number."""
         self._limits: dict[int, int] = {}
@@ -160,23 +168,26 @@ class _Host:
 
     def _start(self, serial: int, baseline: str, job: bytes, scratch: str, sys_path: list[str]) -> int:
         """Fork a run and return its process id."""
-        document = self._parsed(baseline)
+        parsed = self._parsed(baseline)
         pid = os.fork()
         if pid == 0:
-            self._become_run(job, Path(scratch), sys_path, document)
+            self._become_run(job, Path(scratch), sys_path, parsed)
         with suppress(OSError):  # in both processes, so that neither can act before the group exists
             os.setpgid(pid, pid)
         self._serials[pid] = serial
         self._scratch = [known for known in self._scratch if Path(known).exists()] + [scratch]
         return pid
 
-    def _parsed(self, baseline: str) -> IDFDocument[bool] | None:
+    def _parsed(self, baseline: str) -> ParsedModel | None:
         """Return the parsed baseline, or None if it cannot be: then the run parses it again and reports why."""
+        from bemsweep.model_file import read_model  # noqa: PLC0415 - see `_warm_up`
+        from bemsweep.model_text import ParsedModel  # noqa: PLC0415
+
         try:
             stat = Path(baseline).stat()
             key = baseline, stat.st_mtime_ns, stat.st_size
             if key not in self._baselines:
-                self._baselines[key] = read_model(Path(baseline))
+                self._baselines[key] = ParsedModel.of(read_model(Path(baseline)))
         except Exception:  # noqa: BLE001 - a model must not take the host of all other runs down
             return None
         self._baselines.move_to_end(key)
@@ -184,9 +195,7 @@ class _Host:
             self._baselines.popitem(last=False)
         return self._baselines[key]
 
-    def _become_run(
-        self, job: bytes, scratch: Path, sys_path: list[str], document: IDFDocument[bool] | None
-    ) -> NoReturn:
+    def _become_run(self, job: bytes, scratch: Path, sys_path: list[str], baseline: ParsedModel | None) -> NoReturn:
         returncode = 1
         try:
             host = os.getppid()
@@ -199,7 +208,7 @@ class _Host:
                     os._exit(1)
             os.close(self._requests)
             os.close(self._reports)
-            returncode = _run(self._energyplus, job, scratch, sys_path, document)
+            returncode = _run(self._energyplus, job, scratch, sys_path, baseline)
         finally:
             os._exit(returncode)
 
@@ -250,9 +259,9 @@ def _end_with_client(requests: int) -> None:
     os._exit(1)
 
 
-def _run(
-    energyplus: EnergyPlus, job: bytes, scratch: Path, sys_path: list[str], document: IDFDocument[bool] | None
-) -> int:
+def _run(energyplus: EnergyPlus, job: bytes, scratch: Path, sys_path: list[str], baseline: ParsedModel | None) -> int:
+    from bemsweep.simulate import simulate  # noqa: PLC0415 - see `_warm_up`
+
     os.chdir(scratch)
     console = os.open(CONSOLE_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(console, 1)
@@ -264,7 +273,7 @@ def _run(
         loaded: Job = pickle.loads(job)  # noqa: S301 - from the client, through a private pipe
         return loaded
 
-    returncode = simulate(unpickle, scratch, energyplus, document=document)
+    returncode = simulate(unpickle, scratch, energyplus, baseline=baseline)
     with suppress(OSError, ValueError):  # a full disk, or a user's function that closed it
         sys.stdout.flush()
     return returncode

@@ -25,7 +25,8 @@ from bemsweep.host_client import open_engine
 from bemsweep.input_files import EPW, MODEL, Input, InputFiles
 from bemsweep.inputs import WeatherInput, read_weather
 from bemsweep.model import external_files, model_problems, version_problem
-from bemsweep.model_file import read_model, write_model
+from bemsweep.model_file import read_model
+from bemsweep.model_text import write_model
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
 from bemsweep.scratch import open_scratch

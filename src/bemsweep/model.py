@@ -19,7 +19,8 @@ from bemsweep.edits import is_blank
 from bemsweep.engine_files import ask_for_files
 from bemsweep.errors import ModelError
 from bemsweep.key_labels import KeyLabels
-from bemsweep.model_file import NOT_IN_IDF, read_model, read_version, write_model
+from bemsweep.model_file import NOT_IN_IDF, read_model, read_version
+from bemsweep.model_text import write_model
 from bemsweep.outputs import Frequency, Output, RunKind
 from bemsweep.periods import WEEKDAYS, Calendar, Period, year_starting_on
 from bemsweep.tables import own_tables_wanted, request_tables

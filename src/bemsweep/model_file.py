@@ -1,12 +1,11 @@
-"""Reading a model from a file and writing it for the engine.
+"""Reading a model from a file.
 
-Decides what counts as a broken file, and the order and encoding of what is written. Never changes a model.
+Decides what counts as a broken file. Never changes a model.
 """
 
 from __future__ import annotations
 
 import codecs
-import hashlib
 import itertools
 import json
 import math
@@ -20,11 +19,10 @@ from idfkit import IDFDocument, IDFObject
 from idfkit.exceptions import IdfKitError, IDFParseError, SchemaNotFoundError
 from idfkit.idf_parser import IDFParser
 from idfkit.schema import EpJSONSchema, get_schema
-from idfkit.writers import write_idf
 
 from bemsweep.errors import ModelError, nearest
 
-__all__ = ["NOT_IN_IDF", "read_ddy", "read_model", "read_objects", "read_version", "texts_of", "write_model"]
+__all__ = ["NOT_IN_IDF", "read_ddy", "read_model", "read_objects", "read_version", "texts_of"]
 
 NOT_IN_IDF = ",;!\n\r"
 """Characters that end a field of an IDF, so that no text may hold them."""
@@ -412,28 +410,6 @@ def _line_of(text: str, words: Iterable[str]) -> int:
     for word in words:
         position = max(text.find(json.dumps(word, ensure_ascii=False), position), position)
     return text.count("\n", 0, position) + 1
-
-
-def write_model(document: IDFDocument[bool], path: Path) -> str:
-    """Write `document` as IDF, in UTF-8, and return the sha256 of the file's bytes.
-
-    Never epJSON: EnergyPlus would then order the objects by name.
-
-    Raises
-    ------
-    ModelError
-        A text of the model holds what ends a field of an IDF.
-    """
-    for obj in document.all_objects:
-        for text in (obj.name, *texts_of(obj)):
-            if "," in text or ";" in text or "!" in text or "\n" in text or "\r" in text:
-                raise ModelError(
-                    f"{obj.obj_type} {obj.name!r} holds the text {text!r}: "
-                    "a field of an IDF cannot hold a comma, ';', '!' or a new line"
-                )
-    content = write_idf(document, ordering="source").encode("utf-8")
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
 
 
 def texts_of(obj: IDFObject) -> Iterator[str]:

@@ -27,7 +27,8 @@ from bemsweep.errors import InfrastructureError, ModelError
 from bemsweep.heartbeat import STAGE_NAME
 from bemsweep.key_labels import KeyLabels
 from bemsweep.model import prepare_run
-from bemsweep.model_file import read_model, write_model
+from bemsweep.model_file import read_model
+from bemsweep.model_text import ParsedModel, write_model
 from bemsweep.records import Series
 from bemsweep.tables import Cell, report_names
 
@@ -60,7 +61,7 @@ class _Result:
 
 
 def simulate(
-    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, *, document: IDFDocument[bool] | None = None
+    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, *, baseline: ParsedModel | None = None
 ) -> int:
     """Do the run that `load` returns in the folder `scratch` and return the exit code for the process.
 
@@ -72,7 +73,7 @@ def simulate(
         An empty folder.
     energyplus
         The build to run.
-    document
+    baseline
         The job's baseline, already parsed; it is edited in place. None to parse it here.
 
     Side effects
@@ -82,7 +83,7 @@ def simulate(
     result = _Result()
     try:
         try:
-            _do(load, scratch, energyplus, document, result)
+            _do(load, scratch, energyplus, baseline, result)
         except BaseException as error:  # noqa: BLE001 - a user's function may raise anything, SystemExit too
             result.returncode = result.returncode or 1
             result.error = _describe(error)
@@ -93,14 +94,14 @@ def simulate(
 
 
 def _do(
-    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, document: IDFDocument[bool] | None, result: _Result
+    load: Callable[[], Job], scratch: Path, energyplus: EnergyPlus, baseline: ParsedModel | None, result: _Result
 ) -> None:
     _enter(scratch, "edit")
     job = load()
     for path in (job.baseline, job.weather, *job.files.values(), *job.edit_files.values()):
         if not path.is_file():
             raise InfrastructureError(f"an input of the run is missing: {path}")
-    written = write_job_model(job, scratch, document=document)
+    written = write_job_model(job, scratch, baseline=baseline)
     document, result.model_sha256 = written.document, written.model_sha256
     _enter(scratch, "engine")
     has_templates = any(name.upper().startswith("HVACTEMPLATE:") for name in document)
@@ -131,7 +132,7 @@ class WrittenModel:
     """Reports that the model can print, those included that the study does not ask for."""
 
 
-def write_job_model(job: Job, scratch: Path, *, document: IDFDocument[bool] | None = None) -> WrittenModel:
+def write_job_model(job: Job, scratch: Path, *, baseline: ParsedModel | None = None) -> WrittenModel:
     """Write the model that `job` simulates to `scratch`, and beside it every file that the model reads.
 
     Parameters
@@ -140,7 +141,7 @@ def write_job_model(job: Job, scratch: Path, *, document: IDFDocument[bool] | No
         What is to be simulated.
     scratch
         Where.
-    document
+    baseline
         The job's baseline, already parsed; it is edited in place. None to parse it here.
 
     Raises
@@ -150,11 +151,10 @@ def write_job_model(job: Job, scratch: Path, *, document: IDFDocument[bool] | No
     InfrastructureError
         A file cannot be read or written.
     """
-    if document is None:
-        try:
-            document = read_model(job.baseline)
-        except OSError as error:
-            raise InfrastructureError(f"the baseline cannot be read: {error}") from error
+    try:
+        document = read_model(job.baseline) if baseline is None else baseline.document
+    except OSError as error:
+        raise InfrastructureError(f"the baseline cannot be read: {error}") from error
     names = _place_files(job, scratch)
     if job.design_days:
         replace_design_days(document, job.design_days)
@@ -171,7 +171,7 @@ def write_job_model(job: Job, scratch: Path, *, document: IDFDocument[bool] | No
         raw_files=job.raw_files,
     )
     try:
-        return WrittenModel(document, write_model(document, scratch / MODEL_NAME), reports)
+        return WrittenModel(document, write_model(document, scratch / MODEL_NAME, baseline=baseline), reports)
     except OSError as error:
         raise InfrastructureError(f"the model cannot be written: {error}") from error
 

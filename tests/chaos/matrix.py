@@ -167,10 +167,12 @@ class Harness:
             if stage.proxy is not None:
                 stage.proxy.is_on = False
                 fallen.hits.update(stage.proxy.injected)
+            if closed := stage.home.count_closed():
+                fallen.hits["worker closed"] = closed
             engines_left = check_left(stage.home, is_cluster_alive=True) if stage.cluster else []
             found = check(stage.open_store(), quiet, is_poisoned=bool(work.poison))
         found.broken += engines_left + stage.left
-        extra, most = stage.home.count_starts() - work.variants, fallen.most_extra_runs
+        extra, most = stage.home.count_starts() - work.variants, fallen.most_extra_runs + stage.home.count_closed()
         most += _MOST_TRIES * stage.threads if work.poison else 0
         found.broken += check_needless(extra_runs=extra, most=most, what="runs of variants")
         if place.store == "local":  # a server that fails before the run is told at once

@@ -45,6 +45,8 @@ class Home:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder, self.scratch, self.starts = folder, folder / "scratch", folder / "starts"
+        self.closed = folder / "closed"
+        """Where a cluster that grows and shrinks tells how many workers it has closed."""
         self.scratch.mkdir(parents=True)
         self._mark = uuid.uuid4().hex
         paths = [_TESTS, os.environ.get("PYTHONPATH", "")]
@@ -99,6 +101,10 @@ class Home:
     def count_starts(self) -> int:
         """Return how many runs were started so far."""
         return len(self.starts.read_bytes().splitlines()) if self.starts.exists() else 0
+
+    def count_closed(self) -> int:
+        """Return how many workers, of one thread each, were closed by a cluster that shrank."""
+        return sum(map(int, self.closed.read_text().split())) if self.closed.exists() else 0
 
 
 class Cluster:
@@ -192,6 +198,7 @@ class Driver:
         self._home = home
         self._settings = home.folder / "run.json"
         settings = {"store": store, "work": work.to_json(), "scheduler": scheduler, "is_adaptive": is_adaptive}
+        settings["closed"] = str(home.closed)
         self._settings.write_text(json.dumps(settings))
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0

@@ -39,15 +39,18 @@ def main(path: str) -> int:
         if settings["scheduler"]:
             client = stack.enter_context(Client(settings["scheduler"], timeout="60s", set_as_default=False))
         elif settings["is_adaptive"]:
-            client = stack.enter_context(_breathing_cluster())
+            client = stack.enter_context(_breathing_cluster(Path(settings["closed"])))
         plan = bs.plan(study_of(work), store=settings["store"], engine=work.opened_engine())
         run = bs.run(plan, client=client)
     return 1 if run.progress.failed else 0
 
 
 @contextmanager
-def _breathing_cluster() -> Iterator[Client]:
-    """Give a client of a cluster that is told again and again to have one worker at most, then four."""
+def _breathing_cluster(closed: Path) -> Iterator[Client]:
+    """Give a client of a cluster that is told again and again to have one worker at most, then four.
+
+    How many workers that closes is written to `closed`, for each of them had a run that is done again elsewhere.
+    """
     ended = threading.Event()
     with (
         LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
@@ -58,6 +61,9 @@ def _breathing_cluster() -> Iterator[Client]:
             most = 4
             while not ended.wait(_SCALED_EVERY_S):
                 most = 5 - most
+                if most == 1:
+                    with closed.open("a") as file:
+                        file.write(f"{max(0, len(cluster.workers) - 1)}\n")
                 cluster.adapt(minimum=1, maximum=most, interval="200ms", wait_count=1)
 
         cluster.adapt(minimum=1, maximum=4, interval="200ms", wait_count=1)
