@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def test_what_a_killed_process_left_is_deleted_by_the_next(home: Path) -> None:
     assert (left / "eplusout.sql").exists()
     with open_scratch() as mine:
         assert list(home.iterdir()) == [mine]
+
+
+def test_what_was_killed_before_it_was_locked_is_deleted_when_it_is_no_more_new(home: Path) -> None:
+    for name, age_s in (("old", 60.0), ("new", 0.0)):
+        folder = home / f"{scratch._NEW}{name}"
+        folder.mkdir()
+        os.utime(folder, (time.time() - age_s,) * 2)
+    delete_abandoned(home)
+    assert [path.name for path in home.iterdir()] == [f"{scratch._NEW}new"]
+
+
+def test_what_cannot_be_locked_is_left_alone_however_old(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(scratch.fcntl, "flock", refuse)
+    with open_scratch() as mine:
+        os.utime(mine, (0, 0))
+        delete_abandoned(home)
+        assert mine.exists()
 
 
 def test_a_folder_in_use_is_left_alone(home: Path) -> None:

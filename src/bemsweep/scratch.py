@@ -29,11 +29,15 @@ else:
 
 __all__ = ["delete_abandoned", "open_scratch"]
 
-_NEW = "bemsweep-new-"
+_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""Only its own folders does a machine take for abandoned: some network drives lock against processes of the same
+machine and say nothing of others'."""
+_NEW = f"bemsweep-new-{_MACHINE}-"
 """Of folders that are not locked yet, or cannot be, as on some network drives."""
-_LOCKED = f"bemsweep-run-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-"
-"""Of folders that are abandoned if they are not locked; this machine's only, for some network drives lock against
-processes of the same machine and say nothing of others'."""
+_LOCKED = f"bemsweep-run-{_MACHINE}-"
+"""Of folders that are abandoned if they are not locked."""
+_NEW_S = 5.0
+"""So long after a folder was made it is locked, if it can be; its process was killed in between else."""
 
 _LOOK_AGAIN_S = 5.0
 """So long a disk is taken to have the room that it had: a run that finds none is told why all the same."""
@@ -111,9 +115,16 @@ def delete_abandoned(folder: Path) -> None:
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(_LOCKED) and (lock := _locked(Path(entry.path))) is not None:
+            if _may_be_abandoned(entry) and (lock := _locked(Path(entry.path))) is not None:
                 shutil.rmtree(entry.path, ignore_errors=True)
                 os.close(lock)
+
+
+def _may_be_abandoned(entry: os.DirEntry[str]) -> bool:
+    """Return True if nobody works in a folder that is not locked."""
+    return entry.name.startswith(_LOCKED) or (
+        entry.name.startswith(_NEW) and time.time() > entry.stat(follow_symlinks=False).st_mtime + _NEW_S
+    )
 
 
 @cache

@@ -157,6 +157,11 @@ def check_left(home: Home, *, is_cluster_alive: bool) -> list[str]:
         return [f"an engine is left: {process}" for process in home.hosts() + home.runs()]
     wait_until(lambda: not home.processes(), timeout_s=_ENDING_S)
     left = [f"a process is left: {process.pid} {process.cmdline()}" for process in home.processes()]
-    delete_abandoned(home.scratch)  # as the next process does that works there
-    folders = [path.name for path in home.scratch.iterdir() if path.name.startswith("bemsweep")]
-    return left + [f"a folder is left: {name}" for name in folders]
+    wait_until(lambda: not _folders(home), timeout_s=_ENDING_S)
+    return left + [f"a folder is left: {name}" for name in _folders(home)]
+
+
+def _folders(home: Home) -> list[str]:
+    """Return the scratch folders that the next process would leave that works there."""
+    delete_abandoned(home.scratch)
+    return [path.name for path in home.scratch.iterdir() if path.name.startswith("bemsweep")]
