@@ -432,3 +432,4 @@ def test_a_real_study_can_be_drawn(real):  # one test, so that the study is run 
             assert_readable(plot.heat_map(hourly.isel(variant=0), "electricity", ax=axes(*size)))
             assert_readable(plot.parallel_coordinates(hourly, "electricity", ax=axes(*size)))
             assert_readable(plot.distribution(hourly, "electricity", ax=axes(*size)))
+        plt.close("all")
