@@ -102,9 +102,9 @@ class Home:
         """Return how many runs were started so far."""
         return len(self.starts.read_bytes().splitlines()) if self.starts.exists() else 0
 
-    def count_closed(self) -> int:
-        """Return how many workers, of one thread each, were closed by a cluster that shrank."""
-        return sum(map(int, self.closed.read_text().split())) if self.closed.exists() else 0
+    def closed_together(self) -> list[int]:
+        """Return how many workers, of one thread each, a cluster that shrank has closed each time."""
+        return [int(count) for count in self.closed.read_text().split()] if self.closed.exists() else []
 
 
 class Cluster:
