@@ -120,6 +120,8 @@ class Yardsticks:
         self._config = EnergyPlusConfig(self._bare, (25, 2, 0), folder, folder / "Energy+.idd")
         (folder / "Energy+.idd").touch()
         self._rounds = 0
+        self.account = ""
+        """Where the time of the last study went."""
         plan = bs.plan(study(case), store=folder / "planned")
         self._own = [self._edited(lighting, north) for lighting, north in (row[2:] for row in plan.points.rows)]
         self._same = [folder / "same" / f"{number}.idf" for number in range(len(self._own))]
@@ -197,6 +199,7 @@ class Yardsticks:
         run = bs.run(plan, client=self._client)
         if run.progress.statuses != {"succeeded": len(self._own)}:
             raise SystemExit(f"not all succeeded: {run!r}")
+        self.account = str(run.account)
 
     def prepare(self) -> None:
         """Make a plan for an empty store, which is not timed, and forget the results of before."""
@@ -237,7 +240,8 @@ def measure(case: Case, repetitions: int, kinds: Sequence[str]) -> None:
     for kind in kinds:
         print(f"  ours / {kind:7}{told([a / b for a, b in zip(seconds['ours'], seconds[kind], strict=True)])}")
     each = statistics.median(seconds[kinds[0]]) * AT_ONCE / (case.lightings * case.norths)
-    print(f"  (a run of {kinds[0]!r} took {each:.2f} s)")
+    print(f"  a run of {kinds[0]!r} took {each:.2f} s; our last study's account:")
+    print(yardsticks.account)
 
 
 def main() -> None:

@@ -332,7 +332,7 @@ class Driver:
         self._tell_stage("verifying")
         table = self._table
         frame = table.frame
-        blocks = {block: self._rows_of(block) for block in range(math.ceil(len(frame) / BLOCK_ROWS))}
+        blocks = {block: self._tell_rows(block) for block in range(math.ceil(len(frame) / BLOCK_ROWS))}
         bad: set[str] = set()
         for verified in flight.verify(blocks, set(table.digests), self.stop):
             first = verified.block * BLOCK_ROWS
@@ -518,9 +518,9 @@ class Driver:
         if self._cube.rows < rows:
             self._cube.resize(rows)  # once for all blocks: it touches every array
         self._table.dirty.discard(block)
-        flight.pack(block, self._rows_of(block))
+        flight.pack(block, self._tell_rows(block))
 
-    def _rows_of(self, block: int) -> str:
+    def _tell_rows(self, block: int) -> str:
         """Have workers find which variants stand in a block; return the sha256 of that."""
         if block not in self._told_rows:
             self._told_rows[block] = put_rows(self._guarded, self._name, block, self._table.ids_of(block))
