@@ -167,14 +167,14 @@ class Harness:
             if stage.proxy is not None:
                 stage.proxy.is_on = False
                 fallen.hits.update(stage.proxy.injected)
-            if closed := sum(stage.home.closed_together()):
-                fallen.hits["worker closed"] = closed
+            closings = stage.home.count_closings()
+            if closings["closed"]:
+                fallen.hits["worker closed"] = closings["closed"]
             engines_left = check_left(stage.home, is_cluster_alive=True) if stage.cluster else []
             found = check(stage.open_store(), quiet, is_poisoned=bool(work.poison))
         found.broken += engines_left + stage.left
         extra, most = stage.home.count_starts() - work.variants, fallen.most_extra_runs
-        # What one of them ran may be moved to one that is closed a moment later.
-        most += sum(count * (count + 1) // 2 for count in stage.home.closed_together())
+        most += closings.total()  # each had one thread
         most += _MOST_TRIES * stage.threads if work.poison else 0
         found.broken += check_needless(extra_runs=extra, most=most, what="runs of variants")
         if place.store == "local":  # a server that fails before the run is told at once

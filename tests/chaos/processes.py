@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -45,8 +46,8 @@ class Home:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder, self.scratch, self.starts = folder, folder / "scratch", folder / "starts"
-        self.closed = folder / "closed"
-        """Where a cluster that grows and shrinks tells how many workers it has closed."""
+        self.closings = folder / "closings"
+        """Where a cluster that grows and shrinks tells of each worker that it closes, and what ran in vain there."""
         self.scratch.mkdir(parents=True)
         self._mark = uuid.uuid4().hex
         paths = [_TESTS, os.environ.get("PYTHONPATH", "")]
@@ -102,9 +103,9 @@ class Home:
         """Return how many runs were started so far."""
         return len(self.starts.read_bytes().splitlines()) if self.starts.exists() else 0
 
-    def closed_together(self) -> list[int]:
-        """Return how many workers, of one thread each, a cluster that shrank has closed each time."""
-        return [int(count) for count in self.closed.read_text().split()] if self.closed.exists() else []
+    def count_closings(self) -> Counter[str]:
+        """Return how many workers such a cluster has ``closed``, and how many variants that had ended ran ``again``."""
+        return Counter(self.closings.read_text().split()) if self.closings.exists() else Counter()
 
 
 class Cluster:
@@ -198,7 +199,7 @@ class Driver:
         self._home = home
         self._settings = home.folder / "run.json"
         settings = {"store": store, "work": work.to_json(), "scheduler": scheduler, "is_adaptive": is_adaptive}
-        settings["closed"] = str(home.closed)
+        settings["closings"] = str(home.closings)
         self._settings.write_text(json.dumps(settings))
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0

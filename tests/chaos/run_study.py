@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client, LocalCluster
+from distributed.diagnostics.plugin import SchedulerPlugin
 
 import bemsweep as bs
 from bemsweep import driver
@@ -39,17 +40,41 @@ def main(path: str) -> int:
         if settings["scheduler"]:
             client = stack.enter_context(Client(settings["scheduler"], timeout="60s", set_as_default=False))
         elif settings["is_adaptive"]:
-            client = stack.enter_context(_breathing_cluster(Path(settings["closed"])))
+            client = stack.enter_context(_breathing_cluster(Path(settings["closings"])))
         plan = bs.plan(study_of(work), store=settings["store"], engine=work.opened_engine())
         run = bs.run(plan, client=client)
     return 1 if run.progress.failed else 0
 
 
+class _Closings(SchedulerPlugin):
+    """Writes a line for each worker that is closed, and for each variant that had ended and is run again for it."""
+
+    name = "closings"
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._ended = path, set[Any]()
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(key, tuple):  # as the keys of variants are
+            return
+        if finish == "memory":
+            self._ended.add(key)
+        elif finish == "processing" and key in self._ended:
+            self._note("again")
+
+    def remove_worker(self, scheduler: Any, worker: str, **kwargs: Any) -> None:
+        self._note("closed")
+
+    def _note(self, word: str) -> None:
+        with self._path.open("a") as file:
+            file.write(f"{word}\n")
+
+
 @contextmanager
-def _breathing_cluster(closed: Path) -> Iterator[Client]:
+def _breathing_cluster(closings: Path) -> Iterator[Client]:
     """Give a client of a cluster that is told again and again to have one worker at most, then four.
 
-    How many workers that closes is written to `closed`, for each of them had a run that is done again elsewhere.
+    Which of its workers close is its own affair; what that costs is written to `closings`.
     """
     ended = threading.Event()
     with (
@@ -61,11 +86,9 @@ def _breathing_cluster(closed: Path) -> Iterator[Client]:
             most = 4
             while not ended.wait(_SCALED_EVERY_S):
                 most = 5 - most
-                if most == 1:
-                    with closed.open("a") as file:
-                        file.write(f"{max(0, len(cluster.workers) - 1)}\n")
                 cluster.adapt(minimum=1, maximum=most, interval="200ms", wait_count=1)
 
+        client.register_plugin(_Closings(closings))
         cluster.adapt(minimum=1, maximum=4, interval="200ms", wait_count=1)
         thread = threading.Thread(target=breathe)
         thread.start()
