@@ -9,6 +9,7 @@ import pytest
 from bemsweep import errors
 from bemsweep.errors import (
     BemsweepError,
+    ClusterFileError,
     InfrastructureError,
     ModelError,
     Problem,
@@ -19,6 +20,7 @@ from bemsweep.errors import (
 )
 
 CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+OF_PROBLEMS = (StudyError, ClusterFileError)
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -27,18 +29,20 @@ def test_all_are_one_tree_drawn_in_the_docstring(kind):
     assert kind.__name__ in errors.__doc__
 
 
-@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not StudyError])
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind not in OF_PROBLEMS])
 def test_all_can_be_pickled(kind):
     error = pickle.loads(pickle.dumps(kind("what happened")))
     assert type(error) is kind
     assert str(error) == "what happened"
 
 
-def test_study_error_keeps_its_problems_when_pickled():
+@pytest.mark.parametrize("kind", OF_PROBLEMS)
+def test_problems_are_kept_when_pickled(kind):
     problems = [Problem("wrong", "parameters.x", 3), Problem("also wrong")]
-    error = pickle.loads(pickle.dumps(StudyError(problems)))
+    error = pickle.loads(pickle.dumps(kind(problems)))
+    assert type(error) is kind
     assert list(error.problems) == problems
-    assert str(error) == str(StudyError(problems))
+    assert str(error) == str(kind(problems))
 
 
 def test_study_error_tells_all_problems_with_their_places():

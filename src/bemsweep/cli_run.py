@@ -8,6 +8,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +39,9 @@ from bemsweep.console import (
 from bemsweep.errors import StoreError, TooManyFailuresError
 
 if TYPE_CHECKING:
+    from distributed import Client
+
+    from bemsweep.cluster_file import Cluster
     from bemsweep.planning import Plan
     from bemsweep.runner import Run
 
@@ -61,11 +67,15 @@ def run_command(
         str | None,
         typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
     ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option("--cluster", metavar="FILE", help="Where to run: a cluster file; else this machine.")
+    ] = None,
     yes: YesOption = False,
     allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run what is missing of a study and gather the results; a second run waits for the first."""
+    from bemsweep.cluster_file import read_cluster  # noqa: PLC0415 - with what follows
     from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
     from bemsweep.stop_rule import StopRule  # noqa: PLC0415 - with what it explains
 
@@ -79,24 +89,40 @@ def run_command(
         StopRule(max_failures)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--max-failures") from None
+    where = None if cluster is None else read_cluster(cluster, allow_python=allow_python)
     made = planned(study, store, engine, yes=yes, allow_python=allow_python)
     if not as_json:
         out.print(str(made))
     how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
-    started, ended = run(made, wait=False, records_only=records_only, **how), ""
-    try:
-        _watch(started, is_quiet=as_json)
-        started.wait()
-    except KeyboardInterrupt:
-        _stop(started, made)
-        sys.exit(STOPPED)
-    except TooManyFailuresError as error:
-        ended = str(error)
-        err.print(ended)
-    except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
-        err.print(str(error))
-        sys.exit(GAVE_UP)
+    with _opened(where if made.to_run or statuses or verify else None, made) as client:
+        started, ended = run(made, client=client, wait=False, records_only=records_only, **how), ""
+        try:
+            _watch(started, is_quiet=as_json)
+            started.wait()
+        except KeyboardInterrupt:
+            _stop(started, made)
+            sys.exit(STOPPED)
+        except TooManyFailuresError as error:
+            ended = str(error)
+            err.print(ended)
+        except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
+            err.print(str(error))
+            sys.exit(GAVE_UP)
     (_report_records if records_only else _report)(started, made, as_json=as_json, ended=ended)
+
+
+@contextmanager
+def _opened(cluster: Cluster | None, plan: Plan) -> Iterator[Client | None]:
+    """Give a client of a cluster, and say where its dashboard is; None without a cluster."""
+    if cluster is None:
+        yield None
+        return
+    from bemsweep.clusters import dashboard, open_configured  # noqa: PLC0415 - Dask takes a second to import
+
+    err.print(f"opening the cluster: {cluster.cluster}")
+    with open_configured(cluster, plan=plan) as client:
+        err.print(f"dashboard: {dashboard(client, cluster)}")
+        yield client
 
 
 _BAR_WIDTH = 12

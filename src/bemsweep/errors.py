@@ -4,6 +4,7 @@
 
     BemsweepError
     ├── StudyError            the study cannot run as written; carries every problem found
+    ├── ClusterFileError      a cluster file cannot be used as written; carries every problem found
     ├── ConflictError         a study of that name exists and its definition conflicts
     ├── InputError            a file that a study names cannot be had: missing, forbidden, unreachable or broken
     ├── ModelError            a baseline or a variant's model: the model's fault
@@ -36,6 +37,7 @@ from bemsweep.redaction import redacted
 
 __all__ = [
     "BemsweepError",
+    "ClusterFileError",
     "ConflictError",
     "EngineDiedError",
     "EngineNotFoundError",
@@ -84,7 +86,22 @@ class Problem:
         return f"{message} @ {where}" if where else message
 
 
-class StudyError(BemsweepError):
+class _ProblemsError(BemsweepError):
+    """Something that a user wrote has problems, all of which are told at once."""
+
+    _what = ""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__("\n".join([f"{self._what} has {head}:", *(f"  {problem}" for problem in self.problems)]))
+
+    def __reduce__(self) -> tuple[type[_ProblemsError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class StudyError(_ProblemsError):
     """The study cannot run as written; nothing was run.
 
     Parameters
@@ -93,14 +110,19 @@ class StudyError(BemsweepError):
         Everything that is wrong, in the order of the file.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        count = len(self.problems)
-        head = "1 problem" if count == 1 else f"{count} problems"
-        super().__init__("\n".join([f"the study has {head}:", *(f"  {problem}" for problem in self.problems)]))
+    _what = "the study"
 
-    def __reduce__(self) -> tuple[type[StudyError], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
+
+class ClusterFileError(_ProblemsError):
+    """A cluster file cannot be used as written; nothing was started.
+
+    Parameters
+    ----------
+    problems
+        Everything that is wrong, in the order of the file.
+    """
+
+    _what = "the cluster file"
 
 
 class ConflictError(BemsweepError):

@@ -38,6 +38,7 @@ _TAKES = {
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
+    "int_type": "a whole number",
     "invalid_key": "a text for a key",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
