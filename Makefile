@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint types layers tests matrix bench chaos fuzz object-storage first-hour clean
+.PHONY: demo test lint types layers tests slurm matrix bench chaos fuzz object-storage first-hour clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bemsweep run examples/office.yaml --store demo-store
@@ -24,8 +24,12 @@ types: $(VENV)/.installed-dev
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
-tests: $(VENV)/.installed-dev
+tests: $(VENV)/.installed-dev slurm
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 25
+
+# Its programs, for the tests of a real Slurm: where this is root of a machine with apt; those tests are skipped elsewhere.
+slurm: $(VENV)/.installed-dev
+	@PYTHONPATH=tests $(BIN)/python -m slurm.one_node --install
 
 # What `make tests` does with some of the bundled models, with all of them.
 matrix: $(VENV)/.installed-dev

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 import bemsweep as bs
 from bemsweep import cli_run
 from bemsweep.cli import app
-from bemsweep.cluster_file import Local
 from bemsweep.heartbeat import Running
 from bemsweep.progress import Progress
 from bemsweep.testing import FakeEngine
@@ -45,16 +44,17 @@ def test_the_bar_tells_the_cost_where_it_is_known(monkeypatch: pytest.MonkeyPatc
 def test_a_run_whose_money_is_spent_ends_with_3_and_says_how_to_carry_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = bs.plan(
-        small_study(parameters=grid_of(10, 10)), store=tmp_path / "store", engine=FakeEngine(longest_s=0.5),
-        cluster=Local(price_per_hour=3600.0),
-    )  # fmt: skip
-    monkeypatch.setattr(cli_run, "planned", lambda *_, **__: plan)
-    told = CliRunner().invoke(app, ["run", "study.yaml", "--max-cost", "1.5", "--json"])
+    study, engine = small_study(parameters=grid_of(10, 10)), FakeEngine(longest_s=0.5)
+    file = tmp_path / "cluster.yaml"
+    file.write_text("cluster: local\nthreads: 2\nprice_per_hour: 3600\n")
+    monkeypatch.setattr(
+        cli_run, "planned", lambda *_, cluster, **__: bs.plan(study, store=tmp_path, engine=engine, cluster=cluster)
+    )
+    told = CliRunner().invoke(app, ["run", "study.yaml", "--cluster", str(file), "--max-cost", "2", "--json"])
     assert told.exit_code == 3, told.output
     assert "run again to carry on, with another --max-cost" in told.stderr
     report = json.loads(told.stdout)
-    assert report["ended"].startswith("the run was ended: another round of variants could exceed the $1.50")
+    assert report["ended"].startswith("the run was ended: another round of variants could exceed the $2.00")
     assert report["statuses"]["pending"] > 0
     assert report["account"]["cost_usd"] > 0
     assert "1 x worker" in report["account"]["paid_for"]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import dask
+import psutil
 import pytest
 from distributed import get_client
 
@@ -51,3 +53,15 @@ def test_clusters_that_end_in_any_order_leave_nothing_changed() -> None:
         assert logger.level == logging.CRITICAL
     assert dask.config.get("temporary-directory") == before
     assert logger.level == level
+
+
+def test_worker_processes_share_the_cores_and_end_with_the_block(tmp_path: Path) -> None:
+    with open_local_client(5, processes=2) as client:
+        assert sorted(client.nthreads().values()) == [2, 2]
+        assert all(address.startswith("tcp://127.0.0.1:") for address in client.nthreads())
+        pids = set(client.run(os.getpid).values())
+        level = client.run(lambda: logging.getLogger("distributed.worker").getEffectiveLevel())
+        assert set(level.values()) == {logging.CRITICAL}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    assert not any(psutil.pid_exists(pid) for pid in pids)

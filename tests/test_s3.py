@@ -11,6 +11,7 @@ import pytest
 from bemsweep.errors import StoreError
 from bemsweep.filesystems import open_filesystem
 from bemsweep.s3 import s3_options
+from bemsweep.store import Store
 from request_counts import counted_requests
 
 
@@ -94,3 +95,20 @@ def test_it_ends_without_a_word_whoever_collects_it(s3):
 
     asyncio.run(collect())
     assert told == []
+
+
+def test_a_server_that_tells_a_buckets_region_is_believed(other_s3):
+    """Moto's is asked as Amazon's is; SeaweedFS's tells none."""
+    fs, root = open_filesystem(other_s3.new_bucket(), other_s3.options)
+    fs.mkdir("b-elsewhere", create_parents=True, region_name="eu-west-1")
+    assert fs.region_of(f"{root}/x/y") == "us-east-1"
+    assert fs.region_of("b-elsewhere") == "eu-west-1"
+    assert fs.region_of("b-that-is-not-there") is None
+
+
+def test_a_server_that_tells_no_region_is_not_guessed_at(s3):
+    assert Store(s3.new_bucket(), s3.options).region() is None
+
+
+def test_a_folder_has_no_region(tmp_path):
+    assert Store(tmp_path).region() is None

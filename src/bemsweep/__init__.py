@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bemsweep.clusters import open_cluster
     from bemsweep.contrasts import contrast
     from bemsweep.description import describe
     from bemsweep.errors import BemsweepError
@@ -41,6 +42,7 @@ __all__ = [
     "Variable",
     "contrast",
     "describe",
+    "open_cluster",
     "open_results",
     "plan",
     "run",
@@ -63,6 +65,7 @@ _HOME = {
     "Variable": "wanted",
     "contrast": "contrasts",
     "describe": "description",
+    "open_cluster": "clusters",
     "open_results": "results",
     "plan": "planning",
     "run": "runner",

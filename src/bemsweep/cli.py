@@ -19,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedCo
 from rich.progress import Progress as Bar
 
 from bemsweep import __version__
+from bemsweep.cli_cluster import cluster_app
 from bemsweep.cli_run import run_command
 from bemsweep.cli_storage import storage_app, studies_app
 from bemsweep.cli_weather import weather_app
@@ -59,6 +60,7 @@ app = typer.Typer(
 )
 engine_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="EnergyPlus builds of this machine.")
 app.add_typer(engine_app, name="engine")
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(weather_app, name="weather")
 app.add_typer(storage_app, name="storage")
 app.add_typer(studies_app, name="studies")

@@ -8,6 +8,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +40,9 @@ from bemsweep.errors import CostLimitError, StoreError, TooManyFailuresError
 from bemsweep.units import money_text
 
 if TYPE_CHECKING:
+    from distributed import Client
+
+    from bemsweep.cluster_file import Cluster
     from bemsweep.planning import Plan
     from bemsweep.runner import Run
 
@@ -66,11 +72,15 @@ def run_command(
         float | None,
         typer.Option("--max-cost", metavar="USD", help="It may cost so much, on a cluster whose price is known."),
     ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option("--cluster", metavar="FILE", help="Where to run: a cluster file; else this machine.")
+    ] = None,
     yes: YesOption = False,
     allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run what is missing of a study and gather the results; a second run waits for the first."""
+    from bemsweep.cluster_file import read_cluster  # noqa: PLC0415 - with what follows
     from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
     from bemsweep.spending import Spending  # noqa: PLC0415 - with its prices
     from bemsweep.stop_rule import StopRule  # noqa: PLC0415 - with what it explains
@@ -85,7 +95,8 @@ def run_command(
         StopRule(max_failures)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--max-failures") from None
-    made = planned(study, store, engine, yes=yes, allow_python=allow_python)
+    where = None if cluster is None else read_cluster(cluster, allow_python=allow_python)
+    made = planned(study, store, engine, cluster=where, yes=yes, allow_python=allow_python)
     try:
         Spending(made.rate, max_cost=max_cost)
     except ValueError as error:
@@ -93,23 +104,38 @@ def run_command(
     if not as_json:
         out.print(str(made))
     how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
-    started, ended = run(made, wait=False, records_only=records_only, max_cost=max_cost, **how), ""
     is_spent = False
-    try:
-        _watch(started, is_quiet=as_json)
-        started.wait()
-    except KeyboardInterrupt:
-        _stop(started, made)
-        sys.exit(STOPPED)
-    except (TooManyFailuresError, CostLimitError) as error:
-        ended, is_spent = str(error), isinstance(error, CostLimitError)
-        err.print(ended)
-    except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
-        err.print(str(error))
-        sys.exit(GAVE_UP)
+    with _opened(where if made.to_run or statuses or verify else None, made) as client:
+        started, ended = run(made, client=client, wait=False, records_only=records_only, max_cost=max_cost, **how), ""
+        try:
+            _watch(started, is_quiet=as_json)
+            started.wait()
+        except KeyboardInterrupt:
+            _stop(started, made)
+            sys.exit(STOPPED)
+        except (TooManyFailuresError, CostLimitError) as error:
+            ended, is_spent = str(error), isinstance(error, CostLimitError)
+            err.print(ended)
+        except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
+            err.print(str(error))
+            sys.exit(GAVE_UP)
     has_failed = (_report_records if records_only else _report)(started, made, as_json=as_json, ended=ended)
     if is_spent or has_failed:
         sys.exit(GAVE_UP if is_spent else FAILED)
+
+
+@contextmanager
+def _opened(cluster: Cluster | None, plan: Plan) -> Iterator[Client | None]:
+    """Give a client of a cluster, and say where its dashboard is; None without a cluster."""
+    if cluster is None:
+        yield None
+        return
+    from bemsweep.clusters import dashboard, open_configured  # noqa: PLC0415 - Dask takes a second to import
+
+    err.print(f"opening the cluster: {cluster.cluster}")
+    with open_configured(cluster, plan=plan) as client:
+        err.print(f"dashboard: {dashboard(client, cluster)}")
+        yield client
 
 
 _BAR_WIDTH = 12

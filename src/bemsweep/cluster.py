@@ -1,4 +1,4 @@
-"""Where variants run when the user brings no Dask client: all cores of this machine."""
+"""A Dask cluster of this machine: where variants run if the user brings no client and names no other cluster."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ from pathlib import Path
 import dask
 from distributed import Client, LocalCluster, get_client
 
+from bemsweep.cluster_settings import SCHEDULER_SETTINGS
 from bemsweep.cores import usable_cores
 from bemsweep.scratch import open_scratch
 
 __all__ = ["current_client", "open_local_client"]
-
-_SETTINGS = {
-    "distributed.scheduler.worker-saturation": 1.0,  # 1.1 puts a neighbour's variant under suspicion
-    "distributed.scheduler.allowed-failures": 10,  # the driver counts tries, and condemns no innocent
-    "distributed.worker.profile.enabled": False,  # see bemsweep.submission.PROFILERS
-}
 
 
 def current_client() -> Client | None:
@@ -58,37 +53,48 @@ class _QuietWorkers:
 _CHANGING = threading.Lock()
 """Held while what the whole process has in common is changed: several runs may begin at once."""
 _QUIET = _QuietWorkers()
+_LOGGING_THERE = "distributed.nanny.pre-spawn-environ.DASK_LOGGING"
+_QUIET_THERE = str({"distributed.worker": "critical"})
+"""The same for worker processes, which read it when they start."""
 
 
-def _cluster(cores: int, folder: Path) -> LocalCluster:
+def _cluster(cores: int, processes: int | None, folder: Path) -> LocalCluster:
     # The settings are read by the constructor, and gone after it: another run may end in any order.
-    with _CHANGING, dask.config.set({**_SETTINGS, "temporary-directory": str(folder)}):
+    settings = {**SCHEDULER_SETTINGS, "temporary-directory": str(folder), _LOGGING_THERE: _QUIET_THERE}
+    with _CHANGING, dask.config.set(settings):
         return LocalCluster(
-            n_workers=1,
-            threads_per_worker=cores,
-            processes=False,
+            n_workers=processes or 1,
+            threads_per_worker=max(1, cores // (processes or 1)),
+            processes=processes is not None,
             memory_limit=None,  # Dask would see this process's memory, not the engines'
+            host="127.0.0.1" if processes is not None else None,
             dashboard_address="127.0.0.1:0",  # any free port, for nobody but this machine
             worker_dashboard_address="127.0.0.1:0",
         )
 
 
 @contextmanager
-def open_local_client(cores: int | None = None) -> Iterator[Client]:
+def open_local_client(
+    cores: int | None = None, *, processes: int | None = None, set_as_default: bool = False
+) -> Iterator[Client]:
     """Give a client of a cluster on this machine, which ends with the block.
 
-    Scheduler and worker are threads of this process: it starts at once and needs no
+    Without `processes` scheduler and worker are threads of this process: it starts at once and needs no
     ``if __name__ == "__main__"`` in a script. Engines are processes of their own all the same.
 
     Parameters
     ----------
     cores
         How many engines run at once; None for all cores that this process may use.
+    processes
+        How many worker processes share them; None for this one.
+    set_as_default
+        True for the client to be this process's current one.
     """
     with (
         _QUIET,
         open_scratch() as folder,  # Dask leaves its own behind
-        _cluster(cores or usable_cores(), folder) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        _cluster(cores or usable_cores(), processes, folder) as cluster,
+        Client(cluster, set_as_default=set_as_default) as client,
     ):
         yield client

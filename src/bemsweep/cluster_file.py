@@ -138,17 +138,13 @@ class Local(Part):
         return Range(min=1, max=1).times((self.processes or 1) * self.threads_each)
 
 
-def _read_path(given: Any) -> Any:
-    if isinstance(given, str) and ("\n" in given or "-----BEGIN" in given):
+def _read_path(given: Any, info: ValidationInfo) -> Path:
+    if not isinstance(given, str) or not given.strip() or "\n" in given or "-----BEGIN" in given:
         raise ValueError("this takes the path of a file, not what is in it")
-    return given
+    return Path((info.context or {}).get("folder", "")) / Path(given).expanduser()
 
 
-def _beside(path: str, info: ValidationInfo) -> Path:
-    return Path((info.context or {}).get("folder", "")) / Path(path).expanduser()
-
-
-_File = Annotated[StrictStr, BeforeValidator(_read_path), AfterValidator(_beside)]
+_File = Annotated[Path, BeforeValidator(_read_path)]
 
 
 class Tls(Part):

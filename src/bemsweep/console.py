@@ -70,7 +70,10 @@ EngineOption = Annotated[
 ]
 AllowPythonOption = Annotated[
     bool,
-    typer.Option("--allow-python", help="The study file may run code: functions that it calls, its `engine`."),
+    typer.Option(
+        "--allow-python",
+        help="The study file may run code: functions that it calls, its `engine`; so may a cluster file.",
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="More than a million variants are meant.")]
 

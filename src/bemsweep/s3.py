@@ -7,11 +7,13 @@ Decides time-outs and what is asked of a server. It never retries for longer tha
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
+from fsspec.asyn import sync_wrapper
 from s3fs.core import S3FileSystem
 from s3fs.errors import translate_boto_error
 
@@ -21,6 +23,7 @@ from bemsweep.redaction import redacted
 
 __all__ = ["S3", "s3_options"]
 
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _DELETED_AT_ONCE = 1000
 """S3's limit for one request."""
 
@@ -48,6 +51,17 @@ class S3(S3FileSystem):
             asyncio.run_coroutine_threadsafe(s3.__aexit__(None, None, None), loop)
         else:
             S3FileSystem.close_session(loop, s3)
+
+    async def _region_of(self, path: str) -> str | None:
+        """Return the region of Amazon's in which a path's bucket is; None if the server tells none."""
+        try:
+            answer = await self._call_s3("head_bucket", Bucket=self.split_path(path)[0])  # type: ignore[no-untyped-call]
+        except OSError:  # not there, not allowed, or no answer: then nobody tells
+            return None
+        told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region", "")
+        return told if _REGION.fullmatch(told) else None
+
+    region_of = sync_wrapper(_region_of)
 
     async def _rm(self, path: Any, recursive: Any = False, *_: Any, **__: Any) -> None:
         """Delete objects of these names, which s3fs would take for patterns, or all objects below them."""

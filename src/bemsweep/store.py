@@ -146,6 +146,11 @@ class Store:
         """True if objects are files of this machine."""
         return isinstance(self.fs, LocalFileSystem)
 
+    def region(self) -> str | None:
+        """Return the cloud's region of the store's bucket, which S3 tells; None where nobody does."""
+        ask = getattr(self.fs, "region_of", None)  # of `bemsweep.s3` only
+        return None if ask is None else ask(self.path())
+
     def path(self, *parts: str) -> str:
         """Return the filesystem's path of an object.
 
