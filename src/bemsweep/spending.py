@@ -14,6 +14,9 @@ from bemsweep.units import money_text
 
 __all__ = ["Spending"]
 
+_AHEAD = 2
+"""So many rounds are under way at most where money is limited: what waits on the scheduler begins whatever it costs."""
+
 
 class Spending:
     """The money of one run, told by the driver; `cost_usd` and `told` may be read from any thread.
@@ -33,7 +36,7 @@ class Spending:
     Examples
     --------
     >>> Spending(Rate("c7a.large", 0.10264), max_cost=10).room(threads=40, seconds=9.0)
-    1559320
+    80
     """
 
     def __init__(self, rate: Rate | None, *, max_cost: float | None = None) -> None:
@@ -99,7 +102,8 @@ class Spending:
     def room(self, threads: int, seconds: float | None) -> int | None:
         """Return how many variants may be under way, so that what they will still take can be afforded.
 
-        That is whole rounds of variants on all workers, for those that have nothing to do are paid as well.
+        That is whole rounds of variants on all workers, for those that have nothing to do are paid as well; and no more
+        rounds than keep them busy.
 
         Parameters
         ----------
@@ -120,7 +124,7 @@ class Spending:
             rounds = int(left_s > 0)
         else:
             rounds = max(0, math.floor(left_s / (max(1, self._workers) * max(seconds, 1e-6))))
-        return rounds * max(1, threads)
+        return min(rounds, _AHEAD) * max(1, threads)
 
     def why_over(self) -> str:
         """Return what it has come to, for the error that ends the run."""
