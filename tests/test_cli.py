@@ -14,12 +14,15 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+import bemsweep as bs
 from bemsweep import __version__ as bemsweep_version
-from bemsweep import results
+from bemsweep import cli, results
 from bemsweep.cli import app
 from bemsweep.input_files import InputFiles
 from bemsweep.lease import lease_for
 from bemsweep.store import Store
+from bemsweep.testing import FakeEngine
+from small_studies import grid_of, small_study
 
 STUDY = """\
 name: office
@@ -88,6 +91,25 @@ def test_a_run_that_has_gathered_nothing_yet_is_not_a_study_without_variants(
         told = CliRunner().invoke(app, ["status", "office", "--store", str(tmp_path / "store")])
     assert told.output.splitlines()[0] == "office: nothing is gathered yet"
     assert told.output.splitlines()[1].startswith("at work: ")
+
+
+def test_a_plan_for_a_cluster_reads_its_file_and_opens_nothing(
+    tmp_path: Path, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, grid = FakeEngine(), small_study(parameters=grid_of(3, 4))
+    bs.run(bs.plan(grid, store=tmp_path / "store", engine=engine), limit=4)
+    monkeypatch.setattr(cli, "planned", lambda *_, cluster, **__: bs.plan(
+        grid, store=tmp_path / "store", engine=engine, cluster=cluster
+    ))  # fmt: skip
+    file = tmp_path / "cluster.yaml"
+    file.write_text("cluster: slurm\njobs: 3\ncores: 8\nmemory: 8 GiB\nwalltime: 1:00\nprice_per_hour: 0.3\n")
+    told = CliRunner().invoke(app, ["plan", str(study), "--cluster", str(file)])
+    assert " on 3 x job of 8 cores, 24 at once, about $" in told.stdout
+    told = CliRunner().invoke(app, ["plan", str(study), "--cluster", str(file), "--json"])
+    assert json.loads(told.stdout)["estimate"]["usd_per_hour"] == pytest.approx(0.9)
+    file.write_text("cluster: slurm\njobs: 3\n")
+    told = CliRunner().invoke(app, ["plan", str(study), "--cluster", str(file)])
+    assert "the cluster file has 3 problems" in str(told.exception)
 
 
 @pytest.mark.engine

@@ -208,3 +208,15 @@ def test_every_file_of_the_folder_can_be_used_as_it_is_and_with_what_its_comment
     offered = re.sub(r"^# (?=\w+: )", "", path.read_text(), flags=re.MULTILINE)
     fuller = read(offered, allow_python=True)
     assert len(fuller.model_fields_set) == len(re.findall(r"^(# )?\w+: ", path.read_text(), flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    "kind", ["cluster: local\n", "cluster: scheduler\naddress: tcp://localhost:1\n", COILED, SLURM]
+)
+def test_any_cluster_may_have_a_price(read, kind):
+    assert read(kind).price_per_hour is None
+    assert read(kind + "price_per_hour: 0.12\n").price_per_hour == 0.12
+    assert read(kind + "price_per_hour: 1\n").price_per_hour == 1.0
+    for text in ("0", "-1", "free", "true", ".inf", ".nan"):
+        with pytest.raises(ClusterFileError, match="price_per_hour takes USD, more than 0"):
+            read(f"{kind}price_per_hour: {text}\n")

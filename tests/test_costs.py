@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import resource
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from pyenergyplus.dataset import ref_models
 import bemsweep as bs
 from bemsweep import costs
 from bemsweep.account import Account
-from bemsweep.cores import usable_cores
+from bemsweep.cluster_file import Slurm
+from bemsweep.cores import processor_name, usable_cores
 from bemsweep.costs import Cost, costs_name, estimate, leave_cost, outputs_digest
 from bemsweep.errors import StoreError
 from bemsweep.faults import Fault
@@ -22,7 +24,7 @@ from bemsweep.progress import Estimate
 from bemsweep.sealed_json import sealed
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
-from small_studies import CHICAGO, grid_of, run_study, small_study
+from small_studies import CHICAGO, grid_of, local_client, run_study, small_study
 
 MONTHLY = (Output("meter", "Electricity:Facility", "monthly", "electricity", ""),)
 HOURLY = (Output("meter", "Electricity:Facility", "hourly", "electricity", ""),)
@@ -113,6 +115,8 @@ DAMAGE: dict[str, Any] = {
             "no_threads": {"threads": 0},
             "strange_study": {"study": "\x1b[2J../../x"},
             "strange_date": {"date": "2026-01-31\n\x1b[2J"},
+            "strange_machine": {"where": "\x1b[2J"},
+            "long_machine": {"where": 1000 * "x"},
         }.items()
     },
 }
@@ -168,6 +172,59 @@ def test_a_plan_tells_what_is_to_run_once_a_few_have_run(store: Store) -> None:
     assert done.estimate is None
     assert "judged by" not in str(done)
     assert "cost  " not in str(done), "nothing is to run"
+
+
+CONFIGS = Path(__file__).parent.parent / "cluster-configs"
+
+
+def test_a_plan_tells_time_and_money_of_a_cluster_without_an_account_or_a_network(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, study = FakeEngine(longest_s=0.1), small_study(parameters=grid_of(30, 40))
+    spot = CONFIGS / "coiled-spot.yaml"
+    assert "not known before a few have run" in str(bs.plan(study, store=store, engine=engine, cluster=spot))
+    bs.run(bs.plan(study, store=store, engine=engine), limit=4)
+
+    def forbid(*_: object, **__: object) -> None:
+        raise AssertionError("a plan needs no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", forbid)
+    monkeypatch.setattr(socket.socket, "connect", forbid)
+    plan = bs.plan(study, store=store, engine=engine, cluster=spot)
+    told, here = plan.estimate, bs.plan(study, store=store, engine=engine).estimate
+    assert told is not None
+    assert here is not None
+    assert (told.threads, told.to_do) == (400, 1197)
+    assert told.wall_s == pytest.approx(120 + here.aside_s + 3 * here.seconds[1])
+    assert told.cost_usd is not None
+    assert told.cost_usd == pytest.approx(told.wall_s / 3600 * 100 * (0.45 * 0.23184 + 4 * 0.05))
+    assert " on 2 to 100 x c7a.xlarge or c6a.xlarge or m7a.xlarge spot, 400 at once, about $" in str(plan)
+    assert processor_name() in str(plan), "what judged it has another processor"
+    assert plan.counts()["estimate"]["cost_usd"] == pytest.approx(told.cost_usd)
+    assert any("do not reach" in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_cluster_file_of_the_project_can_be_planned_with(store: Store, file: Path) -> None:
+    engine, study = FakeEngine(), small_study(parameters=grid_of(3, 4))
+    bs.run(bs.plan(study, store=store, engine=engine), limit=4)
+    told = bs.plan(study, store=store, engine=engine, cluster=file).estimate
+    assert told is not None
+    assert told.cluster
+    assert (told.cost_usd is not None) == file.stem.startswith("coiled")
+
+
+def test_where_variants_ran_is_told_to_later_plans(store: Store) -> None:
+    engine, study = FakeEngine(), small_study(parameters=grid_of(3, 4))
+    bs.run(bs.plan(study, store=store, engine=engine), limit=4)
+    assert f", {processor_name()}" in str(bs.plan(study, store=store, engine=engine))
+    with local_client() as client:
+        named = bs.plan(study, store=store, engine=engine, cluster=Slurm(**SLURM))
+        bs.run(named, client=client, limit=5)
+    assert ", on 2 x job of 4 cores" in str(bs.plan(study, store=store, engine=engine))
+
+
+SLURM: dict[str, Any] = {"jobs": 2, "cores": 4, "memory": "4 GiB", "walltime": "01:00:00"}
 
 
 def test_a_plan_asks_once_and_only_if_something_is_to_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

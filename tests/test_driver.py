@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,10 +21,12 @@ from pyenergyplus.dataset import weather_files
 import bemsweep as bs
 from bemsweep import attempts, driver, pace, submission, task
 from bemsweep.attempts import MOST_TRIES
+from bemsweep.cluster_file import Local, Scheduler
 from bemsweep.driver import context_of
 from bemsweep.engine import EngineRun, Job
-from bemsweep.errors import InfrastructureError, StudyError, TooManyFailuresError
+from bemsweep.errors import CostLimitError, InfrastructureError, StudyError, TooManyFailuresError
 from bemsweep.record_file import from_bytes, to_bytes
+from bemsweep.spending import Spending
 from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store
 from bemsweep.submission import Flight
@@ -495,6 +498,88 @@ def test_so_many_may_fail_as_the_user_says(tmp_path: Path, most: int) -> None:
     assert ("pending" in read(store).status) == (most == 2)
 
 
+def test_no_more_than_a_round_begins_once_too_many_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine(longest_s=0.3, counter=tmp_path / "starts", faults=lambda job, _: "fail" if job.edits else None)
+    why_hopeless, check_writable = StopRule.why_hopeless, Store.check_writable
+    struck: list[int] = []
+
+    def judge(rule: StopRule, to_do: int) -> str:
+        if why := why_hopeless(rule, to_do):
+            struck.append(engine.starts)
+        return why
+
+    def check_late(store: Store) -> None:
+        time.sleep(0.5 if struck else 0.0)  # a server that is slow to answer
+        check_writable(store)
+
+    monkeypatch.setattr(StopRule, "why_hopeless", judge)
+    monkeypatch.setattr(Store, "check_writable", check_late)
+    with local_client(threads_per_worker=4) as client, pytest.raises(TooManyFailuresError):
+        run_study(small_study(parameters=grid_of(15, 20)), tmp_path / "store", engine, client=client, max_failures=3)
+    assert struck[0] <= engine.starts <= struck[0] + 4
+
+
+DOLLAR_A_SECOND = Local(price_per_hour=3600.0)
+
+
+def test_a_run_ends_within_what_it_may_cost_and_carries_on(tmp_path: Path) -> None:
+    engine, study = FakeEngine(longest_s=0.2, counter=tmp_path / "starts"), small_study(parameters=grid_of(15, 20))
+    with local_client(threads_per_worker=4) as client:
+        plan = bs.plan(study, store=tmp_path / "store", engine=engine, cluster=DOLLAR_A_SECOND)
+        run = bs.run(plan, client=client, max_cost=3, wait=False)
+        with pytest.raises(CostLimitError, match=r"could exceed the \$3.00 that it may cost") as raised:
+            run.wait()
+        spent = float(re.search(r"of which \$([\d.]+) are spent", str(raised.value))[1])  # type: ignore[index]
+        done = run.progress.done
+        assert 0 < done < 301
+        assert 2 < spent < 3.5, "a round takes 0.2 s at most"
+        assert engine.starts - 1 - done <= 4, "at most a round is ended halfway"
+        assert f"It has finished {done} of 301 variants" in str(raised.value)
+        assert (read(tmp_path / "store").status == "succeeded").sum() >= done
+        assert run.progress.cost_usd == run.account.cost_usd >= spent
+        assert run.account.cost_usd < 2 * run.account.wall_s
+        assert "1 x worker" in str(run.account)
+        bs.run(bs.plan(study, store=tmp_path / "store", engine=engine, cluster=DOLLAR_A_SECOND), client=client)
+    assert (read(tmp_path / "store").status == "succeeded").all()
+    assert engine.starts <= 1 + 301 + 4, "what was kept is not run again"
+
+
+def test_variants_that_take_longer_than_thought_are_ended_when_the_money_is_spent(tmp_path: Path) -> None:
+    engine = FakeEngine(counter=tmp_path / "starts", faults=lambda job, _: "hang" if job.calendar else None)
+    with local_client(threads_per_worker=4) as client:
+        plan = bs.plan(
+            small_study(parameters=grid_of(15, 20)), store=tmp_path / "store", engine=engine, cluster=DOLLAR_A_SECOND
+        )
+        began = time.monotonic()
+        with pytest.raises(CostLimitError, match="finished 0 of 301"):
+            bs.run(plan, client=client, max_cost=2)
+    assert time.monotonic() - began < 30
+    assert engine.starts == 1 + 4, "before any has told how long it takes, one round is begun"
+
+
+def test_a_run_that_can_be_paid_ends_like_any_other(tmp_path: Path, fake: FakeEngine) -> None:
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=fake, cluster=DOLLAR_A_SECOND)
+    run = bs.run(plan, max_cost=10_000)
+    assert run.progress.statuses == {"succeeded": 6}
+    assert run.account.cost_usd is not None
+    assert run.account.to_dict()["cost_usd"] == pytest.approx(run.account.cost_usd, abs=1e-3)
+    unpriced = bs.plan(small_study(name="other"), store=tmp_path / "store", engine=fake)
+    assert bs.run(unpriced).account.cost_usd is None
+    with pytest.raises(ValueError, match="max_cost needs a price"):
+        bs.run(unpriced, max_cost=10)
+
+
+def test_this_machine_has_no_price_of_another(
+    tmp_path: Path, fake: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = Scheduler(address="tcp://127.0.0.1:8786", price_per_hour=1e9)
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=fake, cluster=elsewhere)
+    run = bs.run(plan, max_cost=1)
+    assert run.progress.statuses == {"succeeded": 6}
+    assert run.account.cost_usd is None
+    assert "the run takes this machine, which has no price" in caplog.text
+
+
 def test_what_runs_first_tells_what_the_rest_costs(tmp_path: Path) -> None:
     engine = FakeEngine(longest_s=0.5, counter=tmp_path / "starts")
     with local_client(threads_per_worker=2) as client:
@@ -738,7 +823,7 @@ def test_the_driver_needs_less_than_2_kb_a_variant(tmp_path: Path) -> None:
     bs.plan(small_study(), store=tmp_path / "store", engine=engine)  # imports and caches
     tracemalloc.start()
     plan = bs.plan(study, store=tmp_path / "store", engine=engine)
-    built = driver.Driver(plan, client=None, limit=None, again=frozenset(), rule=StopRule())
+    built = driver.Driver(plan, client=None, limit=None, again=frozenset(), rule=StopRule(), spending=Spending(None))
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held / len(plan.variant_ids) < 2000, f"{held / len(plan.variant_ids):.0f} bytes a variant"

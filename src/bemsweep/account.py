@@ -1,4 +1,4 @@
-"""What a run has cost: where the time of its cores went.
+"""What a run has cost: where the time of its cores went, and what the workers cost where that is known.
 
 Decides how core time is shared out: what tasks tell of themselves goes to their stages, what the driver does while no
 variant can run to all cores, and what is left is waiting. It keeps sums only, and never times a task itself.
@@ -56,6 +56,10 @@ class Account:
     waiting_s: float
     """Core seconds in which nothing was run: the last variants are awaited, the driver or the scheduler is, or a try
     was lost."""
+    cost_usd: float | None = None
+    """What the workers have cost, idle or not, USD; None without a price."""
+    paid_for: str = ""
+    """That in words; ``""`` without a price or workers."""
 
     @property
     def efficiency(self) -> float:
@@ -69,14 +73,16 @@ class Account:
         return {stage: getattr(self, f"{stage}_s") for stage in stages}
 
     def lines(self) -> list[tuple[str, str]]:
-        """Return what is told of it: a word and a text each, like a plan's; nothing if no variant was run."""
+        """Return what is told of it: a word and a text each, like a plan's; no times if no variant was run."""
+        cost = [("cost", self.paid_for)] if self.paid_for else []
         if not self.variants:
-            return []
+            return cost
         engine, core, wall = map(_told, (self.engine_s, self.core_s, self.wall_s))
         told = ", ".join(f"{stage} {_told(seconds)}" for stage, seconds in self.overhead.items())
         return [
             ("engine", f"{engine} of {core} of core time ({wall} with {self.threads} at once): {self.efficiency:.0%}"),
             ("overhead", told),
+            *cost,
         ]
 
     def __str__(self) -> str:
@@ -85,6 +91,7 @@ class Account:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        values["cost_usd"] = None if self.cost_usd is None else round(self.cost_usd, 6)
         return {**values, "efficiency": round(self.efficiency, 4)}
 
 
@@ -162,7 +169,7 @@ class Accounting:
             waiting_s=max(0.0, self._core_s["running"] - self._total_s - self._pack_s),
         )
 
-    def cost(self, study: str, outputs: str) -> Cost | None:
+    def cost(self, study: str, outputs: str, *, where: str = "") -> Cost | None:
         """Return what later plans can judge by; None as long as no variant has finished.
 
         Parameters
@@ -171,12 +178,15 @@ class Accounting:
             The study's name.
         outputs
             `bemsweep.costs.outputs_digest` of what it reports.
+        where
+            What its variants ran on, in words.
         """
         if not self._variants:
             return None
         return Cost(
             study=study,
             outputs=outputs,
+            where=where,
             variants=self._variants,
             failed=self._failed,
             threads=max(1, self._threads),

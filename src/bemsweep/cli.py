@@ -1,7 +1,7 @@
 """The command line: the same verbs as in Python, with messages for people or JSON for programs.
 
-Exit status: 0 all succeeded; 1 some variants failed; 2 bad input; 3 the machine gave up, run again to
-carry on; 70 a bug in bemsweep; 130 stopped by Ctrl-C, SIGTERM or a closed terminal.
+Exit status: 0 all succeeded; 1 some variants failed; 2 bad input; 3 the machine gave up or the money is
+spent, run again to carry on; 70 a bug in bemsweep; 130 stopped by Ctrl-C, SIGTERM or a closed terminal.
 """
 
 from __future__ import annotations
@@ -176,12 +176,18 @@ def plan_command(
     store: StoreOption = DEFAULT_STORE,
     engine: EngineOption = None,
     *,
+    cluster: Annotated[
+        Path | None, typer.Option("--cluster", metavar="FILE", help="Say what it takes and costs on that cluster.")
+    ] = None,
     yes: YesOption = False,
     allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a study and say what there is to run; runs nothing but a short look at each baseline."""
-    made = planned(study, store, engine, yes=yes, allow_python=allow_python)
+    from bemsweep.cluster_file import read_cluster  # noqa: PLC0415 - pydantic takes a moment to import
+
+    where = None if cluster is None else read_cluster(cluster, allow_python=allow_python)
+    made = planned(study, store, engine, cluster=where, yes=yes, allow_python=allow_python)
     if as_json:
         print_json(made.counts())
     else:

@@ -36,7 +36,8 @@ from bemsweep.console import (
     planned,
     print_json,
 )
-from bemsweep.errors import StoreError, TooManyFailuresError
+from bemsweep.errors import CostLimitError, StoreError, TooManyFailuresError
+from bemsweep.units import money_text
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -67,6 +68,10 @@ def run_command(
         str | None,
         typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
     ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option("--max-cost", metavar="USD", help="It may cost so much, on a cluster whose price is known."),
+    ] = None,
     cluster: Annotated[
         Path | None, typer.Option("--cluster", metavar="FILE", help="Where to run: a cluster file; else this machine.")
     ] = None,
@@ -77,6 +82,7 @@ def run_command(
     """Run what is missing of a study and gather the results; a second run waits for the first."""
     from bemsweep.cluster_file import read_cluster  # noqa: PLC0415 - with what follows
     from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
+    from bemsweep.spending import Spending  # noqa: PLC0415 - with its prices
     from bemsweep.stop_rule import StopRule  # noqa: PLC0415 - with what it explains
 
     statuses = {word for words in again or [] for word in words.split(",")}
@@ -90,25 +96,32 @@ def run_command(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--max-failures") from None
     where = None if cluster is None else read_cluster(cluster, allow_python=allow_python)
-    made = planned(study, store, engine, yes=yes, allow_python=allow_python)
+    made = planned(study, store, engine, cluster=where, yes=yes, allow_python=allow_python)
+    try:
+        Spending(made.rate, max_cost=max_cost)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-cost") from None
     if not as_json:
         out.print(str(made))
     how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
+    is_spent = False
     with _opened(where if made.to_run or statuses or verify else None, made) as client:
-        started, ended = run(made, client=client, wait=False, records_only=records_only, **how), ""
+        started, ended = run(made, client=client, wait=False, records_only=records_only, max_cost=max_cost, **how), ""
         try:
             _watch(started, is_quiet=as_json)
             started.wait()
         except KeyboardInterrupt:
             _stop(started, made)
             sys.exit(STOPPED)
-        except TooManyFailuresError as error:
-            ended = str(error)
+        except (TooManyFailuresError, CostLimitError) as error:
+            ended, is_spent = str(error), isinstance(error, CostLimitError)
             err.print(ended)
         except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
             err.print(str(error))
             sys.exit(GAVE_UP)
-    (_report_records if records_only else _report)(started, made, as_json=as_json, ended=ended)
+    has_failed = (_report_records if records_only else _report)(started, made, as_json=as_json, ended=ended)
+    if is_spent or has_failed:
+        sys.exit(GAVE_UP if is_spent else FAILED)
 
 
 @contextmanager
@@ -137,13 +150,13 @@ class _Longest(ProgressColumn):
 
 
 class _Rate(ProgressColumn):
-    """Variants per second, or seconds per variant where that reads better, and the time to go."""
+    """Variants per second, or seconds per variant where that reads better, the time to go, and the cost if known."""
 
     def render(self, task: Task) -> Text:
         rate, eta = task.fields["rate"], task.fields["eta"]
         speed = "" if not rate else f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
         to_go = "" if eta is None else f"ETA {int(eta) // 3600:d}:{int(eta) % 3600 // 60:02d}:{int(eta) % 60:02d}"
-        return Text(f"{speed} {to_go}".strip())
+        return Text(" ".join(filter(None, (speed, to_go, task.fields["cost"]))))
 
 
 def _watch(run: Run, *, is_quiet: bool) -> None:
@@ -156,12 +169,13 @@ def _watch(run: Run, *, is_quiet: bool) -> None:
     )  # fmt: skip
     with Bar(*columns, console=err, disable=is_quiet) as bar:
         is_told = is_quiet  # the estimate
-        task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None, longest="")
+        task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None, cost="", longest="")
         while True:
             is_done, now = run.is_done, run.progress
             bar.update(
                 task, description=now.stage, completed=now.done + now.cached, total=now.total, failed=now.failed,
-                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s, longest=now.longest,
+                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s,
+                cost="" if now.cost_usd is None else money_text(now.cost_usd), longest=now.longest,
             )  # fmt: skip
             if now.estimate is not None and not is_told:
                 bar.console.print(str(now.estimate))
@@ -181,8 +195,8 @@ def _stop(run: Run, plan: Plan) -> None:
     err.print(f"stopped with {left:,} variants to go. Results so far: {_where(plan)}\nThe same command carries on.")
 
 
-def _report(run: Run, plan: Plan, *, as_json: bool, ended: str) -> None:
-    """Say what came of the run and where it is; exit with 1 if some variants failed."""
+def _report(run: Run, plan: Plan, *, as_json: bool, ended: str) -> bool:
+    """Say what came of the run and where it is; return True if some variants failed."""
     table = run.status()
     counts = table["status"].value_counts().to_dict()
     groups = run.errors()
@@ -207,12 +221,11 @@ def _report(run: Run, plan: Plan, *, as_json: bool, ended: str) -> None:
             out.print(f"{told} (all outputs are the same to the last bit at each of their levels)")
         out.print(f"results are in {_where(plan)}; open them with")
         out.print(f'  xr.open_datatree("{_where(plan)}", engine="zarr")')
-    if not groups.empty:
-        sys.exit(FAILED)
+    return not groups.empty
 
 
-def _report_records(run: Run, plan: Plan, *, as_json: bool, ended: str) -> None:
-    """Say what came of a run that only wrote records; exit with 1 if some variants failed."""
+def _report_records(run: Run, plan: Plan, *, as_json: bool, ended: str) -> bool:
+    """Say what came of a run that only wrote records; return True if some variants failed."""
     now = run.progress
     if as_json:
         told = {"study": plan.study.name, "ran": now.done, "statuses": dict(now.statuses)}
@@ -223,12 +236,11 @@ def _report_records(run: Run, plan: Plan, *, as_json: bool, ended: str) -> None:
         out.print(f"{counts}; {now.done:,} run now in {now.elapsed_s:.1f} s")
         _tell_account(run)
         out.print("only records were written: the run that holds the study gathers them, or the next one")
-    if now.failed:
-        sys.exit(FAILED)
+    return now.failed > 0
 
 
 def _tell_account(run: Run) -> None:
-    if run.account.variants:
+    if run.account.lines():
         out.print(str(run.account))
 
 

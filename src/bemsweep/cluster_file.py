@@ -84,6 +84,15 @@ def _read_range(given: Any) -> Any:
 _Range = Annotated[Range, BeforeValidator(_read_range)]
 
 
+def _read_price(given: Any) -> Any:
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < float("inf"):
+        raise ValueError(f"price_per_hour takes USD, more than 0, such as 0.12, not {shown(given)}")
+    return float(given)
+
+
+_Price = Annotated[float, BeforeValidator(_read_price)]
+
+
 def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
     """Return the check that a text is of a form: what is written to a job's script must not act in its shell."""
 
@@ -108,6 +117,8 @@ class Local(Part):
     """How many worker processes; None for threads of this process, which start at once."""
     threads: _Whole | None = None
     """How many engines run at once, in all processes together; None for one for each core."""
+    price_per_hour: _Price | None = None
+    """What an hour of this machine costs, USD; None if that is not known."""
 
     @field_validator("threads")
     @classmethod
@@ -156,6 +167,8 @@ class Scheduler(Part):
     """Such as ``tls://10.0.0.1:8786``."""
     tls: Tls | None = None
     """None for what Dask's own configuration says."""
+    price_per_hour: _Price | None = None
+    """What an hour of a worker costs, USD; None if that is not known."""
 
     @field_validator("address")
     @classmethod
@@ -226,6 +239,8 @@ class Coiled(Part):
     """What the cloud's bill shows beside each machine."""
     send_env: Annotated[list[StrictStr], BeforeValidator(_read_names)] = []
     """Names of variables of this machine that the workers get, past Coiled's own servers."""
+    price_per_hour: _Price | None = None
+    """What an hour of a virtual machine costs, Coiled's own charge included, USD; None for list prices."""
 
     @field_validator("vm_types")
     @classmethod
@@ -277,6 +292,8 @@ class Slurm(Part):
     """The network interface over which workers and scheduler speak, such as ``ib0``; None for the default."""
     setup: list[StrictStr] = []
     """Lines of shell that each job runs before its worker starts, such as ``module load gcc``."""
+    price_per_hour: _Price | None = None
+    """What an hour of a job costs, USD; None if that is not known."""
 
     @property
     def threads_at_once(self) -> Range:

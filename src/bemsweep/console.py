@@ -22,6 +22,7 @@ from bemsweep.redaction import visible
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bemsweep.cluster_file import Cluster
     from bemsweep.planning import Plan
 
 __all__ = [
@@ -89,13 +90,17 @@ def write_any_character() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def planned(path: Path, store: str, engine: str | None, *, yes: bool, allow_python: bool) -> Plan:
+def planned(
+    path: Path, store: str, engine: str | None, *, cluster: Cluster | None = None, yes: bool, allow_python: bool
+) -> Plan:
     """Return the plan of a study file.
 
     Parameters
     ----------
     path
         The file.
+    cluster
+        What the cluster file says; None for this machine.
     store, engine, yes, allow_python
         As the options of those names say.
     """
@@ -103,7 +108,7 @@ def planned(path: Path, store: str, engine: str | None, *, yes: bool, allow_pyth
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
     study = Study.from_yaml(path, allow_python=allow_python, engine=engine)
-    return plan(study, store=store, engine=engine, yes=yes)
+    return plan(study, store=store, engine=engine, cluster=cluster, yes=yes)
 
 
 def explained(groups: pd.DataFrame, store: str) -> str:

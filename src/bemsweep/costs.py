@@ -37,6 +37,12 @@ _Seconds = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
 _Bytes = Annotated[int, Field(ge=0, le=10**18)]
 
 
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("what acts on a terminal is no name of a machine")
+    return text
+
+
 class Cost(BaseModel):
     """What the variants of one run have cost."""
 
@@ -70,6 +76,8 @@ class Cost(BaseModel):
     """Mean size of a record."""
     aside_s: _Seconds
     """Seconds by the clock before the first and after the last of them, the engine's start included."""
+    where: Annotated[str, Field(max_length=200), AfterValidator(_check_printable)] = ""
+    """What they ran on, in words: a processor or a cluster; ``""`` if that is not known."""
 
 
 class _Costs(BaseModel):
@@ -156,6 +164,7 @@ def estimate(store: Store, name: str, *, outputs: Iterable[Output], to_do: int, 
     is_same = found.outputs == asked
     other = "" if is_same else " with other outputs"
     variants = f"{found.variants:,} variant{'s' if found.variants != 1 else ''}"
+    where = f", {found.where}" if found.where else ""
     return Estimate(
         tried=found.variants,
         failed=found.failed,
@@ -167,7 +176,7 @@ def estimate(store: Store, name: str, *, outputs: Iterable[Output], to_do: int, 
         threads=threads,
         engine_s=found.engine_s,
         aside_s=found.aside_s,
-        judged_by=f"{variants} of {found.study}{other}, {found.threads} at once, {found.date}",
+        judged_by=f"{variants} of {found.study}{other}, {found.threads} at once, {found.date}{where}",
     )
 
 

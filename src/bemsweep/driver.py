@@ -25,6 +25,9 @@ from bemsweep.at_work import AtWork, at_work
 from bemsweep.attempts import Attempts
 from bemsweep.blocks import Packed, put_rows, read_facts
 from bemsweep.cluster import current_client, open_local_client
+from bemsweep.cluster_costs import cluster_text
+from bemsweep.cluster_file import Local
+from bemsweep.cores import processor_name
 from bemsweep.costs import leave_cost, outputs_digest
 from bemsweep.cube import Cube
 from bemsweep.cube_metadata import ROOT, titles
@@ -32,6 +35,7 @@ from bemsweep.edits import InputRef
 from bemsweep.errors import (
     BemsweepError,
     ConflictError,
+    CostLimitError,
     InfrastructureError,
     LeaseLostError,
     Problem,
@@ -50,6 +54,7 @@ from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Series, Status
+from bemsweep.spending import Spending
 from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store, patience_s
 from bemsweep.studystate import StudyState
@@ -82,6 +87,7 @@ class Driver:
         limit: int | None,
         again: frozenset[Status],
         rule: StopRule,
+        spending: Spending,
         verify: bool = False,
     ) -> None:
         self.stop = threading.Event()
@@ -89,6 +95,8 @@ class Driver:
         self._plan, self._name = plan, plan.study.name
         self._store = plan.store.patient(patience_s(), self.stop)
         self._client, self._limit, self._again = client, limit, again
+        self._where = "" if plan.cluster is None else f"on {cluster_text(plan.cluster)}"
+        """What variants run on, in words."""
         self._run_id = f"bemsweep-{self._name}-{time.time_ns()}"
         self.verification = Verification() if verify else None
         """What is bad of what is stored; None if it is not asked for."""
@@ -104,7 +112,7 @@ class Driver:
         self._has_grown = False
         self._progress = Progress(total=len(plan.wanted_variants), cached=0)
         self._statuses: Counter[str] = Counter()
-        self._accounting = Accounting()
+        self._accounting, self._spending = Accounting(), spending
         self._told_rows: dict[int, str] = {}
         """What `put_rows` returned, of each block that workers have been asked for."""
         self._lease: Lease | None = None
@@ -114,11 +122,18 @@ class Driver:
     def progress(self) -> Progress:
         """Return how far the run is; safe from any thread."""
         elapsed = (self._ended or time.monotonic()) - self._began
-        return replace(self._progress, statuses=dict(self._statuses), gave_up=len(self._gave_up), elapsed_s=elapsed)
+        return replace(
+            self._progress,
+            statuses=dict(self._statuses),
+            gave_up=len(self._gave_up),
+            elapsed_s=elapsed,
+            cost_usd=self._spending.cost_usd,
+        )
 
     def account(self) -> Account:
-        """Return where the time went so far; safe from any thread."""
-        return self._accounting.account()
+        """Return where the time and the money went so far; safe from any thread."""
+        spending = self._spending
+        return replace(self._accounting.account(), cost_usd=spending.cost_usd, paid_for=spending.told())
 
     def table(self) -> pd.DataFrame:
         """Return the variant table as far as blocks are packed."""
@@ -131,6 +146,8 @@ class Driver:
         ------
         TooManyFailuresError
             The stop rule has ended it.
+        CostLimitError
+            What it may cost is spent.
         InfrastructureError
             Some variants could not be run by the machine's fault, or none could, or the scheduler was lost;
             everything finished is kept.
@@ -171,7 +188,7 @@ class Driver:
             if self._queue or self._table.dirty or self.verification is not None:
                 self._run_on_cluster()
             self._commit_at_end()
-            self._accounting.tick()
+            self._tick()
             self._leave_cost()
 
     def _tell_waiting(self, other: AtWork) -> None:
@@ -297,11 +314,13 @@ class Driver:
         try:
             with ExitStack() as stack:
                 client = brought or stack.enter_context(open_local_client())
+                self._note_where(is_here=brought is None)
                 stack.enter_context(plugged_in(client, ContextPlugin(self._run_id, self._context())))
                 for setting in dangerous_settings(client) if brought else ():
                     _log.warning("of the cluster's scheduler, %s", setting)
                 flight = stack.enter_context(Flight(client, self._run_id))
                 flight.check_shared(self._store, self.stop)
+                self._tick(flight)
                 if self.verification is not None:
                     self._accounting.enter("verifying", flight.threads())
                     self._verify(flight, self.verification)
@@ -312,6 +331,18 @@ class Driver:
                 self._end(flight)
         except SchedulerLostError as error:  # what is packed is shown all the same
             self._verdict = error
+
+    def _note_where(self, *, is_here: bool) -> None:
+        """Note what variants run on; a price of other machines is none of these."""
+        cluster = self._plan.cluster
+        if is_here or isinstance(cluster, Local):
+            self._where = processor_name()
+        if is_here and cluster is not None and not isinstance(cluster, Local):
+            _log.warning(
+                "the plan is for %s, and without a client of it the run takes this machine, which has no price",
+                cluster_text(cluster),
+            )
+            self._spending.drop_price()
 
     def _context(self) -> Context:
         lease = self._lease
@@ -375,9 +406,10 @@ class Driver:
     def _end(self, flight: Flight) -> None:
         """End what still runs, and pack what is not packed."""
         self._tell_stage("packing")
+        cancelled = flight.cancel_runs()  # first of all: what waits on the scheduler begins at any moment
         if self._is_ending:
             self._store.check_writable()  # else workers would wait for a store that is away with all their patience
-        for variant in self._store.stored(flight.cancel_runs()):  # ended, but not yet heard of
+        for variant in self._store.stored(cancelled):  # ended, but not yet heard of
             self._table.record(variant)
         while self._table.dirty or flight.packings:
             for block in self._table.dirty - flight.packings:
@@ -409,15 +441,27 @@ class Driver:
             self._tell_stage("running")
         if self._progress.estimate is None:
             left = self._progress.to_do - sum(self._statuses.values())
-            self._progress = replace(self._progress, estimate=self._first.estimate(left, flight.threads()))
+            estimate, rate = self._first.estimate(left, flight.threads()), self._spending.rate
+            if estimate is not None and rate is not None:
+                estimate = replace(estimate, usd_per_hour=rate.usd_per_hour * flight.workers)
+            self._progress = replace(self._progress, estimate=estimate)
 
     def _submit(self, flight: Flight) -> None:
-        threads = flight.threads()
-        self._accounting.tick(threads)
+        threads = self._tick(flight)
         together = self._pace.together(threads)
-        batch = [self._queue.popleft() for _ in range(min(flight.room(together), len(self._queue)))]
+        room, affordable = flight.room(together), self._spending.room(threads, self._pace.seconds)
+        if affordable is not None and affordable - len(flight.runs) < room:
+            room, together = max(0, affordable - len(flight.runs)), 1
+        batch = [self._queue.popleft() for _ in range(min(room, len(self._queue)))]
         asked = [(variant, self._table.values(variant), self._attempts.deaths(variant)) for variant in batch]
         flight.run(asked, together=together)
+
+    def _tick(self, flight: Flight | None = None) -> int:
+        """Book time and money as of now; return how many variants the cluster runs at once."""
+        threads = None if flight is None else flight.threads()
+        self._accounting.tick(threads)
+        self._spending.tick(None if flight is None else flight.workers)
+        return threads or 0
 
     def _take_finished(self, flight: Flight) -> None:
         for item, outcome in flight.finished():
@@ -468,7 +512,7 @@ class Driver:
         self._first.drop(variant)
 
     def _judge(self, flight: Flight) -> None:
-        """End the run early if it is hopeless."""
+        """End the run early if it is hopeless, or what it may cost is spent."""
         if self._is_ending:
             return
         if why := self._rule.why_hopeless(self._progress.to_do):
@@ -482,6 +526,19 @@ class Driver:
             self._verdict = InfrastructureError(
                 f"the run was ended: {why}. What is finished is kept: run again to carry on"
             )
+        elif self._is_spent(flight):
+            done = f"{sum(self._statuses.values()):,} of {self._progress.to_do:,} variants"
+            self._verdict = CostLimitError(
+                f"the run was ended: {self._spending.why_over()}. It has finished {done}, and what is finished is "
+                "kept: run again to carry on, with another --max-cost (max_cost in Python) if that was too little"
+            )
+
+    def _is_spent(self, flight: Flight) -> bool:
+        """Return True if variants are left that cannot be afforded: those under way are ended, too."""
+        if not (self._queue or self._held or flight.runs):
+            return False
+        room = self._spending.room(flight.threads(), self._pace.seconds)
+        return self._spending.is_over or (room == 0 and not flight.runs)
 
     def _take_packed(self, packed: Packed) -> None:
         self._accounting.take_packed(packed)
@@ -539,7 +596,7 @@ class Driver:
 
     def _leave_cost(self) -> None:
         """Tell later plans what variants like these cost."""
-        cost = self._accounting.cost(self._name, outputs_digest(self._plan.outputs))
+        cost = self._accounting.cost(self._name, outputs_digest(self._plan.outputs), where=self._where)
         if cost is not None:
             leave_cost(self._store, self._plan.costs, cost)
 

@@ -16,6 +16,7 @@
     │   ├── StoreError        the store cannot be read or written
     │   ├── StudyBusyError    somebody else is at work on the study
     │   └── WorkerLostError   the Dask worker was lost; who ran there is not to blame
+    ├── CostLimitError        what a run may cost is spent; what was finished is kept
     ├── RecordError           a record that cannot be read: cut, altered or of another schema
     ├── TooManyFailuresError  a run that was hopeless was ended early; what was finished is kept
     └── RunCancelledError     the run was stopped on request; what was finished is kept
@@ -39,6 +40,7 @@ __all__ = [
     "BemsweepError",
     "ClusterFileError",
     "ConflictError",
+    "CostLimitError",
     "EngineDiedError",
     "EngineNotFoundError",
     "InfrastructureError",
@@ -190,6 +192,10 @@ class RecordError(BemsweepError):
 
 class TooManyFailuresError(BemsweepError):
     """So many variants failed that the run was ended early; what was finished is kept and committed."""
+
+
+class CostLimitError(BemsweepError):
+    """What the run may cost is spent, and variants are left; what was finished is kept and committed."""
 
 
 class RunCancelledError(BemsweepError):

@@ -30,6 +30,11 @@ class Pace:
         before = seconds if self._seconds is None else self._seconds
         self._seconds = before + _WEIGHT * (seconds - before)
 
+    @property
+    def seconds(self) -> float | None:
+        """How long one takes; None before any has finished."""
+        return self._seconds
+
     def together(self, threads: int) -> int:
         """Return how many variants to put into one task.
 

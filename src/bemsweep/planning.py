@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bemsweep.cluster_costs import bucket_region, distance_warning, on_cluster, rate_of
+from bemsweep.cluster_file import Cluster, read_cluster
 from bemsweep.cores import usable_cores
 from bemsweep.costs import costs_name, estimate
 from bemsweep.design import Points, design_points
@@ -36,6 +38,7 @@ from bemsweep.model_file import read_model
 from bemsweep.outputs import Output
 from bemsweep.periods import Calendar
 from bemsweep.places import options_for
+from bemsweep.prices import Rate
 from bemsweep.probe import output_problems, probe_model
 from bemsweep.progress import Estimate
 from bemsweep.records import Series
@@ -110,7 +113,15 @@ class Plan:
     costs: str = ""
     """Name of the object that tells what variants like these have cost."""
     estimate: Estimate | None = None
-    """What is to run will cost, on all cores of this machine; None if nothing is to, or nothing like it has run."""
+    """What is to run will cost, on `cluster`, else on all cores of this machine; None if nothing is to, or nothing like
+    it has run."""
+    cluster: Cluster | None = None
+    """What the cluster file says; it prices estimate and run, and opens nothing."""
+
+    @property
+    def rate(self) -> Rate | None:
+        """What a worker of the cluster costs; None if that is not known."""
+        return None if self.cluster is None else rate_of(self.cluster, region=_region_of(self.store))
 
     @cached_property
     def wanted_variants(self) -> tuple[str, ...]:
@@ -187,6 +198,7 @@ def plan(
     store: str | Path | Store | None = None,
     storage_options: Mapping[str, Any] | None = None,
     engine: Engine | str | None = None,
+    cluster: Cluster | str | Path | None = None,
     yes: bool = False,
 ) -> Plan:
     """Check a study and work out what is to run.
@@ -202,6 +214,9 @@ def plan(
     engine
         Path of an installed EnergyPlus; None for the study's own `engine`, else the one that was installed
         with bemsweep.
+    cluster
+        A cluster file, or what `bemsweep.cluster_file.read_cluster` made of one: the estimate is of that cluster, and
+        of what it costs. It is read and not opened; a run on it takes its client all the same.
     yes
         True if more than a million variants are meant.
 
@@ -216,6 +231,8 @@ def plan(
         `study` is no `Study`.
     StudyError
         The study cannot run as written; carries every problem found.
+    ClusterFileError
+        The cluster file cannot be used as written.
     ConflictError
         A study of this name is in the store and its definition conflicts.
     EngineNotFoundError
@@ -229,6 +246,7 @@ def plan(
     """
     if not isinstance(study, Study):
         raise TypeError(f"plan takes a Study, such as Study.from_yaml(file) returns, not {type(study).__name__}")
+    where = read_cluster(cluster) if isinstance(cluster, (str, Path)) else cluster
     home = store if isinstance(store, Store) else store_of(study, store, storage_options)
     try:
         home.check_writable()
@@ -240,7 +258,7 @@ def plan(
     try:
         opened = open_engine(choice) if choice is None or isinstance(choice, str) else choice
         try:
-            return _Planner(study, home, opened, choice).plan(most=None if yes else MOST_VARIANTS)
+            return _Planner(study, home, opened, choice, where).plan(most=None if yes else MOST_VARIANTS)
         finally:
             if opened is not choice:
                 opened.close()
@@ -264,6 +282,11 @@ def store_of(study: Study, url: str | Path | None, storage_options: Mapping[str,
     return Store(place, options_for(place, study.storage_options) if storage_options is None else storage_options)
 
 
+def _region_of(store: Store) -> str | None:
+    """Return where a store's bucket is, as far as settings tell it."""
+    return bucket_region(store.url, store.storage_options, os.environ)
+
+
 @contextmanager
 def _collected(problems: list[Problem]) -> Iterator[None]:
     """Keep what a step finds wrong, so that the next steps can look too."""
@@ -276,8 +299,11 @@ def _collected(problems: list[Problem]) -> Iterator[None]:
 class _Planner:
     """The steps of `plan`, which share the list of problems."""
 
-    def __init__(self, study: Study, store: Store, engine: Engine, engine_choice: Engine | str | None) -> None:
-        self.study, self.store, self.engine, self.engine_choice = study, store, engine, engine_choice
+    def __init__(
+        self, study: Study, store: Store, engine: Engine, choice: Engine | str | None, cluster: Cluster | None
+    ) -> None:
+        self.study, self.store, self.engine, self.engine_choice = study, store, engine, choice
+        self.cluster = cluster
         self.files = InputFiles(study.folder, study.storage_options, store=store)
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
@@ -326,6 +352,9 @@ class _Planner:
         ids = self._ids(points, resolved, baselines, weather, outputs)
         rows, variant_ids, is_wanted = state.merge(points, ids)
         self.warnings += state.growth_warnings(variant_ids, is_wanted, outputs)
+        if self.cluster is not None:
+            told = distance_warning(self.cluster, self.store.url, _region_of(self.store))
+            self.warnings += [told] if told else []
         layout = Layout(calendar=calendar, dtype=study.dtype)
         with _collected(self.problems):
             layout = layout.grow(series).grow_parameters(_columns(rows, resolved.attributes))
@@ -359,11 +388,15 @@ class _Planner:
             probes=tuple(self.probes),
             costs=costs,
             estimate=self._estimate(costs, outputs, to_do),
+            cluster=self.cluster,
         )
 
     def _estimate(self, costs: str, outputs: Sequence[Output], to_do: int) -> Estimate | None:
         """Return what so many variants will cost; None if there are none, or nothing tells it."""
-        return estimate(self.store, costs, outputs=outputs, to_do=to_do, threads=usable_cores()) if to_do else None
+        here = estimate(self.store, costs, outputs=outputs, to_do=to_do, threads=usable_cores()) if to_do else None
+        if here is None or self.cluster is None:
+            return here
+        return on_cluster(here, self.cluster, region=_region_of(self.store))
 
     def _stop_if_wrong(self) -> None:
         if self.problems:

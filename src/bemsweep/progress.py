@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bemsweep.heartbeat import Running
-from bemsweep.units import duration_text, size_text
+from bemsweep.units import duration_text, money_text, size_text
 
 __all__ = ["Estimate", "Progress"]
 
@@ -45,11 +45,24 @@ class Estimate:
     """Seconds by the clock in which no variant runs: the start and the end of a run."""
     judged_by: str = ""
     """Which earlier variants these were, in words; ``""`` for those that the run began with."""
+    cluster: str = ""
+    """The cluster that it is for, in words; ``""`` for what the run has, or all cores of this machine."""
+    start_s: float = 0.0
+    """Seconds that are allowed for the cluster's start."""
+    usd_per_hour: float | None = None
+    """What the cluster costs, USD for an hour of all its workers; None without a price."""
+    notes: tuple[str, ...] = ()
+    """What it takes for granted, as sentences."""
 
     @property
     def wall_s(self) -> float:
         """Seconds that what is left will take by the clock."""
-        return self.aside_s + self.seconds[1] * math.ceil(self.to_do / max(1, self.threads))
+        return self.start_s + self.aside_s + self.seconds[1] * math.ceil(self.to_do / max(1, self.threads))
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the cluster will cost for that long, USD; None without a price."""
+        return None if self.usd_per_hour is None else self.usd_per_hour * self.wall_s / 3600
 
     @property
     def total_engine_s(self) -> float:
@@ -65,7 +78,10 @@ class Estimate:
         """Return what is told of it: a word and a text each, like a plan's."""
         least, mean, most = self.seconds
         failed = f", {self.failed:,} of which failed" if self.failed else ""
-        rest = [f"about {duration_text(self.wall_s)} with {self.threads} at once"]
+        where = f"on {self.cluster}, {self.threads:,} at once" if self.cluster else f"with {self.threads} at once"
+        rest = [f"about {duration_text(self.wall_s)} {where}"]
+        if self.cost_usd is not None:
+            rest.append(f"about {money_text(self.cost_usd)}")
         if self.judged_by:
             rest.append(f"{duration_text(self.total_engine_s)} of engine")
         if self.total_record_bytes is not None:
@@ -77,12 +93,14 @@ class Estimate:
             ("each", f"{mean:.1f} s ({least:.1f} to {most:.1f}), up to {size_text(self.memory_bytes)} of memory"),
             *(("severe", message) for message in self.severe),
             ("to go", f"{self.to_do:,}: {', '.join(rest)}"),
+            *(("note", note) for note in self.notes),
         ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, what follows from them included."""
-        totals = {name: getattr(self, name) for name in ("wall_s", "total_engine_s", "total_record_bytes")}
-        return {**asdict(self), "seconds": list(self.seconds), "severe": list(self.severe), **totals}
+        totals = {name: getattr(self, name) for name in ("wall_s", "cost_usd", "total_engine_s", "total_record_bytes")}
+        lists = {name: list(getattr(self, name)) for name in ("seconds", "severe", "notes")}
+        return {**asdict(self), **lists, **totals}
 
     def __str__(self) -> str:
         return "\n".join(f"{word:<10}{text}" for word, text in self.lines())
@@ -111,6 +129,8 @@ class Progress:
     """Who else is at work on the study, since when and how far, while the run waits for that; else ``""``."""
     estimate: Estimate | None = None
     """What the rest will cost; None until the first variants have finished."""
+    cost_usd: float | None = None
+    """What the workers have cost so far, USD; None without a price."""
     running: tuple[Running, ...] = ()
     """Those variants that have been under way for the longest, as their workers told lately; the longest first."""
 

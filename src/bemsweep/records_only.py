@@ -35,7 +35,7 @@ class RecordsOnlyDriver(Driver):
             self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
             if self._queue:
                 self._run_on_cluster()
-            self._accounting.tick()
+            self._tick()
 
     def _context(self) -> Context:
         return replace(super()._context(), looks_first=True)

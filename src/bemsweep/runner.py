@@ -23,6 +23,7 @@ from bemsweep.progress import Progress
 from bemsweep.records import Status
 from bemsweep.records_only import RecordsOnlyDriver
 from bemsweep.results import failed_rows, failures
+from bemsweep.spending import Spending
 from bemsweep.stop_rule import StopRule
 from bemsweep.verification import Verification
 
@@ -43,6 +44,7 @@ def run(
     limit: int | None = None,
     again: Status | Iterable[Status] = (),
     max_failures: int | str | None = None,
+    max_cost: float | None = None,
     verify: bool = False,
     records_only: bool = False,
 ) -> Run:
@@ -63,6 +65,9 @@ def run(
     max_failures
         How many variants may fail before the run is ended, or which share of those that are to run, such as
         ``"5%"``; None to end it when the first 20 that finish have all failed.
+    max_cost
+        USD that the run may cost, where the plan knows a price: its `cluster` has one. What is spent are all workers'
+        hours, at work or not; once another round of variants could exceed it, no more are begun. None for no limit.
     verify
         First read all that the study has in the store in full: records, inputs and results. Whatever is cut, altered
         or of an unknown schema is run, put or packed again; `Run.verification` tells what it was.
@@ -78,9 +83,12 @@ def run(
     Raises
     ------
     TypeError, ValueError
-        `plan` is no plan, or `limit`, `again` or `max_failures` mean nothing, or `again` with `records_only`.
+        `plan` is no plan, or `limit`, `again`, `max_failures` or `max_cost` mean nothing, or `again` with
+        `records_only`, or `max_cost` without a price.
     TooManyFailuresError
         More variants failed than `max_failures` allows; what is finished is kept.
+    CostLimitError
+        What the run may cost is spent, and variants are left; what is finished is kept.
     ConflictError
         The study has changed in the store since it was planned: plan it again.
     InfrastructureError
@@ -104,7 +112,8 @@ def run(
     if records_only and (again or verify):
         raise ValueError("records_only adds records and deletes none: run again without it what has one")
     kind, rule = RecordsOnlyDriver if records_only else Driver, StopRule(max_failures)
-    driver = kind(plan, client=client, limit=limit, again=frozenset(again), rule=rule, verify=verify)
+    spending = Spending(plan.rate, max_cost=max_cost)
+    driver = kind(plan, client=client, limit=limit, again=frozenset(again), rule=rule, spending=spending, verify=verify)
     started = Run(plan, driver).start()
     return started.wait() if wait else started
 
@@ -140,7 +149,7 @@ class Run:
 
     @property
     def account(self) -> Account:
-        """Where the time went, so far if the run is under way: engine, overhead by stage, efficiency."""
+        """Where time and money went, so far if the run is under way: engine, overhead by stage, efficiency, cost."""
         return self._driver.account()
 
     @property
@@ -157,6 +166,8 @@ class Run:
             Some variants could not be run by the machine's fault.
         TooManyFailuresError
             The run was ended because so many variants failed.
+        CostLimitError
+            It was ended because what it may cost is spent.
         TimeoutError
             The run is still under way after `timeout_s`.
         """

@@ -311,6 +311,11 @@ class Flight:
             self._tell_if_alone()
         return self._threads
 
+    @property
+    def workers(self) -> int:
+        """Number of workers, as of when `threads` was last asked for."""
+        return len(self._workers)
+
     def _tell_if_alone(self) -> None:
         if self._threads:
             self._alone_since = 0.0

@@ -1,4 +1,4 @@
-"""EnergyPlus's units in the spelling of UDUNITS, the one that CF conventions and xarray's tools read; sizes in bytes.
+"""EnergyPlus's units in the spelling of UDUNITS, the one that CF conventions and xarray's tools read; sizes as texts.
 
 Decides the ``units`` attribute of every array in the cube. Never changes a value: only the spelling differs.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["read_size", "size_text", "udunits"]
+__all__ = ["duration_text", "money_text", "read_size", "size_text", "udunits"]
 
 _WHOLE = {
     "": "1",
@@ -160,3 +160,16 @@ def duration_text(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if hours else f"{minutes} min"
     return f"{hours // 24} days {hours % 24} h"
+
+
+def money_text(usd: float) -> str:
+    """Return a sum of money as people read it.
+
+    Examples
+    --------
+    >>> money_text(0.004), money_text(4.1), money_text(12345.6)
+    ('$0.0040', '$4.10', '$12,346')
+    """
+    if 0 < usd < 0.1:
+        return f"${usd:.4f}"
+    return f"${usd:.2f}" if usd < 100 else f"${usd:,.0f}"
