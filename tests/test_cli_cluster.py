@@ -21,7 +21,7 @@ baseline: bundled:ref/small_office
 weather: {chicago: bundled:usa_il_chicago}
 run: design_day
 reference: false
-parameters: {lighting: {object: Lights, field: watts_per_floor_area, values: [8, 6]}}
+parameters: {lighting: {object: Lights, field: watts_per_floor_area, values: [8]}}
 outputs: [{meter: "Electricity:Facility", frequency: annual, as: electricity}]
 """
 
@@ -103,10 +103,10 @@ def test_run_opens_the_cluster_and_says_where_its_dashboard_is(tmp_path):
     words = ("run", tmp_path / "study.yaml", "--store", tmp_path / "store", "--cluster", CONFIGS / "local-threads.yaml")
     status, text, error = call(*words)
     assert status == 0
-    assert "2 succeeded; 2 run now" in text
+    assert "1 succeeded; 1 run now" in text
     assert "dashboard: http://127.0.0.1:" in error
     status, text, error = call(*words)
-    assert "2 succeeded; 0 run now" in text
+    assert "1 succeeded; 0 run now" in text
     assert "dashboard" not in error  # no machine is started for nothing
 
 

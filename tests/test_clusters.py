@@ -46,11 +46,11 @@ def wait_until(is_so, seconds=60.0):
 
 
 @pytest.fixture
-def tls(tmp_path):
-    """A scheduler and two worker processes, over TLS."""
+def tls(tmp_path, request):
+    """A scheduler and two worker processes, or as many as the test says, over TLS."""
     folder = tmp_path / "dask"
     folder.mkdir()
-    cluster = TlsCluster(folder, workers=2)
+    cluster = TlsCluster(folder, workers=getattr(request, "param", 2))
     try:
         yield cluster.start()
     finally:
@@ -134,6 +134,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_status_3_and_the_next_carr
     assert (run.progress.done, run.progress.cached) == (10 - kept, kept)
 
 
+@pytest.mark.parametrize("tls", [0], indirect=True)
 def test_who_has_other_certificates_is_not_let_in(tls, tmp_path):
     (tmp_path / "other").mkdir()
     other = TlsCluster(tmp_path / "other", workers=0)
@@ -328,6 +329,7 @@ def test_a_machine_of_your_own_account_runs_a_study(tmp_path):
 
 
 @pytest.mark.engine
+@pytest.mark.parametrize("tls", [1], indirect=True)
 def test_three_clusters_give_one_cube_and_share_what_is_stored(tls, tmp_path, request):
     third = "cluster: local\nprocesses: 1\nthreads: 1\n"
     if not why_not():

@@ -19,9 +19,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pydantic import BaseModel
 from pyenergyplus.dataset import ref_models
 
 import bemsweep as bs
+from bemsweep.cluster_file import Coiled, Local, Scheduler, Slurm
 from bemsweep.model_file import read_model
 from bemsweep.testing import FakeEngine
 from direct_engine import CHICAGO, install_energyplus
@@ -318,6 +320,16 @@ def test_the_reference_names_every_key() -> None:
     parts = [bs.Study, bs.Field, bs.Call, bs.Meter, bs.Variable]
     keys = {info.alias or name for part in parts for name, info in part.model_fields.items()}
     assert {key for key in keys if f"`{key}`" not in text} == set()
+
+
+@pytest.mark.parametrize("kind", [Coiled, Local, Scheduler, Slurm])
+def test_pages_of_clusters_name_every_key_and_its_default(kind: type[BaseModel]) -> None:
+    page = {Coiled: "coiled", Slurm: "slurm"}.get(kind, "local")
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    for name, field in kind.model_fields.items():
+        assert re.search(rf"(`{name}`|^{name}:)", text, re.MULTILINE), name
+        if isinstance(field.default, str) and name != "cluster":
+            assert re.search(rf"^\| `{name}` \|.*\| `{field.default}` \|$", text, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
