@@ -57,7 +57,8 @@ def main() -> None:
         folder = Path(name)
         left = folder / "left"
         left.mkdir()
-        command = [compiled(folder), "-a", "-d", left, "-w", CHICAGO, dataset.ref_models["medium_office"]]
+        model = dataset.ref_models["medium_office"]
+        command: list[str | Path] = [compiled(folder), "-a", "-d", left, "-w", CHICAGO, model]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         run = bs.run(bs.plan(study(), store=folder / "store"))
         if run.progress.statuses != {"succeeded": VARIANTS}:
