@@ -18,6 +18,7 @@ from small_studies import FEW, read, run_study, small_study
 RAW = {"eplusout.sql": 1000, "eplusout.err": 100}
 LARGE_BYTES = 17_000_000
 """Of a file that goes up in parts."""
+OUTPUTS = [bs.Meter("Electricity:Facility", frequency="monthly", as_="electricity")]
 LATER = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
 
 
@@ -26,12 +27,12 @@ def use(store: Store, folder: Path) -> None:
     checked = check_storage(store.url, storage_options=store.storage_options, size_bytes=1000)
     assert checked.is_allowed, checked.attempts
     engine = FakeEngine(raw_files=RAW, faults={4: "fail"}, counter=folder / "starts")
-    few = small_study(name="few", parameters=FEW, keep=["*.sql"])
+    few = small_study(name="few", parameters=FEW, outputs=OUTPUTS, keep=["*.sql"])
     run_study(few, store, engine)
     assert engine.starts == 3, "two variants, and what the baseline can report"
     run_study(few, store, engine)
     assert engine.starts == 3
-    run_study(small_study(name="few", keep=["*.err"]), store, engine, verify=True)
+    run_study(small_study(name="few", outputs=OUTPUTS, keep=["*.err"]), store, engine, verify=True)
     assert sorted(read(store, "few").status.values) == ["failed"] + ["succeeded"] * 5
     (folder / "large").write_bytes(b"x" * LARGE_BYTES)
     store.upload(folder / "large", "raw/of-nobody/eplusout.eso")
