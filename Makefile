@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint types layers tests slurm matrix bench chaos fuzz object-storage first-hour clean
+.PHONY: demo test lint types layers tests slurm matrix bench chaos fuzz object-storage azure first-hour clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bemsweep run examples/office.yaml --store demo-store
@@ -65,8 +65,13 @@ fuzz: $(VENV)/.installed-dev
 object-storage: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/object_storage.py
 
+# Azure's storage, as Microsoft's emulator serves it; needs node and npm. It stays in .azurite, where `make tests` finds it.
+azure: $(VENV)/.installed-dev
+	npm install --silent --no-audit --no-fund --prefix .azurite azurite@3
+	$(BIN)/pytest tests/test_azure.py
+
 first-hour:
 	$(PYTHON) benchmarks/first_hour.py
 
 clean:
-	rm -rf $(VENV) demo-store build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .azurite demo-store build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -24,6 +24,13 @@ def s3(code, message="said the server", status=400):
     return translate_boto_error(botocore.ClientError(answer, "PutObject"))
 
 
+def azures(code):
+    """Return what Azure's library raises when a server answers with this code."""
+    error = azure.HttpResponseError("said the server")
+    error.error_code = code
+    return error
+
+
 CASES = {
     "missing": (s3("NoSuchKey"), Fault.MISSING),
     "missing_by_type": (FileNotFoundError("b/x"), Fault.MISSING),
@@ -66,6 +73,8 @@ CASES = {
     "google_login": (google.RefreshError("expired"), Fault.EXPIRED),
     "google_none": (google.DefaultCredentialsError("none"), Fault.NO_CREDENTIALS),
     "azure_login": (azure.ClientAuthenticationError("no"), Fault.BAD_SECRET),
+    "azure_firewall": (azures("AuthorizationFailure"), Fault.FORBIDDEN),
+    "azure_container": (azures("ContainerNotFound"), Fault.NO_BUCKET),
     "azure_away": (azure.ServiceRequestError("no"), Fault.UNREACHABLE),
     "other": (OSError(errno.EIO, "input/output error"), Fault.OTHER),
 }
@@ -105,6 +114,20 @@ def test_every_fault_but_unknown_ones_says_what_to_do():
         text = told(error)
         assert type(error).__name__ in text
         assert fault is Fault.OTHER or text.index("(") > 10
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (google.DefaultCredentialsError("x"), "gcloud auth application-default login"),
+        (google.RefreshError("x"), "gcloud auth application-default login"),
+        (HttpError({"code": 401, "message": "x"}), "gcloud auth application-default login"),
+        (azure.ClientAuthenticationError("x"), "az login"),
+    ],
+)
+def test_who_is_at_google_or_azure_is_not_sent_to_amazon(error, advice):
+    assert advice in told(error)
+    assert "AWS" not in told(error)
 
 
 def test_a_message_shows_no_secret(monkeypatch):

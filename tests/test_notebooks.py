@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -20,22 +22,27 @@ def read(path):
     return notebook, [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-@pytest.fixture(scope="module")
-def first_study(tmp_path_factory):
-    """The code cells of the first study with what they show, and the folders that it was run in."""
-    home, work, temporary = (tmp_path_factory.mktemp(name) for name in ("home", "work", "temporary"))
-    notebook, cells = read(FOLDER / "01-first-study.ipynb")
+def executed(name, tmp_path_factory):
+    """Return the code cells of a notebook with what they show, and the folders that it was run in."""
+    home, work, temporary = (tmp_path_factory.mktemp(folder) for folder in ("home", "work", "temporary"))
+    notebook, cells = read(FOLDER / name)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", str(Path(bemsweep.__file__).parent.parent))
         environment.setenv("BEMSWEEP_CACHE_DIR", str(home / "cache"))
         environment.setenv("IPYTHONDIR", str(home / "ipython"))
         environment.setenv("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's
         environment.setenv("TMPDIR", str(temporary))
+        environment.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # its `bemsweep`, too
         environment.delenv("BEMSWEEP_STORE", raising=False)
         environment.delenv("MPLBACKEND", raising=False)
         client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(work)}})
         client.execute()
     return cells, work, temporary
+
+
+@pytest.fixture(scope="module")
+def first_study(tmp_path_factory):
+    return executed("01-first-study.ipynb", tmp_path_factory)
 
 
 def shown(cells, kind):
@@ -80,4 +87,20 @@ def test_the_first_study_runs_and_shows_what_it_says(first_study):
     assert "{'variants': 16, 'stored': 9, 'to_run': 7}" in shown(cells, "text/plain")
     assert "DualSetPointWithDeadBand" in text
     assert "differences: ()" in text
+    assert list(work.iterdir()) == list(temporary.iterdir()) == []
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+def test_results_are_read_without_bemsweep(tmp_path_factory):
+    cells, work, temporary = executed("03-results-without-bemsweep.ipynb", tmp_path_factory)
+    assert not any(re.search(r"^(import|from) bemsweep", cell.source, re.MULTILINE) for cell in cells)
+    text = printed(cells)
+    assert "results are in" in text
+    assert "/ /daily /hourly" in text or "/ /hourly /daily" in text
+    assert "'standard_name': 'time'" in text
+    assert "(6, 744) float64 J" in text
+    (selected,) = [float(value) for value in re.findall(r"array\(([\d.]+)\)", " ".join(shown(cells, "text/plain")))]
+    assert 10 < selected < 30
+    assert text.rstrip().endswith("True True")
     assert list(work.iterdir()) == list(temporary.iterdir()) == []

@@ -53,7 +53,10 @@ LASTING = (
 _CODES = {
     Fault.MISSING: ("NoSuchKey", "404", "BlobNotFound"),
     Fault.NO_BUCKET: ("NoSuchBucket", "InvalidBucketName", "ContainerNotFound"),
-    Fault.FORBIDDEN: ("AccessDenied", "AllAccessDisabled", "403", "AccountProblem", "AuthorizationPermissionMismatch"),
+    Fault.FORBIDDEN: (
+        "AccessDenied", "AllAccessDisabled", "403", "AccountProblem", "AuthorizationPermissionMismatch",
+        "AuthorizationFailure",
+    ),
     Fault.BAD_KEY: ("InvalidAccessKeyId", "InvalidClientTokenId"),
     Fault.BAD_SECRET: ("SignatureDoesNotMatch", "401", "AuthenticationFailed"),
     Fault.EXPIRED: ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken"),
@@ -128,6 +131,19 @@ _ADVICE = {
     Fault.OTHER: "",
 }
 
+_GOOGLES = (
+    "run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or give"
+    " storage_options={'token': 'anon'} for a public bucket"
+)
+_AZURES = "run az login and set AZURE_STORAGE_ACCOUNT_NAME, or set AZURE_STORAGE_CONNECTION_STRING"
+_ADVICE_ELSEWHERE = {
+    ("google", Fault.NO_CREDENTIALS): f"Google's storage finds no credentials: {_GOOGLES}",
+    ("google", Fault.EXPIRED): f"the credentials for Google's storage have expired: {_GOOGLES}",
+    ("gcsfs", Fault.BAD_SECRET): f"Google's storage does not take these credentials: {_GOOGLES}",
+    ("azure", Fault.BAD_SECRET): f"Azure's storage does not take these credentials, or there are none: {_AZURES}",
+}
+"""(Package of the error, fault) -> advice, where that on S3 would mislead."""
+
 
 def fault_of(error: BaseException) -> Fault | None:
     """Return what an error of a filesystem means; None if no filesystem raises such a thing.
@@ -177,7 +193,9 @@ def told(error: BaseException, storage_options: Mapping[str, Any] | None = None)
     storage_options
         Of the filesystem: their secrets are left out.
     """
-    advice = _ADVICE[fault_of(error) or Fault.OTHER]
+    fault = fault_of(error) or Fault.OTHER
+    package = type(error).__module__.partition(".")[0]
+    advice = _ADVICE_ELSEWHERE.get((package, fault), _ADVICE[fault])
     said = redacted(f"{type(error).__name__}: {error}", storage_options)
     return f"{advice} ({said})" if advice else said
 

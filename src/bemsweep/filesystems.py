@@ -30,6 +30,8 @@ _WRAPPERS = frozenset(
 )  # fmt: skip
 """Protocols whose filesystems open another one by what their options say: some unpickle what they find there, or fill
 in templates. Nothing needs them: the other URL can be named itself."""
+_LISTING = frozenset({"gs", "az"})
+"""Protocols whose filesystems keep listings unless told not to: a kept one hides what others wrote, such as a lease."""
 _EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure", "http": "http", "https": "http"}
 _creating = threading.Lock()
 """Several of fsspec's filesystems look first and write then."""
@@ -63,7 +65,8 @@ def open_filesystem(
             from bemsweep.s3 import S3, s3_options  # noqa: PLC0415 - s3fs is an extra
 
             return S3(**s3_options(options, is_patient=is_patient)), url.partition("://")[2].rstrip("/")
-        fs, path = fsspec.core.url_to_fs(url, **options)
+        suited = {"use_listings_cache": False} if protocol in _LISTING else {}
+        fs, path = fsspec.core.url_to_fs(url, **{**suited, **options})
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         hint = f"pip install 'bemsweep[{extra}]'" if extra else str(error)

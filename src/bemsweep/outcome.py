@@ -14,6 +14,7 @@ from idfkit.simulation.parsers.err import ErrorReport
 from bemsweep.engine import COMPLETED, EXIT_UNWRITABLE, EngineRun
 from bemsweep.errors import EngineDiedError, InfrastructureError, RunCancelledError
 from bemsweep.records import Status
+from bemsweep.redaction import redacted
 
 __all__ = ["count_messages", "first_severe", "judge", "signal_name"]
 
@@ -68,8 +69,11 @@ def judge(run: EngineRun) -> tuple[Status, str]:
 
 
 def _for_record(text: str) -> str:
-    """Return a message that is not too long and that every file of results can hold."""
-    text = _NO_CHARACTERS.sub("\ufffd", text)
+    """Return a message that is not too long, that every file of results can hold, and that tells no secret.
+
+    What a function of the user's raises may quote a URL with a token, or a variable of the environment.
+    """
+    text = _NO_CHARACTERS.sub("\ufffd", redacted(text))
     return text if len(text) <= _MESSAGE_LENGTH else f"{text[:_MESSAGE_LENGTH]} ..."
 
 
