@@ -420,6 +420,7 @@ class Driver:
         flight.run(asked, together=together)
 
     def _take_finished(self, flight: Flight) -> None:
+        failed = self._rule.failed
         for item, outcome in flight.finished():
             if isinstance(outcome, Finished):
                 self._take_outcome(outcome)
@@ -427,6 +428,8 @@ class Driver:
                 self._take_packed(outcome)
             else:
                 self._take_error(item, outcome)
+        if self._rule.failed > failed:
+            self._progress = replace(self._progress, failures=self._rule.failures())
         self._judge(flight)
 
     def _take_outcome(self, finished: Finished) -> None:
