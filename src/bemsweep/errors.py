@@ -4,6 +4,7 @@
 
     BemsweepError
     ├── StudyError            the study cannot run as written; carries every problem found
+    ├── ClusterError          no worker of a Dask cluster can run the study as they are; nothing was run
     ├── ConflictError         a study of that name exists and its definition conflicts
     ├── InputError            a file that a study names cannot be had: missing, forbidden, unreachable or broken
     ├── ModelError            a baseline or a variant's model: the model's fault
@@ -14,6 +15,7 @@
     │   ├── SchedulerLostError  the Dask scheduler cannot be reached any more
     │   ├── StoreError        the store cannot be read or written
     │   ├── StudyBusyError    somebody else is at work on the study
+    │   ├── UnfitWorkerError  the Dask worker is not what the run needs; what came to it is run elsewhere
     │   └── WorkerLostError   the Dask worker was lost; who ran there is not to blame
     ├── RecordError           a record that cannot be read: cut, altered or of another schema
     ├── TooManyFailuresError  a run that was hopeless was ended early; what was finished is kept
@@ -36,6 +38,7 @@ from bemsweep.redaction import redacted
 
 __all__ = [
     "BemsweepError",
+    "ClusterError",
     "ConflictError",
     "EngineDiedError",
     "EngineNotFoundError",
@@ -51,6 +54,7 @@ __all__ = [
     "StudyBusyError",
     "StudyError",
     "TooManyFailuresError",
+    "UnfitWorkerError",
     "WorkerLostError",
     "nearest",
     "shortened",
@@ -101,6 +105,10 @@ class StudyError(BemsweepError):
 
     def __reduce__(self) -> tuple[type[StudyError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
+
+
+class ClusterError(BemsweepError):
+    """No worker of the Dask cluster can run the study as they are; nothing was run."""
 
 
 class ConflictError(BemsweepError):
@@ -156,6 +164,10 @@ class EngineDiedError(InfrastructureError):
 
 class SchedulerLostError(InfrastructureError):
     """The Dask scheduler cannot be reached any more; what was finished is kept."""
+
+
+class UnfitWorkerError(InfrastructureError):
+    """The Dask worker is not what the run needs, such as one with another engine; nothing was tried there."""
 
 
 class WorkerLostError(InfrastructureError):
