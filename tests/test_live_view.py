@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 from rich.cells import cell_len
 from rich.console import Console
 
+import bemsweep
 from bemsweep.heartbeat import Running
-from bemsweep.live_view import ProgressView
+from bemsweep.live_view import ProgressView, notebook_display
 from bemsweep.progress import Progress
 
 RUNNING = tuple(Running(f"{number:08x}abcd", "07/21", 754.0 - number) for number in range(8))
@@ -60,3 +65,28 @@ def test_one_line_stays(is_terminal: bool, is_done: bool) -> None:
 def test_it_shows_what_another_process_has_told() -> None:
     told = Progress.from_dict(json.loads(json.dumps(NOW.to_dict())))
     assert shown(ProgressView(told)) == shown(ProgressView(NOW))
+
+
+def test_a_notebook_shows_it_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = f"""
+import bemsweep as bs
+from bemsweep.testing import FakeEngine
+from small_studies import grid_of, small_study
+study = small_study(parameters=grid_of(5, 4))
+bs.run(bs.plan(study, store={str(tmp_path / "store")!r}, engine=FakeEngine(longest_s=0.8)))
+quick = bs.run(bs.plan(study, store={str(tmp_path / "store")!r}, engine=FakeEngine()))
+"""
+    paths = [str(Path(__file__).parent), str(Path(bemsweep.__file__).parent.parent)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    (shown_once,) = notebook.cells[0].outputs
+    assert shown_once.output_type == "display_data"
+    assert shown_once.data["text/html"].startswith("<pre>done ")
+    assert "21/21 done 0 failed  0 cached" in shown_once.data["text/html"]
+
+
+def test_nothing_is_shown_where_there_is_no_notebook() -> None:
+    assert notebook_display() is None

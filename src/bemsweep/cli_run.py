@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,6 +61,10 @@ def run_command(
         str | None,
         typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
     ] = None,
+    performance_report: Annotated[
+        Path | None,
+        typer.Option("--performance-report", metavar="FILE", help="Write Dask's report of the run there, as HTML."),
+    ] = None,
     yes: YesOption = False,
     allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
@@ -82,6 +87,7 @@ def run_command(
     if not as_json:
         out.print(str(made))
     how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
+    how["performance_report"] = performance_report
     started, ended = run(made, wait=False, records_only=records_only, **how), ""
     try:
         _watch(started, is_quiet=as_json)

@@ -1,4 +1,4 @@
-"""How far a run is, as a terminal shows it: a bar with counts, rate and time to go, the longest runs, what failed.
+"""How far a run is, as terminals and notebooks show it: counts, rate, time to go, the longest runs, what failed.
 
 Decides which lines have room on a terminal and what of them is cut. It takes a `bemsweep.progress.Progress`, wherever
 that comes from, and never asks a run or a store.
@@ -6,7 +6,12 @@ that comes from, and never asks a run or a store.
 
 from __future__ import annotations
 
+import io
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress_bar import ProgressBar
@@ -16,13 +21,16 @@ from rich.text import Text
 from bemsweep.progress import Progress
 from bemsweep.redaction import visible
 
-__all__ = ["ProgressView"]
+__all__ = ["ProgressView", "notebook_display"]
 
 _BAR_WIDTH = 12
 """Characters that leave room for the rest on a terminal of 80."""
 
 _MOST_RUNNING = 5
 """Variants under way that have a line of their own."""
+
+_PAGE_WIDTH, _PAGE_HEIGHT = 100, 20
+"""Characters and lines in a notebook."""
 
 _SPARE_LINES = 2
 """Of the terminal's height: the bar, and the line that the cursor stands in."""
@@ -73,8 +81,42 @@ class ProgressView:
     def _lines(self, room: int) -> list[str]:
         """Return what stands below the bar, at most `room` lines."""
         now = self.now
-        waiting = [f"waits for {now.waits_for}"] if now.waits_for else []
+        words = [*([f"waits for {now.waits_for}"] if now.waits_for else []), *([now.unfit] if now.unfit else [])]
         failed = [f"{count:,} failed: {message}" for message, count in now.failures][: room // 2]
         running = [str(one) for one in now.running[:_MOST_RUNNING]]
-        lines = [*waiting, *running[: max(0, room - len(waiting) - len(failed))], *failed]
+        lines = [*words, *running[: max(0, room - len(words) - len(failed))], *failed]
         return [f"  {visible(' '.join(line.split()))}" for line in lines[:room]]
+
+
+def notebook_display() -> Callable[[ProgressView], None] | None:
+    """Return what shows a view in the running cell of a notebook, each in place of the one before.
+
+    None if this process is no notebook's kernel; IPython is not imported to find that out.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    display: Any = sys.modules["IPython.display"]
+    handles: list[Any] = []
+
+    def show(view: ProgressView) -> None:
+        text = _page(view)
+        html = display.HTML(f"<pre>{escape(text)}</pre>")
+        if handles:
+            handles[0].update(html)
+        else:
+            handles.append(display.display(html, display_id=True))
+
+    return show
+
+
+def _page(view: ProgressView) -> str:
+    """Return a view as the lines of a page."""
+    file = io.StringIO()
+    environment = {"COLUMNS": str(_PAGE_WIDTH), "LINES": str(_PAGE_HEIGHT)}
+    Console(
+        file=file, force_terminal=True, force_jupyter=False, color_system=None, legacy_windows=False,
+        _environ=environment,
+    ).print(view)  # fmt: skip
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())

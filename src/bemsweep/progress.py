@@ -116,6 +116,8 @@ class Progress:
     """What the rest will cost; None until the first variants have finished."""
     running: tuple[Running, ...] = ()
     """Those variants that have been under way for the longest, as their workers told lately; the longest first."""
+    unfit: str = ""
+    """Which workers of the cluster run nothing, and why; ``""`` if all are fit."""
     failures: tuple[tuple[str, int], ...] = ()
     """What most variants of this run failed by: the message and how many, at most three; those that differ in numbers
     are one."""
