@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from request_counts import below, counted_requests  # noqa: E402 - where the tests keep it
 from s3_servers import SeaweedServer  # noqa: E402
 
-RUN_OF_ITS_OWN = ("engine_s", "total_s", "memory_bytes")
+RUN_OF_ITS_OWN = ("engine_s", "cpu_s", "total_s", "memory_bytes", "moved_bytes", "worker")
 """What no two runs of one variant have in common."""
 RECORDS = 10_000
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,41 @@ from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
 
 CHICAGO = {"chicago": "bundled:usa_il_chicago"}
+
+
+ENGINE_VARIABLE = "BEMSWEEP_TEST_ENGINE"
+"""What a `VersionedEngine` reports in a process that has it."""
+
+
+class VersionedEngine(FakeEngine):
+    """One that reports another string where the environment says so, as on a machine with other packages."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.version = os.environ.get(ENGINE_VARIABLE, self.version)
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, (self._settings,)
+
+
+def _rebuilt(settings: dict[str, Any]) -> VersionedEngine:
+    return VersionedEngine(**settings)
+
+
+@contextmanager
+def worker_process(client: Client, name: str, **environment: str) -> Iterator[None]:
+    """Have one more worker, a process of its own with one thread, which ends with the block if it has not before."""
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(bs.__file__).parent.parent)])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", client.scheduler.address, "--nthreads", "1", "--no-nanny",
+         "--no-dashboard", "--name", name, "--host", "127.0.0.1", "--death-timeout", "30"],
+        env={**os.environ, "PYTHONPATH": paths, **environment}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(30)
 
 
 def small_study(**changes: Any) -> bs.Study:
@@ -83,8 +123,9 @@ def two_studies(store: Store) -> dict[str, bytes]:
 
 
 def contents(store: Store) -> dict[str, bytes]:
-    """Return all objects of a store by name, but for those that say who was at work."""
-    return {one.name: store.get(one.name) or b"" for one in store.objects() if kind_of(one.name) != "lease"}
+    """Return all objects of a store by name, but for those that say who was at work, and logs."""
+    names = [one.name for one in store.objects() if kind_of(one.name) != "lease" and "/logs/" not in one.name]
+    return {name: store.get(name) or b"" for name in names}
 
 
 def filled(store: Store, objects: dict[str, bytes]) -> Store:

@@ -369,3 +369,30 @@ def test_every_target_that_is_told_exists() -> None:
 def _code(page: Path) -> str:
     """Return what stands in a page between back quotes or fences."""
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", page.read_text(), re.DOTALL))
+
+
+SCRAPE = """
+import urllib.request
+import bemsweep as bs
+from bemsweep.testing import FakeEngine
+from small_studies import local_client, small_study
+with local_client(processes=True, worker_dashboard_address="127.0.0.1:0") as client:
+    bs.run(bs.plan(small_study(name="office"), store="store", engine=FakeEngine()), client=client)
+    (worker,) = client.scheduler_info()["workers"].values()
+    for url in (client.dashboard_link.removesuffix("/status"), f"http://127.0.0.1:{worker['services']['dashboard']}"):
+        print(urllib.request.urlopen(f"{url}/metrics").read().decode())
+"""
+
+
+def test_the_metrics_that_are_told_are_there(here: Path) -> None:
+    """In a process of its own: who is asked for metrics keeps its scheduler for ever."""
+    pytest.importorskip("prometheus_client")
+    told = set(re.findall(r"`(?:rate\()?(dask_\w+(?:{[^}]*})?)", (ROOT / "docs" / "monitoring.md").read_text()))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
+    command = [sys.executable, "-c", SCRAPE]
+    scrape = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert scrape.returncode == 0, scrape.stderr
+    found = scrape.stdout.replace(",", ", ")
+    missing = [metric for metric in told if metric not in found and f"# TYPE {metric} " not in found]
+    assert len(told) > 10
+    assert missing == []

@@ -19,12 +19,13 @@ from distributed import Client, LocalCluster, get_worker
 from pyenergyplus.dataset import weather_files
 
 import bemsweep as bs
-from bemsweep import attempts, driver, pace, submission, task
+from bemsweep import attempts, driver, pace, record_file, results, submission, task
 from bemsweep.attempts import MOST_TRIES
 from bemsweep.cluster_file import Local, Scheduler
 from bemsweep.driver import context_of
 from bemsweep.engine import EngineRun, Job
 from bemsweep.errors import CostLimitError, InfrastructureError, StudyError, TooManyFailuresError
+from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.record_file import from_bytes, to_bytes
 from bemsweep.spending import Spending
 from bemsweep.stop_rule import StopRule
@@ -674,7 +675,7 @@ def test_workers_in_other_processes(tmp_path: Path, fake: FakeEngine) -> None:
 
 
 def test_a_worker_with_another_engine_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "_LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr(submission, "_THREADS_STAY_S", 0.3)
 
     class Other(FakeEngine):
         """Changes its version when it travels."""
@@ -682,7 +683,7 @@ def test_a_worker_with_another_engine_runs_nothing(tmp_path: Path, monkeypatch: 
         def __reduce__(self) -> tuple[object, tuple[dict[str, str]]]:  # type: ignore[override]
             return _other_engine, ({"version": "EnergyPlus, Version 9.9"},)
 
-    with pytest.raises(InfrastructureError, match=r"has 'EnergyPlus, Version 9\.9'"):
+    with pytest.raises(InfrastructureError, match=r"runs nothing: the engine 'EnergyPlus, Version 9\.9'"):
         run_study(small_study(), tmp_path / "store", Other(counter=tmp_path / "starts"))
     assert set(read(tmp_path / "store").status.values) == {"pending"}
 
@@ -851,3 +852,39 @@ def test_short_variants_go_together_and_none_suffers_by_another(tmp_path, monkey
     assert 0 < failed.sum() < 60
     assert list(failed) == [int(variant[-8:], 16) % 10 == 1 for variant in table["variant_id"]]
     assert list(table["outputs_sha256"]) == list(quiet["outputs_sha256"].where(~failed, ""))
+
+
+NEW_COLUMNS = ("cpu_s", "moved_bytes", "worker")
+
+
+def test_results_of_a_version_that_told_less_of_runs_are_read_verified_and_grown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, engine = tmp_path / "store", FakeEngine(counter=tmp_path / "starts")
+    with monkeypatch.context() as earlier:
+        for name in NEW_COLUMNS:
+            earlier.delitem(TABLE_COLUMNS, name)
+        names = [name for name in record_file._FACT_NAMES if name not in NEW_COLUMNS]
+        earlier.setattr(record_file, "_FACT_NAMES", names)
+        run_study(small_study(), store, engine)
+        before = bs.open_results(store, "small").load()
+    assert not set(NEW_COLUMNS) & set(bs.open_results(store, "small").to_dataset(inherit=False))
+    assert not set(NEW_COLUMNS) & set(results.status(store, "small"))
+    starts = engine.starts
+    verified = run_study(small_study(), store, engine, verify=True)
+    assert not verified.verification.bad
+    assert engine.starts == starts
+    after = bs.open_results(store, "small").load()
+    root = after.to_dataset(inherit=False)
+    assert set(root["worker"].values) == {""}
+    assert root["cpu_s"].isnull().all()
+    assert_same_cubes(before["monthly"].to_dataset(), after["monthly"].to_dataset())
+    assert_same_cubes(before.to_dataset(inherit=False).drop_attrs(), root.drop_vars(NEW_COLUMNS).drop_attrs())
+    level = {"lighting": bs.Field("Lights", "watts_per_floor_area", values=[None, 8, 6, 4])}
+    grown = run_study(small_study(parameters={**small_study().parameters, **level}), store, engine)
+    assert grown.progress.done == 2
+    table = results.status(store, "small").sort_values("worker")
+    assert list(table["worker"] != "") == [False] * 6 + [True] * 2
+    assert list(table["moved_bytes"] > 0) == [False] * 6 + [True] * 2, "at least the record"
+    again = run_study(small_study(parameters={**small_study().parameters, **level}), store, engine, verify=True)
+    assert not again.verification.bad

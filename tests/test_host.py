@@ -103,9 +103,10 @@ def test_kill_ends_the_run_that_is_meant(tmp_path):
         send(requests, ("kill", 7))
         for serial in (1, 0):
             send(requests, ("kill", serial))
-            kind, ended, returncode, memory_bytes, _ = receive(reports)
+            kind, ended, returncode, memory_bytes, cpu_s, _ = receive(reports)
             assert (kind, ended, returncode) == ("ended", serial, -9)
             assert memory_bytes > 50e6
+            assert 0 < cpu_s < 60
 
 
 def test_runs_die_with_a_host_that_is_killed(tmp_path):

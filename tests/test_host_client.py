@@ -120,6 +120,7 @@ def test_values_are_those_of_a_direct_run_to_the_last_bit(engine, direct, tmp_pa
     assert "Core_ZN" in {series.key for series in run.series}
     assert run.memory_bytes > 50e6
     assert 0 < run.engine_s < 60
+    assert 0.1 * run.engine_s < run.cpu_s < 60
     assert run.design_day_dates == ("01-21", "07-21")
     assert not runs()
 

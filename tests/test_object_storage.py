@@ -25,7 +25,7 @@ from s3_servers import ADMIN_SECRET, KEY, SECRET, silent_port
 from small_studies import CHICAGO, grid_of, read, run_study, small_study
 from web_servers import served
 
-RUN_OF_ITS_OWN = ("engine_s", "total_s", "memory_bytes")
+RUN_OF_ITS_OWN = ("engine_s", "cpu_s", "total_s", "memory_bytes", "moved_bytes", "worker")
 """What no two runs of one variant have in common."""
 
 
@@ -303,6 +303,17 @@ def test_carrying_on_costs_what_is_left(store, tmp_path):
         run_study(study, store, FakeEngine())
     assert sum(requests.values()) <= 45, "nothing is left, and of what there is ten are for the lease"
     assert listings(requests) <= 10, "records twice, the variant table by plan and run, and who is at work six times"
+
+
+def test_bytes_that_a_variant_has_moved_are_its_inputs_raw_files_and_record(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("BEMSWEEP_CACHE_DIR", str(tmp_path / "cache"))
+    run = run_study(small_study(keep=["eplusout.eso"]), store, FakeEngine(raw_files={"eplusout.eso": 5000}))
+    told = run.status().set_index("variant_id")["moved_bytes"]
+    sizes = {one.name: one.size_bytes for one in store.objects()}
+    for variant in told.index:
+        assert told[variant] >= sizes[store.record_name(variant)] + 5000
+    moved = [size for name, size in sizes.items() if name.partition("/")[0] in ("inputs", "records", "raw")]
+    assert told.sum() == sum(moved), "each input once on a machine"
 
 
 # Who shares a store

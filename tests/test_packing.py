@@ -92,6 +92,8 @@ def test_facts_tell_what_became_of_finished_rows(url):
     assert facts["utc_offset"].tolist() == [-6.0, 0.0]
     assert facts["timeout_s"].isna().tolist() == [False, True]
     assert facts["memory_bytes"].tolist() == [2**33, 0]
+    assert facts["moved_bytes"].tolist() == [0, 0], "nobody has told"
+    assert facts["cpu_s"].isna().all()
     assert pack(LocalStore(url), 0, [None] * 4).facts.dtypes.to_dict() == facts.dtypes.to_dict()
     assert pd.api.types.is_integer_dtype(facts["warnings"])
 

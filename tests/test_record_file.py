@@ -99,6 +99,24 @@ def test_special_values_keep_their_bits():
     assert found.series[0].values.tobytes() == values.tobytes()
 
 
+def test_facts_of_a_run_come_and_go_without_another_schema(monkeypatch):
+    known = record_file._FACT_NAMES
+    told = dataclasses.replace(RECORD, cpu_s=1.5, moved_bytes=7, worker="here/0")
+    monkeypatch.setattr(record_file, "_FACT_NAMES", [name for name in known if name not in ("cpu_s", "worker")])
+    older, read_by_older = to_bytes(told), from_bytes(to_bytes(told))
+    monkeypatch.setattr(record_file, "_FACT_NAMES", known)
+    found = from_bytes(older)
+    assert (found.cpu_s, found.moved_bytes, found.worker) == (None, 7, "")
+    assert facts(found) == facts(read_by_older)
+    assert facts(dataclasses.replace(found, cpu_s=1.5, worker="here/0")) == facts(told)
+
+
+def test_an_older_version_passes_over_what_it_does_not_know(monkeypatch):
+    data = to_bytes(dataclasses.replace(RECORD, worker="here/0"))
+    monkeypatch.setattr(record_file, "_FACT_NAMES", [name for name in record_file._FACT_NAMES if name != "worker"])
+    assert is_same(from_bytes(data), RECORD)
+
+
 def test_header_describes_series_without_their_values():
     file = RecordFile(io.BytesIO(to_bytes(RECORD)))
     header = file.header()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import platform
 import re
 import threading
 from dataclasses import replace
@@ -59,6 +60,10 @@ def test_a_record_holds_what_the_engine_reported(tmp_path: Path) -> None:
     assert record.utc_offset_h == -6
     assert record.memory_bytes > 50e6
     assert 0 < record.engine_s <= record.total_s <= finished.total_s
+    assert record.cpu_s is not None
+    assert record.cpu_s > 0.1 * record.engine_s
+    assert record.moved_bytes == 0, "the store is on this disk"
+    assert record.worker == platform.node()
     assert min(finished.start_s, finished.read_s, finished.store_s) > 0
     assert finished.start_s + finished.engine_s + finished.read_s + finished.store_s < finished.total_s
     assert record.provenance["edits"][0]["value"] == 6

@@ -28,7 +28,8 @@ def facts_of(plan: bs.Plan, rows: range, **changes: object) -> pd.DataFrame:
     """Return what a pack task tells of these rows."""
     known = {
         "status": "succeeded", "message": "", "outputs_sha256": "a", "warnings": 0, "severe_errors": 0,
-        "engine_s": 1.0, "total_s": 1.0, "memory_bytes": 1, "timeout_s": 60.0, "utc_offset": -6.0, **changes,
+        "engine_s": 1.0, "cpu_s": 1.0, "total_s": 1.0, "memory_bytes": 1, "moved_bytes": 1, "worker": "here/0",
+        "timeout_s": 60.0, "utc_offset": -6.0, **changes,
     }  # fmt: skip
     return pd.DataFrame([{"row": row, "variant_id": plan.variant_ids[row], **known} for row in rows])
 

@@ -24,7 +24,7 @@ from small_studies import contents, filled, local_client, run_study, small_study
 
 CUBE = "studies/small/results.zarr"
 ROOT, SHARD, COLUMN = f"{CUBE}/zarr.json", f"{CUBE}/monthly/temperature/c/0/0/0", f"{CUBE}/status/c/0"
-TIMINGS = ["engine_s", "total_s", "memory_bytes"]
+TIMINGS = ["engine_s", "cpu_s", "total_s", "memory_bytes", "moved_bytes", "worker"]
 
 
 @pytest.fixture(scope="module")

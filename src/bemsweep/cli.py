@@ -217,8 +217,34 @@ def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
         out.print(f"  {count:>8,} {status}")
     for one in busy:
         out.print(f"{'at work' if one.number else 'helping'}: {one}")
+        if unfit := one.progress.get("unfit"):
+            out.print(f"  {unfit}")
         for variant in one.running:
             out.print(f"  {variant}")
+
+
+@app.command("logs")
+def logs_command(
+    study: StudyArgument,
+    variant: Annotated[
+        str, typer.Argument(metavar="[ID]", help="Only lines of this variant: its variant_id, or how that begins.")
+    ] = "",
+    store: StoreOption = DEFAULT_STORE,
+    *,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Of this run, or how its name begins; else of the latest.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a run's driver and workers have told, in order of time; of a variant, in all runs that are kept."""
+    from bemsweep.run_logs import read_logs  # noqa: PLC0415 - fsspec
+
+    lines = read_logs(_store_of(study, store), _name_of(study), run=run, variant=variant)
+    if as_json:
+        print_json([line._asdict() for line in lines])
+        return
+    for line in lines:
+        out.print(f"{line.at[:-6]} {line.level:<7} {line.variant[:8]:<8} {line.worker}: {line.text}")
 
 
 @app.command("errors")

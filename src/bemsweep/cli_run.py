@@ -1,4 +1,4 @@
-"""The command ``bemsweep run``: its options, its progress bar, what it says in the end and its exit status.
+"""The command ``bemsweep run``: its options, what it shows meanwhile, what it says in the end and its exit status.
 
 Decides nothing about the work (`bemsweep.runner` does) but how Ctrl-C ends it.
 """
@@ -9,15 +9,12 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
-from rich.progress import Progress as Bar
-from rich.table import Column
-from rich.text import Text
+from rich.live import Live
 
 from bemsweep.console import (
     DEFAULT_STORE,
@@ -37,7 +34,7 @@ from bemsweep.console import (
     print_json,
 )
 from bemsweep.errors import CostLimitError, StoreError, TooManyFailuresError
-from bemsweep.units import money_text
+from bemsweep.live_view import ProgressView
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -75,6 +72,10 @@ def run_command(
     cluster: Annotated[
         Path | None, typer.Option("--cluster", metavar="FILE", help="Where to run: a cluster file; else this machine.")
     ] = None,
+    performance_report: Annotated[
+        Path | None,
+        typer.Option("--performance-report", metavar="FILE", help="Write Dask's report of the run there, as HTML."),
+    ] = None,
     yes: YesOption = False,
     allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
@@ -104,6 +105,7 @@ def run_command(
     if not as_json:
         out.print(str(made))
     how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
+    how["performance_report"] = performance_report
     is_spent = False
     with _opened(where if made.to_run or statuses or verify else None, made) as client:
         started, ended = run(made, client=client, wait=False, records_only=records_only, max_cost=max_cost, **how), ""
@@ -138,47 +140,24 @@ def _opened(cluster: Cluster | None, plan: Plan) -> Iterator[Client | None]:
         yield client
 
 
-_BAR_WIDTH = 12
-"""Characters that leave room for the rest on a terminal of 80."""
-
-
-class _Longest(ProgressColumn):
-    """The variant that has been under way for the longest; of all columns the one that is cut on a narrow terminal."""
-
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["longest"], no_wrap=True, overflow="ellipsis")
-
-
-class _Rate(ProgressColumn):
-    """Variants per second, or seconds per variant where that reads better, the time to go, and the cost if known."""
-
-    def render(self, task: Task) -> Text:
-        rate, eta = task.fields["rate"], task.fields["eta"]
-        speed = "" if not rate else f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
-        to_go = "" if eta is None else f"ETA {int(eta) // 3600:d}:{int(eta) % 3600 // 60:02d}:{int(eta) % 60:02d}"
-        return Text(" ".join(filter(None, (speed, to_go, task.fields["cost"]))))
+_PER_SECOND = 4
+"""How often what a terminal shows is drawn anew: as often as people read, and no more, so that it does not flicker."""
 
 
 def _watch(run: Run, *, is_quiet: bool) -> None:
-    """Show the progress bar until the run ends."""
-    whole = Column(no_wrap=True)
-    columns = (
-        TextColumn("{task.description:<9}"), BarColumn(_BAR_WIDTH, table_column=whole),
-        MofNCompleteColumn(table_column=whole), TextColumn("done"),
-        TextColumn("{task.fields[failed]} failed  {task.fields[cached]} cached"), _Rate(whole), _Longest(),
-    )  # fmt: skip
-    with Bar(*columns, console=err, disable=is_quiet) as bar:
+    """Show how far the run is until it ends."""
+
+    def view() -> ProgressView:
+        return ProgressView(run.progress, is_done=run.is_done)
+
+    with ExitStack() as stack:
         is_told = is_quiet  # the estimate
-        task = bar.add_task("starting", total=None, failed=0, cached=0, rate=0.0, eta=None, cost="", longest="")
+        if not is_quiet:
+            stack.enter_context(Live(console=err, get_renderable=view, refresh_per_second=_PER_SECOND))
         while True:
-            is_done, now = run.is_done, run.progress
-            bar.update(
-                task, description=now.stage, completed=now.done + now.cached, total=now.total, failed=now.failed,
-                cached=now.cached, rate=now.rate, eta=None if is_done else now.eta_s,
-                cost="" if now.cost_usd is None else money_text(now.cost_usd), longest=now.longest,
-            )  # fmt: skip
-            if now.estimate is not None and not is_told:
-                bar.console.print(str(now.estimate))
+            is_done, estimate = run.is_done, run.progress.estimate
+            if estimate is not None and not is_told:
+                err.print(str(estimate))
                 is_told = True
             if is_done:
                 return

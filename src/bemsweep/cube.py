@@ -64,6 +64,7 @@ _UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError)
 """What zarr and its codecs raise of bytes that are not what they were."""
 
 _DTYPES = {"text": "str", "number": "float64", "count": "int64"}
+_FILL_VALUES: dict[str, Any] = {"text": "", "number": np.nan, "count": 0}
 
 
 @dataclass
@@ -81,6 +82,8 @@ class Cube:
     """Global attributes, such as title, study and source."""
     blocks: dict[int, str] = field(default_factory=dict)
     """Digest of each block's content at the last commit, by number of the block."""
+    lacks_columns: bool = False
+    """True if an earlier version has committed it last, which knew fewer of `TABLE_COLUMNS`; `grow` adds the others."""
     _table_sha256: str = ""
     """Of the table at the last commit, with its statuses and timings: variants that are run again leave the same
     blocks, and no two commits may look alike to who keeps chunks."""
@@ -118,10 +121,12 @@ class Cube:
         root = _read_root(store)
         if root is None or why_unsound(root):
             return None
-        state = json.loads(json.loads(root)["attributes"][STATE])
+        told = json.loads(root)
+        state = json.loads(told["attributes"][STATE])
+        lacks_columns = not told["consolidated_metadata"]["metadata"].keys() >= TABLE_COLUMNS.keys()
         blocks = {int(number): digest for number, digest in state["blocks"].items()}
         layout = Layout.from_dict(state["layout"])
-        return cls(store, layout, state["attributes"], blocks, _table_sha256=state.get("table", ""))
+        return cls(store, layout, state["attributes"], blocks, lacks_columns, _table_sha256=state.get("table", ""))
 
     @property
     def rows(self) -> int:
@@ -131,9 +136,18 @@ class Cube:
         return self._rows
 
     def table(self) -> pd.DataFrame:
-        """Return the columns of `TABLE_COLUMNS` as of the last commit, read whole: a few requests in all."""
+        """Return the columns of `TABLE_COLUMNS` as of the last commit, read whole: a few requests in all.
+
+        Those that an earlier version did not know are null.
+        """
         root = zarr.open_group(self.store, mode="r", zarr_format=3, use_consolidated=True)
-        return pd.DataFrame({name: np.asarray(open_array(root, name)[:]) for name in TABLE_COLUMNS})
+        rows = open_array(root, _LENGTH).shape[0]
+        return pd.DataFrame(
+            {
+                name: np.asarray(open_array(root, name)[:]) if name in root else [_FILL_VALUES[kind]] * rows
+                for name, kind in TABLE_COLUMNS.items()
+            }
+        )
 
     def why_wrong(self, table: pd.DataFrame) -> str:
         """Return what is wrong with metadata, axes and columns as they were committed; ``""`` if nothing is.
@@ -162,7 +176,7 @@ class Cube:
             if parameter.name in table:
                 rows = table[parameter.name].iloc[: self.rows]
                 expected[parameter.name] = _column_values(rows, parameter.kind)
-        for name in self._columns():
+        for name in (name for name in self._columns() if name in live):  # else an earlier version did not know it
             array = open_array(live, name)
             if why := why_differs(array, slice(len(expected.get(name, ()))), expected.get(name)):
                 yield f"{name} {why}"
@@ -284,7 +298,7 @@ class Cube:
             name,
             shape=(rows,),
             dtype=_DTYPES[kind],
-            fill_value={"text": "", "number": np.nan, "count": 0}[kind],
+            fill_value=_FILL_VALUES[kind],
             chunks=(TABLE_CHUNK_ROWS,),
             dims=("variant",),
             attributes=column_attributes(self.layout, name, is_root=not group.path),

@@ -14,8 +14,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 from distributed import Client
@@ -44,21 +45,26 @@ from bemsweep.errors import (
     StoreError,
     StudyError,
     TooManyFailuresError,
+    UnfitWorkerError,
 )
 from bemsweep.first_variants import FirstVariants
 from bemsweep.input_files import Input
 from bemsweep.layout import BLOCK_ROWS, Layout
 from bemsweep.lease import Lease, take_lease
+from bemsweep.log_lines import of_run, tell, tell_warning
 from bemsweep.pace import Pace
+from bemsweep.performance_report import reported
 from bemsweep.planning import Plan
+from bemsweep.preflight import UNKNOWN_ENGINE_BYTES, Workers, look, memory_warning
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Series, Status
+from bemsweep.run_logs import forget_logs, log_name, open_log
 from bemsweep.spending import Spending
 from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store, patience_s
 from bemsweep.studystate import StudyState
-from bemsweep.submission import ContextPlugin, Flight, dangerous_settings, plugged_in
+from bemsweep.submission import ContextPlugin, Flight, dangerous_settings, plugged_in, unfit_worker
 from bemsweep.task import Context, Finished
 from bemsweep.variant_table import VariantTable
 from bemsweep.verification import Verification, why_input_bad
@@ -89,6 +95,7 @@ class Driver:
         rule: StopRule,
         spending: Spending,
         verify: bool = False,
+        performance_report: Path | None = None,
     ) -> None:
         self.stop = threading.Event()
         """Set it to end the run: engines are killed, what is finished is kept and committed."""
@@ -98,6 +105,7 @@ class Driver:
         self._where = "" if plan.cluster is None else f"on {cluster_text(plan.cluster)}"
         """What variants run on, in words."""
         self._run_id = f"bemsweep-{self._name}-{time.time_ns()}"
+        self._log_name, self._report = log_name(), performance_report
         self.verification = Verification() if verify else None
         """What is bad of what is stored; None if it is not asked for."""
         self._table = VariantTable(plan)
@@ -106,6 +114,7 @@ class Driver:
         """Variants that wait for the first ones."""
         self._first = FirstVariants((), (), threads=0)
         self._attempts, self._rule, self._pace = Attempts(), rule, Pace()
+        self._workers = Workers()
         self._verdict: BemsweepError | None = None
         """Why the run ends early."""
         self._gave_up: dict[str, str] = {}
@@ -287,7 +296,7 @@ class Driver:
             except ConflictError as error:
                 _log.warning("the cube of %s is packed anew: %s", self._name, error)
             else:
-                if (layout, attributes) != (cube.layout, cube.attributes):
+                if (layout, attributes) != (cube.layout, cube.attributes) or cube.lacks_columns:
                     cube.grow(layout, attributes=attributes)
                     self._has_grown = True
                 return cube
@@ -313,14 +322,20 @@ class Driver:
         brought = self._client or current_client()
         try:
             with ExitStack() as stack:
+                stack.enter_context(self._logging())
                 client = brought or stack.enter_context(open_local_client())
                 self._note_where(is_here=brought is None)
+                if self._report is not None:
+                    stack.enter_context(reported(client, self._report))
+                flight = stack.enter_context(Flight(client, self._run_id))
+                self._look_at_workers(flight, are_elsewhere=brought is not None)
                 stack.enter_context(plugged_in(client, ContextPlugin(self._run_id, self._context())))
                 for setting in dangerous_settings(client) if brought else ():
                     _log.warning("of the cluster's scheduler, %s", setting)
-                flight = stack.enter_context(Flight(client, self._run_id))
                 flight.check_shared(self._store, self.stop)
                 self._tick(flight)
+                if brought and self._queue:
+                    self._close_unfit(flight, self._workers.note_all(flight.open_engines(self.stop)))
                 if self.verification is not None:
                     self._accounting.enter("verifying", flight.threads())
                     self._verify(flight, self.verification)
@@ -344,11 +359,63 @@ class Driver:
             )
             self._spending.drop_price()
 
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        """Keep what this process tells of the run, and of earlier runs no more than the last few."""
+        with suppress(StoreError):  # nothing depends on it
+            forget_logs(self._store, self._name)
+        log = open_log(self._plan.store, self._name, self._log_name, "driver")
+        try:
+            with of_run(self._log_name):
+                if self._queue:
+                    tell(f"{len(self._queue):,} variants to run")
+                yield
+                counts = [f"{count:,} {status}" for status, count in self._statuses.items()]
+                counts += [f"{len(self._gave_up):,} not run"] if self._gave_up else []
+                if counts:
+                    tell(f"{', '.join(counts)}{f'; {self._verdict}' if self._verdict else ''}")
+        except BemsweepError as error:
+            with of_run(self._log_name):
+                tell_warning(f"ended by {type(error).__name__}: {error}")
+            raise
+        finally:
+            log.close()
+
+    def _look_at_workers(self, flight: Flight, *, are_elsewhere: bool) -> None:
+        """Find out what the workers have for the run before anything of it reaches them.
+
+        Parameters
+        ----------
+        flight
+            Of the cluster.
+        are_elsewhere
+            False if they are this process, which has the versions and the engine that the plan was made with.
+
+        Raises
+        ------
+        ClusterError, InfrastructureError
+            None of them can run anything.
+        """
+        threads = flight.wait_for_workers(self.stop)
+        told = flight.look(self.stop) if are_elsewhere else dict.fromkeys(threads, look())
+        self._close_unfit(flight, unfit := self._workers.take(told))
+        fit = {one: facts for one, facts in told.items() if one not in unfit and not isinstance(facts, BaseException)}
+        estimate, limit = self._plan.estimate, self._plan.study.max_memory
+        engine_bytes = estimate.memory_bytes if estimate is not None else UNKNOWN_ENGINE_BYTES
+        engine_bytes = engine_bytes if limit is None else min(engine_bytes, limit)
+        if warning := memory_warning(fit, threads, engine_bytes):
+            _log.warning("%s", warning)
+
+    def _close_unfit(self, flight: Flight, workers: Sequence[str]) -> None:
+        """Close workers that have turned out to be unfit, and say so."""
+        if workers:
+            flight.close_workers(workers)
+            self._progress = replace(self._progress, unfit=str(self._workers))
+            _log.warning("%s", self._workers)
+
     def _context(self) -> Context:
-        lease = self._lease
-        if lease is None:
-            return context_of(self._plan)
-        return replace(context_of(self._plan), lease=lease.number, looks_first=lease.has_helpers)
+        lease, context = self._lease, replace(context_of(self._plan), log=self._log_name)
+        return context if lease is None else replace(context, lease=lease.number, looks_first=lease.has_helpers)
 
     def _begin(self, flight: Flight) -> None:
         """Put the variants first that span the design's corners; if there are many, the others wait for them."""
@@ -464,19 +531,25 @@ class Driver:
         return threads or 0
 
     def _take_finished(self, flight: Flight) -> None:
+        failed = self._rule.failed
         for item, outcome in flight.finished():
             if isinstance(outcome, Finished):
                 self._take_outcome(outcome)
             elif isinstance(outcome, Packed):
                 self._take_packed(outcome)
+            elif isinstance(outcome, UnfitWorkerError):
+                self._take_back(item, outcome, flight)
             else:
                 self._take_error(item, outcome)
+        if self._rule.failed > failed:
+            self._progress = replace(self._progress, failures=self._rule.failures())
         self._judge(flight)
 
     def _take_outcome(self, finished: Finished) -> None:
         self._table.close(finished.variant_id)
         self._table.record(finished.variant_id)
         self._attempts.finish()
+        self._workers.finish()
         if finished.is_found:
             now = self._progress
             self._progress = replace(now, cached=now.cached + 1, to_do=now.to_do - 1)
@@ -488,10 +561,21 @@ class Driver:
         self._accounting.take(finished)
         self._rule.take(finished.status, finished.message)
 
+    def _take_back(self, item: str | int, error: UnfitWorkerError, flight: Flight) -> None:
+        """Have another worker do what one that is unfit has handed back; it counts as no try."""
+        if isinstance(item, int):
+            self._table.dirty.add(item)
+        else:
+            self._queue.appendleft(item)
+        worker = unfit_worker(error)
+        if self._workers.note(worker, str(error)):
+            self._close_unfit(flight, [worker])
+
     def _take_error(self, item: str | int, error: BaseException) -> None:
         if isinstance(error, LeaseLostError):
             raise error
         _log.info("a try of %s failed: %r", item, error)
+        tell_warning(f"a try failed: {error!r}", variant=item if isinstance(item, str) else "")
         if isinstance(error, StoreError):
             self._plan.store.check_writable()  # if it is lost here too, every other variant would only wait in vain
         reason = self._attempts.fail(item, error)
@@ -515,16 +599,21 @@ class Driver:
         """End the run early if it is hopeless, or what it may cost is spent."""
         if self._is_ending:
             return
+        longest_s = max((one.seconds for one in flight.running()), default=0.0)
         if why := self._rule.why_hopeless(self._progress.to_do):
             self._verdict = TooManyFailuresError(
                 f"the run was ended: {why}. What is finished is kept; if the rest is to run all the same, "
                 "--max-failures (max_failures in Python) says how many may fail"
             )
-        elif why := self._attempts.why_hopeless(
-            flight.threads(), max((one.seconds for one in flight.running()), default=0.0)
-        ):
+        elif why := self._attempts.why_hopeless(flight.threads(), longest_s):
             self._verdict = InfrastructureError(
                 f"the run was ended: {why}. What is finished is kept: run again to carry on"
+            )
+        elif self._workers and (
+            why := self._workers.why_hopeless(is_deserted=flight.is_deserted(), longest_s=longest_s)
+        ):
+            self._verdict = InfrastructureError(
+                f"the run was ended, for no worker is left that can run the study: {why}. What is finished is kept"
             )
         elif self._is_spent(flight):
             done = f"{sum(self._statuses.values()):,} of {self._progress.to_do:,} variants"

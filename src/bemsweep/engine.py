@@ -99,6 +99,8 @@ class EngineRun:
     """Seconds of reading what it wrote."""
     memory_bytes: int = 0
     """Peak resident memory of the run's largest process; of a run killed for its memory, what all of them held."""
+    cpu_s: float | None = None
+    """Processor seconds of the run's processes; None if nobody has told."""
     dictionary: Mapping[str, list[str]] = field(default_factory=dict)
     """Of a probe: ``{"variable": [...], "meter": [...], "report": [...]}``, every name that this model can report."""
     cells: tuple[Cell, ...] = ()

@@ -4,6 +4,7 @@
 
     BemsweepError
     ├── StudyError            the study cannot run as written; carries every problem found
+    ├── ClusterError          no worker of a Dask cluster can run the study as they are; nothing was run
     ├── ClusterFileError      a cluster file cannot be used as written; carries every problem found
     ├── ConflictError         a study of that name exists and its definition conflicts
     ├── InputError            a file that a study names cannot be had: missing, forbidden, unreachable or broken
@@ -15,6 +16,7 @@
     │   ├── SchedulerLostError  the Dask scheduler cannot be reached any more
     │   ├── StoreError        the store cannot be read or written
     │   ├── StudyBusyError    somebody else is at work on the study
+    │   ├── UnfitWorkerError  the Dask worker is not what the run needs; what came to it is run elsewhere
     │   └── WorkerLostError   the Dask worker was lost; who ran there is not to blame
     ├── CostLimitError        what a run may cost is spent; what was finished is kept
     ├── RecordError           a record that cannot be read: cut, altered or of another schema
@@ -38,6 +40,7 @@ from bemsweep.redaction import redacted
 
 __all__ = [
     "BemsweepError",
+    "ClusterError",
     "ClusterFileError",
     "ConflictError",
     "CostLimitError",
@@ -55,6 +58,7 @@ __all__ = [
     "StudyBusyError",
     "StudyError",
     "TooManyFailuresError",
+    "UnfitWorkerError",
     "WorkerLostError",
     "nearest",
     "shortened",
@@ -127,6 +131,10 @@ class ClusterFileError(_ProblemsError):
     _what = "the cluster file"
 
 
+class ClusterError(BemsweepError):
+    """No worker of the Dask cluster can run the study as they are; nothing was run."""
+
+
 class ConflictError(BemsweepError):
     """A study of that name exists in the store and its definition conflicts with this one."""
 
@@ -180,6 +188,10 @@ class EngineDiedError(InfrastructureError):
 
 class SchedulerLostError(InfrastructureError):
     """The Dask scheduler cannot be reached any more; what was finished is kept."""
+
+
+class UnfitWorkerError(InfrastructureError):
+    """The Dask worker is not what the run needs, such as one with another engine; nothing was tried there."""
 
 
 class WorkerLostError(InfrastructureError):

@@ -8,8 +8,8 @@ would start another. It never judges a run and never touches a store.
 What travels, each a tuple: to the host ``("run", serial, baseline, job, scratch, sys_path, max_memory_bytes)``,
 ``("kill", serial)``, ``("ask",)`` and at last ``("close",)``; back ``("ready", version)``, ``("broken", message)`` of a
 build or ``("unable", message)`` of a machine once, ``("alive",)`` for each ask, and ``("ended", serial, returncode,
-memory_bytes, exceeded_bytes)`` for each run, the last being what a run held that was killed for its memory, else 0.
-Under ``--once`` there is neither serial nor ``exceeded_bytes``. A client that is gone without ``("close",)`` was
+memory_bytes, cpu_s, exceeded_bytes)`` for each run, the last being what a run held that was killed for its memory, else
+0. Under ``--once`` there is neither serial nor ``exceeded_bytes``. A client that is gone without ``("close",)`` was
 killed: its runs' folders are deleted for it.
 """
 
@@ -225,7 +225,8 @@ class _Host:
             serial = self._serials.pop(pid, None)
             if serial is not None:
                 returncode = os.waitstatus_to_exitcode(status)
-                send(self._reports, ("ended", serial, returncode, usage.ru_maxrss * _MAXRSS_UNIT, exceeded))
+                took = usage.ru_maxrss * _MAXRSS_UNIT, usage.ru_utime + usage.ru_stime
+                send(self._reports, ("ended", serial, returncode, *took, exceeded))
 
     def _end_all(self) -> None:
         """Kill what runs, and wait until it is gone."""
@@ -247,7 +248,7 @@ def _run_once(energyplus: EnergyPlus, requests: int, reports: int) -> NoReturn:
     _, _, _, job, scratch, sys_path, _ = receive(requests)  # the client watches the memory of this process
     threading.Thread(target=_end_with_client, args=[requests], daemon=True).start()
     returncode = _run(energyplus, job, Path(scratch), sys_path, None)
-    send(reports, ("ended", returncode, peak_bytes()))
+    send(reports, ("ended", returncode, peak_bytes(), sum(os.times()[:4])))
     os._exit(returncode)
 
 

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import NamedTuple, NoReturn, Self
 
 import cloudpickle
 
@@ -26,6 +26,7 @@ from bemsweep.engine import EngineRun, Job
 from bemsweep.errors import EngineDiedError, EngineNotFoundError, InfrastructureError
 from bemsweep.heartbeat import where
 from bemsweep.host_process import KILL_TIMEOUT_S, KILLED, HostProcess
+from bemsweep.log_lines import tell_warning
 from bemsweep.memory import WATCH_INTERVAL_S
 from bemsweep.outcome import signal_name
 from bemsweep.simulate import read_run
@@ -90,14 +91,25 @@ def find_engines() -> dict[str, Path]:
     return engines
 
 
+class _End(NamedTuple):
+    """How a run's process ended."""
+
+    returncode: int
+    memory_bytes: int = 0
+    """Its peak."""
+    cpu_s: float | None = None
+    """Processor seconds; None if it could not tell."""
+    exceeded_bytes: int = 0
+    """What it held if it was killed for its memory."""
+
+
 @dataclass
 class _Waiting:
     """A run that a thread waits for."""
 
     job: Job
     scratch: Path
-    ended: Future[tuple[int, int, int]] = field(default_factory=Future)
-    """Return code, peak memory in bytes, and what it held if it was killed for its memory."""
+    ended: Future[_End] = field(default_factory=Future)
     is_timed_out: bool = False
     is_cancelled: bool = False
 
@@ -187,7 +199,7 @@ class _Host:
                     case "ended", serial, *end:
                         with self._lock:
                             waiting = self._waiting.pop(serial)
-                        waiting.ended.set_result(tuple(end))
+                        waiting.ended.set_result(_End(*end))
         with self._lock:
             has_hung = self.is_dead or self._child.is_deaf  # we killed it, so no run is to blame
             self.is_dead = True
@@ -199,7 +211,7 @@ class _Host:
             self.version.set_exception(error)
         for waiting in left.values():
             if waiting.is_cancelled:
-                waiting.ended.set_result((KILLED, 0, 0))
+                waiting.ended.set_result(_End(KILLED))
             else:
                 waiting.ended.set_exception(error)
 
@@ -313,6 +325,8 @@ class HostEngine(_Engine):
             if self._is_closed:
                 raise InfrastructureError("the engine is closed")
             if self._host is None or self._host.is_dead:
+                if self._host is not None:
+                    tell_warning("the engine's host is dead and has another in its place")
                 self._host = _Host(self._build)
             return self._host
 
@@ -325,7 +339,7 @@ class HostEngine(_Engine):
             raise InfrastructureError(f"the engine's host did not start within {_START_TIMEOUT_S:.0f} s") from None
 
     @staticmethod
-    def _wait(host: _Host, serial: int, waiting: _Waiting, timeout_s: float) -> tuple[int, int, int]:
+    def _wait(host: _Host, serial: int, waiting: _Waiting, timeout_s: float) -> _End:
         deadline = time.monotonic() + timeout_s
         # Counted in questions, not by the clock: of a machine that slept, both ends have slept.
         silent, answers = 0, host.answers
@@ -392,12 +406,12 @@ class FreshEngine(_Engine):
             child.send(("run", 0, str(job.baseline), pickled, str(waiting.scratch), _import_path(), None))
             returncode, exceeded = self._wait(child, waiting, timeout_s)
             child.kill_group()  # what the run left behind, which may hold the pipe open
-            memory_bytes = _reported_memory(child)
+            memory_bytes, cpu_s = _reported_usage(child)
         finally:
             with self._lock:
                 self._under_way = [entry for entry in self._under_way if entry[0] is not waiting]
             last_words = child.end()
-        run = _read(waiting, (returncode, memory_bytes, exceeded), begin)
+        run = _read(waiting, _End(returncode, memory_bytes, cpu_s, exceeded), begin)
         if run.stage == "start" and not (run.is_timed_out or run.is_cancelled or run.memory_limit_bytes):
             raise EngineDiedError(f"the engine's process {_how_it_ended(child.returncode, last_words)}")
         return run
@@ -470,15 +484,15 @@ def _reported_version(child: HostProcess) -> str:
     return str(text)
 
 
-def _reported_memory(child: HostProcess) -> int:
-    """Return what a process that has ended said last; 0 if it was not able to."""
+def _reported_usage(child: HostProcess) -> tuple[int, float | None]:
+    """Return what a process that has ended said last, its memory and processor seconds; 0 and None if it could not."""
     try:
         message = child.receive()
     except EOFError:
-        return 0
+        return 0, None
     if message[0] == "broken":
         raise EngineNotFoundError(message[1])
-    return int(message[2])
+    return int(message[2]), float(message[3])
 
 
 def _how_it_ended(returncode: int | None, last_words: str) -> str:
@@ -486,15 +500,15 @@ def _how_it_ended(returncode: int | None, last_words: str) -> str:
     return f"{how}, its last words: {last_words}" if last_words else how
 
 
-def _read(waiting: _Waiting, end: tuple[int, int, int], begin: float) -> EngineRun:
+def _read(waiting: _Waiting, end: _End, begin: float) -> EngineRun:
     """Return what the run left; one that ended by itself was neither timed out, cancelled nor out of memory."""
-    returncode, memory_bytes, exceeded = end
-    was_killed = returncode == KILLED
-    is_out_of_memory = was_killed and exceeded > 0 and not waiting.is_cancelled
+    was_killed = end.returncode == KILLED
+    is_out_of_memory = was_killed and end.exceeded_bytes > 0 and not waiting.is_cancelled
     run = read_run(
         waiting.scratch,
-        returncode,
-        memory_bytes=max(memory_bytes, exceeded),
+        end.returncode,
+        memory_bytes=max(end.memory_bytes, end.exceeded_bytes),
+        cpu_s=end.cpu_s,
         is_timed_out=was_killed and waiting.is_timed_out and not waiting.is_cancelled and not is_out_of_memory,
         is_cancelled=was_killed and waiting.is_cancelled,
         memory_limit_bytes=(waiting.job.max_memory_bytes or 0) if is_out_of_memory else 0,

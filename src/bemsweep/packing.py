@@ -64,7 +64,7 @@ class _Source:
     """Row, counted from the block's first."""
     open_record: OpenRecord
     record: Record
-    """Without its series."""
+    """Without its series, and with its own size among the bytes moved."""
     places: Sequence[Place]
     """Of each series, in the order of the record."""
 
@@ -234,7 +234,7 @@ def _read_headers(
         try:
             with contextlib.closing(open_record()) as file:
                 reader = RecordFile(file, variant_ids[offset])
-                record = reader.header()
+                record, size_bytes = reader.header(), reader.size_bytes
             found = tuple(layout.find(series) for series in record.series)
         except (RecordError, ConflictError) as error:
             unreadable[offset] = _why(error)
@@ -245,8 +245,14 @@ def _read_headers(
         elif not _fits(layout, record, places, reader.lengths):
             unreadable[offset] = "it does not fit the study's calendar"
         else:
-            sources.append(_Source(offset, open_record, dataclasses.replace(record, series=()), places))
+            sources.append(_Source(offset, open_record, _as_moved(record, size_bytes), places))
     return sources, unknown, unreadable
+
+
+def _as_moved(record: Record, size_bytes: int) -> Record:
+    """Return a record without its series, whose own size is among the bytes moved, which it cannot tell itself."""
+    moved_bytes = None if record.moved_bytes is None else record.moved_bytes + size_bytes
+    return dataclasses.replace(record, series=(), moved_bytes=moved_bytes)
 
 
 def _why(error: Exception) -> str:
@@ -347,7 +353,8 @@ def _facts(first_row: int, sources: Sequence[_Source]) -> pd.DataFrame:
     for source in sources:
         line: dict[str, Any] = {"row": first_row + source.offset}
         for column in TABLE_COLUMNS:
-            line[column] = getattr(source.record, "utc_offset_h" if column == "utc_offset" else column)
+            value = getattr(source.record, "utc_offset_h" if column == "utc_offset" else column)
+            line[column] = 0 if value is None and TABLE_COLUMNS[column] == "count" else value
         lines.append(line)
     frame = pd.DataFrame(lines, columns=["row", *TABLE_COLUMNS])
     kinds = {"text": "str", "number": "float64", "count": "int64"}

@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from bemsweep.heartbeat import Running
 from bemsweep.units import duration_text, money_text, size_text
@@ -133,6 +136,11 @@ class Progress:
     """What the workers have cost so far, USD; None without a price."""
     running: tuple[Running, ...] = ()
     """Those variants that have been under way for the longest, as their workers told lately; the longest first."""
+    unfit: str = ""
+    """Which workers of the cluster run nothing, and why; ``""`` if all are fit."""
+    failures: tuple[tuple[str, int], ...] = ()
+    """What most variants of this run failed by: the message and how many, at most three; those that differ in numbers
+    are one."""
 
     @property
     def done(self) -> int:
@@ -165,3 +173,20 @@ class Progress:
         if self.estimate is not None:
             values["estimate"] = self.estimate.to_dict()
         return values | {"done": self.done, "failed": self.failed, "running": [one.to_dict() for one in self.running]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
+        """Return what `to_dict` told, maybe in another process and by another version.
+
+        Raises
+        ------
+        ValueError
+            It is not what that makes.
+        """
+        progress: Progress = _reader().validate_python(dict(values))
+        return progress
+
+
+@cache  # it takes milliseconds to make
+def _reader() -> TypeAdapter[Progress]:
+    return TypeAdapter(Progress)

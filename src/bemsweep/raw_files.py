@@ -39,8 +39,8 @@ _LEAST_DIGITS = 4
 _SHOWN = 5
 
 
-def keep_files(store: Store, variant_id: str, scratch: Path, keep: Mapping[str, bool]) -> None:
-    """Upload those files of a run that are to be kept and that it has written.
+def keep_files(store: Store, variant_id: str, scratch: Path, keep: Mapping[str, bool]) -> int:
+    """Upload those files of a run that are to be kept and that it has written; return how many bytes these are.
 
     Parameters
     ----------
@@ -62,11 +62,14 @@ def keep_files(store: Store, variant_id: str, scratch: Path, keep: Mapping[str, 
     ------------
     Writes compressed files beside the others in `scratch`.
     """
+    size_bytes = 0
     for name, is_compressed in keep.items():
         path = scratch / name
         if path.is_file():
             path = _compressed(path) if is_compressed else path
             store.upload(path, store.raw_name(variant_id, path.name))
+            size_bytes += path.stat().st_size
+    return size_bytes
 
 
 def _compressed(path: Path) -> Path:

@@ -28,6 +28,7 @@ __all__ = ["RecordFile", "from_bytes", "to_bytes"]
 
 _FACTS = b"bemsweep"
 _FACTS_CRC32 = b"bemsweep_crc32"
+_FACT_NAMES = tuple(f.name for f in dataclasses.fields(Record) if f.name != "series")
 _DESCRIPTIONS = tuple(f.name for f in dataclasses.fields(Series) if f.name != "values")
 _ARROW_SCHEMA = pa.schema(
     [
@@ -53,7 +54,7 @@ def to_bytes(record: Record) -> bytes:
     ValueError, TypeError
         The provenance or a number cannot be written as JSON, or a text not as UTF-8.
     """
-    facts = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "series"}
+    facts = {name: getattr(record, name) for name in _FACT_NAMES}
     facts["lengths"] = [len(series.values) for series in record.series]
     text = _canonical_json({"schema": RECORD_SCHEMA, **facts})
     metadata = {_FACTS: text, _FACTS_CRC32: str(zlib.crc32(text)).encode()}
@@ -122,6 +123,11 @@ class RecordFile:
         self._facts = self._read_facts()
 
     @property
+    def size_bytes(self) -> int:
+        """Size of the file."""
+        return self._file.seek(0, io.SEEK_END)
+
+    @property
     def lengths(self) -> tuple[int, ...]:
         """Number of values of each series."""
         return tuple(self._facts["lengths"])
@@ -138,7 +144,8 @@ class RecordFile:
             rows = self._parquet.read(list(_DESCRIPTIONS), use_threads=False).to_pylist()
         self._check_count(len(rows), len(self.lengths))
         series = tuple(Series(**row, values=_NO_VALUES) for row in rows)
-        facts = {name: value for name, value in self._facts.items() if name not in ("schema", "lengths")}
+        # Facts that this version does not know are passed over, those that another did not know have their default.
+        facts = {name: self._facts[name] for name in _FACT_NAMES if name in self._facts}
         for name in ("design_day_names", "design_day_dates"):
             facts[name] = tuple(facts[name])
         return Record(**facts, series=series)

@@ -36,7 +36,8 @@ cube puts into the years of its own calendar.
 """
 
 RECORD_SCHEMA = 2
-"""Version of what a record holds and how; part of every variant's identity."""
+"""Version of what a record holds and how; part of every variant's identity. Facts of a run that have a default come
+and go without it: they are no part of the result."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,17 @@ class Record:
     """The string that the engine reports itself."""
     engine_s: float = 0.0
     """Seconds in the engine."""
+    cpu_s: float | None = None
+    """Processor seconds of the run's processes, the system's included; None if they are not known."""
     total_s: float = 0.0
     """Seconds from the start of the task to the finished record."""
     memory_bytes: int = 0
     """Peak resident memory of the engine's process."""
+    moved_bytes: int | None = None
+    """Bytes of inputs that were fetched for it and of raw files that were put, without the record itself; None if they
+    are not known."""
+    worker: str = ""
+    """Where it ran: the machine, and the name of the Dask worker; ``""`` if that is not known."""
     timeout_s: float | None = None
     """The limit that was in force."""
     utc_offset_h: float = 0.0
@@ -98,7 +106,7 @@ class Record:
     outputs_sha256: str = ""
     """Of all its series; equal for variants whose outputs are the same to the last bit."""
     provenance: dict[str, Any] = field(default_factory=dict)
-    """Edits, hashes of inputs and of the written model, versions, worker; JSON values only."""
+    """Edits, hashes of inputs and of the written model, versions, time; JSON values only."""
     series: tuple[Series, ...] = ()
     """Empty unless the variant succeeded."""
 

@@ -106,8 +106,8 @@ def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str
     Returns
     -------
     pandas.DataFrame
-        A row per variant, indexed by its place along ``variant``. ``engine_s`` and ``total_s`` are
-        seconds, ``memory_bytes`` is the engine's peak.
+        A row per variant, indexed by its place along ``variant``. ``engine_s``, ``cpu_s`` and ``total_s`` are
+        seconds, ``memory_bytes`` is the engine's peak. What earlier versions did not tell is null, or has no column.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def status(store: str | Path | Store, name: str, *, storage_options: Mapping[str
         They are altered: a variant_id is none.
     """
     root = open_results(store, name, storage_options=storage_options).to_dataset(inherit=False)
-    columns = [*parameter_names(root), *TABLE_COLUMNS]
+    columns = [*parameter_names(root), *(column for column in TABLE_COLUMNS if column in root)]
     table = pd.DataFrame({column: root[column].values for column in columns}).rename_axis("variant")
     if not table["variant_id"].map(is_variant_id).all():  # they name objects and folders
         raise StoreError(f"the results of {name!r} are altered: they hold what is no variant_id; run the study again")

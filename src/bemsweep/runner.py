@@ -7,8 +7,10 @@ Starts the driver in a thread and tells how far it is. Decides nothing about the
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 from distributed import Client
@@ -17,7 +19,9 @@ from bemsweep.account import Account
 from bemsweep.driver import Driver
 from bemsweep.effects import without_effect
 from bemsweep.layout import TABLE_COLUMNS
+from bemsweep.live_view import ProgressView, notebook_display
 from bemsweep.markup import variant_table
+from bemsweep.performance_report import check_report
 from bemsweep.planning import Plan
 from bemsweep.progress import Progress
 from bemsweep.records import Status
@@ -31,6 +35,9 @@ __all__ = ["AGAIN", "Run", "run"]
 
 AGAIN: tuple[Status, ...] = ("failed", "timed_out", "out_of_memory")
 """Statuses whose variants can be asked to run again."""
+
+_SHOW_INTERVAL_S = 0.5
+"""How often a notebook shows how far a run is; one that is over before shows nothing."""
 
 _SHOWN = ("variant_id", "status", "message", "warnings", "severe_errors", "engine_s")
 """Columns of the variant table that have room on a page, beside the parameters."""
@@ -47,6 +54,7 @@ def run(
     max_cost: float | None = None,
     verify: bool = False,
     records_only: bool = False,
+    performance_report: str | Path | None = None,
 ) -> Run:
     """Run what a plan has left to run and gather the results.
 
@@ -75,6 +83,10 @@ def run(
         True to help another run of the study, on this machine or another: variants are run from the end and their
         records written, and that run gathers them, or the next one. Otherwise a second run waits for the first.
 
+    performance_report
+        File for Dask's performance report (HTML): what each task took and where, and what scheduler and workers did
+        meanwhile. It is written at the end, also of a run that fails, if there is something to run.
+
     Returns
     -------
     Run
@@ -85,6 +97,10 @@ def run(
     TypeError, ValueError
         `plan` is no plan, or `limit`, `again`, `max_failures` or `max_cost` mean nothing, or `again` with
         `records_only`, or `max_cost` without a price.
+    BemsweepError
+        There is no place for the performance report, or nothing to draw it with.
+    ClusterError
+        No worker of the cluster can run the study as they are; nothing was run.
     TooManyFailuresError
         More variants failed than `max_failures` allows; what is finished is kept.
     CostLimitError
@@ -112,8 +128,19 @@ def run(
     if records_only and (again or verify):
         raise ValueError("records_only adds records and deletes none: run again without it what has one")
     kind, rule = RecordsOnlyDriver if records_only else Driver, StopRule(max_failures)
-    spending = Spending(plan.rate, max_cost=max_cost)
-    driver = kind(plan, client=client, limit=limit, again=frozenset(again), rule=rule, spending=spending, verify=verify)
+    report = None if performance_report is None else Path(performance_report)
+    if report is not None:
+        check_report(report)
+    driver = kind(
+        plan,
+        client=client,
+        limit=limit,
+        again=frozenset(again),
+        rule=rule,
+        spending=Spending(plan.rate, max_cost=max_cost),
+        verify=verify,
+        performance_report=report,
+    )
     started = Run(plan, driver).start()
     return started.wait() if wait else started
 
@@ -172,7 +199,7 @@ class Run:
             The run is still under way after `timeout_s`.
         """
         try:
-            has_ended = self._ended.wait(timeout_s)
+            has_ended = self._wait_showing(timeout_s)
         except KeyboardInterrupt:
             self.cancel()
             self._ended.wait()
@@ -182,6 +209,19 @@ class Run:
         if self._error is not None:
             raise self._error
         return self
+
+    def _wait_showing(self, timeout_s: float | None) -> bool:
+        """Wait, and in a notebook show meanwhile how far the run is; return False if it is still under way."""
+        if (show := notebook_display()) is None:
+            return self._ended.wait(timeout_s)
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        is_shown = False
+        while not (has_ended := self._ended.wait(_left(until))) and (until is None or time.monotonic() < until):
+            show(ProgressView(self.progress))
+            is_shown = True
+        if is_shown:
+            show(ProgressView(self.progress, is_done=has_ended))
+        return has_ended
 
     def cancel(self) -> None:
         """Stop: engines are killed, what is finished is kept and committed. Returns at once; see `wait`."""
@@ -231,9 +271,15 @@ class Run:
             f"Run of {self.plan.study.name}: {progress.stage}{waits}, {progress.done} of {progress.to_do} done"
             f"{f' ({told})' if told else ''}, {progress.cached} cached, {progress.elapsed_s:.0f} s"
             f"{f', about {left:.0f} s to go' if left is not None else ''}{spent}"
+            f"{f'; {progress.unfit}' if progress.unfit else ''}"
         )
 
     def _repr_html_(self) -> str:
         table = self.status()
         shown = table[[name for name in table if name not in TABLE_COLUMNS or name in _SHOWN]]
         return f"<p>{escape(repr(self))}</p>{variant_table(shown.round({'engine_s': 1}))}"
+
+
+def _left(until: float | None) -> float:
+    """Return how long to wait before a notebook is shown how far a run is, at most until then, monotonic."""
+    return _SHOW_INTERVAL_S if until is None else max(0.0, min(_SHOW_INTERVAL_S, until - time.monotonic()))

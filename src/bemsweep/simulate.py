@@ -242,6 +242,7 @@ def read_run(
     returncode: int,
     *,
     memory_bytes: int = 0,
+    cpu_s: float | None = None,
     is_timed_out: bool = False,
     is_cancelled: bool = False,
     memory_limit_bytes: int = 0,
@@ -256,6 +257,8 @@ def read_run(
         How the run's process ended; negative for a signal.
     memory_bytes
         Its peak resident memory.
+    cpu_s
+        Its processor seconds; None if nobody has told.
     is_timed_out, is_cancelled, memory_limit_bytes
         Why it was killed, if it was.
     """
@@ -284,6 +287,7 @@ def read_run(
         engine_s=result.get("engine_s", 0.0),
         read_s=result.get("read_s", 0.0),
         memory_bytes=memory_bytes,
+        cpu_s=cpu_s,
         dictionary=result.get("dictionary", {}),
         cells=tuple(Cell(*cell) for cell in report.get("cells", ())),
     )

@@ -53,7 +53,8 @@ class StopRule:
         self._text = text.strip()
         self._share = None if share is None else float(share[1]) / 100
         self._count = None if count is None else int(count[1])
-        self._finished = self._failed = 0
+        self._finished = self.failed = 0
+        """Variants, and those of them that did not succeed."""
         self._first: dict[str, str] = {}
         self._kinds: Counter[str] = Counter()
 
@@ -61,21 +62,25 @@ class StopRule:
         """Note how a variant ended."""
         self._finished += 1
         if status != "succeeded":
-            self._failed += 1
+            self.failed += 1
             kind = message_kind(message)
             self._kinds[kind] += 1
             self._first.setdefault(kind, message)
 
+    def failures(self) -> tuple[tuple[str, int], ...]:
+        """Return what most variants have failed by: the first message of its kind and how many, at most three."""
+        return tuple((self._first[kind], count) for kind, count in self._kinds.most_common(3))
+
     def why_hopeless(self, to_do: int) -> str:
         """Return why a run that is to finish `to_do` variants should end, and what they failed by; ``""`` if not."""
         if self._count is None and self._share is None:
-            if self._finished < FIRST or self._failed < self._finished:
+            if self._finished < FIRST or self.failed < self._finished:
                 return ""
             told = f"the first {self._finished} variants have all failed"
         else:
             most = self._count if self._count is not None else (self._share or 0.0) * to_do
-            if self._failed <= most:
+            if self.failed <= most:
                 return ""
-            told = f"{self._failed} of {to_do} variants have failed, more than the {self._text} that may"
+            told = f"{self.failed} of {to_do} variants have failed, more than the {self._text} that may"
         kind, count = self._kinds.most_common(1)[0]
         return f"{told}, {count} with: {self._first[kind]}"

@@ -409,8 +409,15 @@ class Store:
     def _record_names(self, prefix: str) -> list[str]:
         return [found.name.rpartition("/")[2] for found in self.objects("records", prefix=prefix)]
 
-    def local_copy(self, sha256: str, suffix: str) -> Path:
+    def local_copy(self, sha256: str, suffix: str, *, tell: Callable[[int], object] | None = None) -> Path:
         """Return an input as a local file: the object itself if local, else a checked copy in the cache.
+
+        Parameters
+        ----------
+        sha256, suffix
+            Its name.
+        tell
+            Called with its size if it is fetched.
 
         Raises
         ------
@@ -425,13 +432,15 @@ class Store:
             if self.is_local:
                 self._check_input(path, name, sha256)
             else:
-                cached(name, partial(self._fetch_input, name, sha256), lambda copy: sha256_of(copy) == sha256)
+                cached(name, partial(self._fetch_input, name, sha256, tell), lambda copy: sha256_of(copy) == sha256)
         self._checked.add(path)
         return path
 
-    def _fetch_input(self, name: str, sha256: str, path: Path) -> None:
+    def _fetch_input(self, name: str, sha256: str, tell: Callable[[int], object] | None, path: Path) -> None:
         self.download(name, path)
         self._check_input(path, name, sha256)
+        if tell is not None:
+            tell(path.stat().st_size)
 
     def _check_input(self, path: Path, name: str, sha256: str) -> None:
         if not path.exists():

@@ -6,13 +6,14 @@ A task's arguments and return stay under 2 kB; all that variants share travels o
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import pickle
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -23,15 +24,23 @@ from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed
 from distributed.client import ClosedClientError
 
 from bemsweep.blocks import Packed, pack_block, verify_block
-from bemsweep.errors import InfrastructureError, Problem, SchedulerLostError, StudyError, WorkerLostError
+from bemsweep.errors import (
+    InfrastructureError,
+    Problem,
+    SchedulerLostError,
+    StudyError,
+    UnfitWorkerError,
+    WorkerLostError,
+)
 from bemsweep.heartbeat import Running, longest
 from bemsweep.parts import Value
+from bemsweep.preflight import Facts, look, own_versions, why_other_versions
 from bemsweep.redaction import redacted
 from bemsweep.store import Store
 from bemsweep.task import Context, Finished, Workplace, run_variant
 from bemsweep.verification import Verified
 
-__all__ = ["ContextPlugin", "Flight", "dangerous_settings", "plugged_in"]
+__all__ = ["ContextPlugin", "Flight", "dangerous_settings", "plugged_in", "unfit_worker"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +62,9 @@ _PAUSES_PER_ASKING = 50
 
 _ALONE_S = 30.0
 """So long without workers is worth a word."""
+_ALONE_POLL_S = 0.2
+_ASKING_S = 60.0
+"""So long workers may take to answer before the run: an engine starts in half a second."""
 _ALLOWED_FAILURES = 10
 _WORKER = "bemsweep_worker"
 """Attribute of a machine's fault: whose it is."""
@@ -72,16 +84,16 @@ class ContextPlugin(WorkerPlugin):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Functions of modules beside the study travel by value, which Dask's own pickling would not do.
-        return _plugin, (cloudpickle.dumps((self.name, self._context)),)
+        return _plugin, (self.name, dict(own_versions()), cloudpickle.dumps(self._context))
 
     def setup(self, worker: Any) -> None:
-        """Make the worker's side of the run; the engine is opened by the first variant.
+        """Make the worker's side of the run; the engine is opened by the first variant, or before by a check.
 
         Side effects
         ------------
         On Python 3.11 the worker's statistical profiler is off from now on.
         """
-        self.workplace = Workplace(self._context)
+        self.workplace = Workplace(self._context, str(worker.name))
         worker.metrics[self.name] = self._running
         if sys.version_info < (3, 12):
             for name in PROFILERS & worker.periodic_callbacks.keys():
@@ -105,15 +117,33 @@ class ContextPlugin(WorkerPlugin):
             self.workplace.kill(str(key[1]) if isinstance(key, tuple) else "")
 
 
-def _plugin(pickled: bytes) -> ContextPlugin:
-    return ContextPlugin(*pickle.loads(pickled))  # noqa: S301 - from the client, as all that Dask brings
+class _UnfitPlugin(WorkerPlugin):
+    """What a worker with other versions has in place of a run's context, which may mean something else there."""
+
+    def __init__(self, run_id: str, why: str) -> None:
+        self.name, self.why = run_id, why
 
 
-def _workplace(run_id: str) -> Workplace:
-    plugin = get_worker().plugins.get(run_id)
-    if not isinstance(plugin, ContextPlugin) or plugin.workplace is None:
-        raise InfrastructureError("this worker does not know the run: it has ended")
-    return plugin.workplace
+def _plugin(run_id: str, versions: Mapping[str, str], pickled: bytes) -> WorkerPlugin:
+    if why := why_other_versions(own_versions(), instead_of=versions):
+        return _UnfitPlugin(run_id, why)
+    return ContextPlugin(run_id, pickle.loads(pickled))  # noqa: S301 - from the client, as all that Dask brings
+
+
+def _workplace(run_id: str, worker: Any = None) -> Workplace:
+    worker = worker or get_worker()
+    plugin = worker.plugins.get(run_id)
+    if isinstance(plugin, ContextPlugin) and plugin.workplace is not None:
+        return plugin.workplace
+    if isinstance(plugin, _UnfitPlugin):
+        raise _of_worker(UnfitWorkerError(plugin.why), worker)
+    raise InfrastructureError("this worker does not know the run: it has ended")
+
+
+def _of_worker(error: InfrastructureError, worker: Any) -> InfrastructureError:
+    """Return an error with the worker's address, which travels with it."""
+    setattr(error, _WORKER, str(worker.address))
+    return error
 
 
 def _run_variants(variants: Sequence[Submitted], run_id: str) -> list[Finished | InfrastructureError]:
@@ -123,8 +153,7 @@ def _run_variants(variants: Sequence[Submitted], run_id: str) -> list[Finished |
         try:
             answers.append(run_variant(variant_id, row, _workplace(run_id), deaths=deaths))
         except InfrastructureError as error:
-            setattr(error, _WORKER, str(get_worker().address))  # travels with it
-            answers.append(error)
+            answers.append(_of_worker(error, get_worker()))
     return answers
 
 
@@ -139,6 +168,23 @@ def _verify_block(block: int, rows_sha256: str, is_packed: bool, run_id: str) ->
 def _write_probe(name: str, run_id: str) -> str:
     _workplace(run_id).context.store.put(name, b"bemsweep")  # without patience: at the start a fault is told at once
     return str(get_worker().address)
+
+
+async def _look(dask_worker: Any) -> Facts:  # noqa: ARG001 - Dask's signature
+    return await asyncio.to_thread(look)  # a disk may be slow, and the worker has other things to do
+
+
+async def _open_engine(run_id: str, dask_worker: Any) -> str:
+    """Open the worker's engine, which stays warm; return why the worker is unfit, ``""`` if it is not."""
+
+    def opened() -> str:
+        try:
+            with _workplace(run_id, dask_worker).engine():
+                return ""
+        except UnfitWorkerError as error:
+            return str(error)
+
+    return await asyncio.to_thread(opened)
 
 
 def _look_first(run_id: str, dask_worker: Any) -> None:
@@ -231,6 +277,83 @@ class Flight:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
+
+    def wait_for_workers(self, stop: threading.Event) -> Mapping[str, int]:
+        """Return the threads of each worker, once there is one; none if the run is to end before.
+
+        Raises
+        ------
+        SchedulerLostError
+            The scheduler is gone.
+        """
+        told_at = -_ALONE_S
+        while not stop.is_set():
+            self.check_scheduler()
+            with _reaching_scheduler():
+                threads: Mapping[str, int] = self._client.nthreads()
+            if threads:
+                return threads
+            if time.monotonic() > told_at + _ALONE_S:
+                _log.warning("the cluster has no workers; waiting for some")
+                told_at = time.monotonic()
+            stop.wait(_ALONE_POLL_S)
+        return {}
+
+    def look(self, stop: threading.Event) -> Mapping[str, Facts | BaseException]:
+        """Return what each worker tells of itself (`bemsweep.preflight.look`), or why it cannot.
+
+        Raises
+        ------
+        SchedulerLostError
+            The scheduler is gone.
+        """
+        return self._ask(_look, stop=stop)
+
+    def open_engines(self, stop: threading.Event) -> Mapping[str, str]:
+        """Have the engine opened on each worker; return why that worker is unfit, ``""`` if it is not.
+
+        One that cannot say for another reason is left to the tasks.
+
+        Raises
+        ------
+        SchedulerLostError
+            The scheduler is gone.
+        """
+        answers = self._ask(_open_engine, self._run_id, stop=stop)
+        return {worker: answer if isinstance(answer, str) else "" for worker, answer in answers.items()}
+
+    def _ask(self, function: Callable[..., Any], *arguments: Any, stop: threading.Event) -> dict[str, Any]:
+        """Run a function on all workers at once; return answers and errors, but none of workers that are lost.
+
+        One that does not answer must hold up neither the run nor its end.
+        """
+        answers: dict[str, Any] = {}
+
+        def ask() -> None:
+            with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):
+                answers.update(self._client.run(function, *arguments, on_error="return"))
+
+        thread = threading.Thread(target=ask, name=f"{self._run_id}-asking", daemon=True)
+        thread.start()
+        until = time.monotonic() + _ASKING_S
+        while thread.is_alive() and not stop.is_set() and time.monotonic() < until:
+            self.check_scheduler()
+            thread.join(_POLL_S)
+        if thread.is_alive() and not stop.is_set():
+            _log.warning("some workers have not answered for %.0f s: the run begins without a check of them", _ASKING_S)
+        return {worker: one for worker, one in answers.copy().items() if not isinstance(one, (OSError, TimeoutError))}
+
+    def close_workers(self, workers: Sequence[str]) -> None:
+        """Have workers closed that are unfit; returns at once.
+
+        What they have been given hands itself back, or is run elsewhere.
+        """
+
+        def close() -> None:
+            with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):  # it only saves work
+                self._client.retire_workers(list(workers))
+
+        threading.Thread(target=close, name=f"{self._run_id}-closing", daemon=True).start()
 
     def check_shared(self, store: Store, stop: threading.Event) -> None:
         """Have a worker write a probe and read it here: a store that they do not share would lose every record.
@@ -469,7 +592,7 @@ class Flight:
             # Not by the future's status: if the answer's worker has died meanwhile, Dask runs the task again.
             for item, outcome in zip(items, _outcomes(answer, len(items)), strict=True):
                 self._forget(item)
-                if isinstance(item, str) and isinstance(outcome, BaseException):
+                if isinstance(item, str) and _is_try(outcome):
                     self._tried.add(item)
                     if worker := getattr(outcome, _WORKER, ""):
                         self._faulty.setdefault(item, set()).add(worker)
@@ -553,6 +676,16 @@ def dangerous_settings(client: Client) -> list[str]:
             "there under suspicion; set it to 1.0 before it starts"
         )
     return found
+
+
+def _is_try(outcome: Any) -> bool:
+    """Return True if a variant has failed by the machine's fault, and not for its worker being unfit."""
+    return isinstance(outcome, BaseException) and not isinstance(outcome, UnfitWorkerError)
+
+
+def unfit_worker(error: UnfitWorkerError) -> str:
+    """Return the address of the worker that an error tells of."""
+    return str(getattr(error, _WORKER, "an unknown worker"))
 
 
 def _outcomes(answer: Any, count: int) -> Sequence[Finished | Packed | BaseException]:

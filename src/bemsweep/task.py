@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +23,32 @@ from bemsweep.design_days import DesignDay
 from bemsweep.edits import Edit, InputRef, files_of
 from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.engine_files import needs_asking
-from bemsweep.errors import EngineDiedError, InfrastructureError, RecordError
+from bemsweep.errors import (
+    BemsweepError,
+    EngineDiedError,
+    EngineNotFoundError,
+    InfrastructureError,
+    RecordError,
+    UnfitWorkerError,
+)
 from bemsweep.heartbeat import Running, longest
 from bemsweep.host_client import open_engine
 from bemsweep.lease import LeaseWatch
+from bemsweep.log_lines import of_run, tell, tell_warning
 from bemsweep.outcome import count_messages, first_severe, judge
 from bemsweep.outputs import Output, RunKind
 from bemsweep.parts import Value
 from bemsweep.periods import Calendar
+from bemsweep.preflight import SAME_EVERYWHERE, own_versions
 from bemsweep.provenance import provenance_of
 from bemsweep.raw_files import keep_files
 from bemsweep.record_file import RecordFile, to_bytes
 from bemsweep.records import Record, Status, is_cut_short, outputs_sha256
+from bemsweep.run_logs import open_log
 from bemsweep.scratch import open_scratch
 from bemsweep.simulate import read_run
 from bemsweep.store import Store
+from bemsweep.units import size_text
 
 __all__ = ["Context", "Finished", "Workplace", "job_of", "run_variant"]
 
@@ -95,6 +104,8 @@ class Context:
     """Limit for the memory of one engine run; None for none."""
     patience_s: float = 0.0
     """How long workers try to reach the store, seconds."""
+    log: str = ""
+    """Name of the run in the study's logs; ``""`` to keep none."""
     lease: int | None = None
     """Number of the lease under which blocks are packed; None if nothing is packed."""
     looks_first: bool = False
@@ -145,10 +156,19 @@ class Workplace:
     """A worker's side of a run: its context and the engine, opened when first needed.
 
     One serves all threads of a worker process.
+
+    Parameters
+    ----------
+    context
+        The run's.
+    worker
+        The worker's name, if it has one.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, worker: str = "") -> None:
         self.context = context
+        self.worker = f"{platform.node()}/{worker}" if worker else platform.node()
+        """Where it is: the machine, and what the worker is called there."""
         self._closing = threading.Event()
         self.store = context.store.patient(context.patience_s, self._closing)
         """The context's store, which tries again until this workplace is closed."""
@@ -164,6 +184,7 @@ class Workplace:
         self._under_way: dict[str, tuple[float, str]] = {}
         """Of each variant under way the begin, monotonic, and what it is at when the engine does not say."""
         self._faults = 0
+        self._log = open_log(context.store, context.study, context.log, worker) if context.log else None
 
     @contextmanager
     def engine(self, *, alone: bool = False) -> Iterator[Engine]:
@@ -176,7 +197,7 @@ class Workplace:
 
         Raises
         ------
-        InfrastructureError
+        UnfitWorkerError
             This worker has another build, or none.
         """
         is_object = not (self.context.engine is None or isinstance(self.context.engine, str))
@@ -208,7 +229,8 @@ class Workplace:
         """Tell of a variant as long as it is here."""
         self._under_way[variant_id] = time.monotonic(), "reading inputs"
         try:
-            yield
+            with of_run(self.context.log, variant_id):
+                yield
         finally:
             self._under_way.pop(variant_id, None)
 
@@ -233,6 +255,9 @@ class Workplace:
             self._shared = None
         for engine in engines:
             engine.close()
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
 
     def note(self, *, is_fault: bool) -> None:
         """Note how a variant ended; after faults in a row wait, else a broken machine would take all the others' work.
@@ -252,13 +277,16 @@ class Workplace:
 
     def _open(self) -> Engine:
         choice = self.context.engine
-        engine: Engine = open_engine(choice) if choice is None or isinstance(choice, str) else choice
-        if engine.version != self.context.engine_version:
+        instead = f"instead of {self.context.engine_version!r}; {SAME_EVERYWHERE}"
+        try:
+            engine: Engine = open_engine(choice) if choice is None or isinstance(choice, str) else choice
+            found = engine.version
+        except EngineNotFoundError as error:
+            raise UnfitWorkerError(f"no engine ({error}) {instead}") from error
+        if found != self.context.engine_version:
             engine.close()
-            raise InfrastructureError(
-                f"worker {platform.node()} has {engine.version!r}, the plan needs "
-                f"{self.context.engine_version!r}: install the same packages everywhere"
-            )
+            raise UnfitWorkerError(f"the engine {found!r} {instead}")
+        tell(f"engine opened: {found}")
         return engine
 
 
@@ -281,6 +309,8 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace, *, 
     ------
     EngineDiedError
         The engine died, not for the last time.
+    UnfitWorkerError
+        This worker has not the engine that the run needs; nothing was tried.
     InfrastructureError
         The machine's fault; nothing was written and another try may succeed.
     RunCancelledError
@@ -293,7 +323,7 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace, *, 
     """
     try:
         with workplace.under_way(variant_id):
-            finished = _run_and_record(variant_id, row, workplace, deaths=deaths)
+            finished = _logged(lambda: _run_and_record(variant_id, row, workplace, deaths=deaths))
     except EngineDiedError:
         raise
     except InfrastructureError:
@@ -303,13 +333,34 @@ def run_variant(variant_id: str, row: Sequence[Value], workplace: Workplace, *, 
     return finished
 
 
+def _logged(run: Callable[[], Finished]) -> Finished:
+    """Return what a run returns, with a line in the log for its begin and for its end."""
+    tell("begun")
+    try:
+        finished = run()
+    except BemsweepError as error:
+        tell_warning(f"not finished: {type(error).__name__}: {error}")
+        raise
+    if finished.is_found:
+        tell("found: another run has finished it")
+        return finished
+    memory = size_text(finished.memory_bytes)
+    took = f"in {finished.total_s:.2f} s, {finished.engine_s:.2f} s of them in the engine, with {memory}"
+    if finished.status == "succeeded":
+        tell(f"succeeded {took}")
+    else:
+        tell_warning(f"{finished.status} {took}: {finished.message}")
+    return finished
+
+
 def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace, *, deaths: int) -> Finished:
     started = time.perf_counter()
     context, store = workplace.context, workplace.store
     if workplace.looks_first and (found := _found(variant_id, workplace)) is not None:
         return found
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
-    job = job_of(variant_id, row, context, store)
+    fetched: list[int] = []
+    job = job_of(variant_id, row, context, store, tell_fetched=fetched.append)
     asked = time.perf_counter()
     with workplace.engine(alone=deaths > 0) as engine, open_scratch() as scratch:
         run: EngineRun | None = None
@@ -324,9 +375,10 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
             status, message = "failed", f"died in each of {MOST_TRIES} tries, of which all but the first alone: {error}"
         workplace.tell(variant_id, "storing results")
         ended = time.perf_counter()
-        if status != "succeeded" and run.err:
-            store.put(store.raw_name(variant_id, "eplusout.err"), run.err.encode())
-        keep_files(store, variant_id, scratch, context.keep)
+        err = run.err.encode() if status != "succeeded" else b""
+        if err:
+            store.put(store.raw_name(variant_id, "eplusout.err"), err)
+        kept_bytes = keep_files(store, variant_id, scratch, context.keep)
         warnings, severe_errors = count_messages(run.err)
         record = Record(
             variant_id=variant_id,
@@ -336,8 +388,11 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
             severe_errors=severe_errors,
             engine=context.engine_version,
             engine_s=run.engine_s,
+            cpu_s=run.cpu_s,
             total_s=time.perf_counter() - started,
             memory_bytes=run.memory_bytes,
+            moved_bytes=sum(fetched) + len(err) + kept_bytes,
+            worker=workplace.worker,
             timeout_s=context.timeout_s,
             utc_offset_h=context.utc_offsets_h[climate],
             design_day_names=run.design_day_names,
@@ -351,8 +406,7 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
                     files=context.files[baseline],
                 ),
                 "model_sha256": run.model_sha256,
-                "bemsweep": _own_version(),
-                "worker": platform.node(),
+                "bemsweep": own_versions()["bemsweep"],
                 "finished_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             },
             series=run.series if status == "succeeded" else (),
@@ -374,7 +428,14 @@ def _run_and_record(variant_id: str, row: Sequence[Value], workplace: Workplace,
     )
 
 
-def job_of(variant_id: str, row: Sequence[Value], context: Context, store: Store) -> Job:
+def job_of(
+    variant_id: str,
+    row: Sequence[Value],
+    context: Context,
+    store: Store,
+    *,
+    tell_fetched: Callable[[int], object] | None = None,
+) -> Job:
     """Return what the engine is asked for a variant, its inputs fetched.
 
     Parameters
@@ -385,26 +446,32 @@ def job_of(variant_id: str, row: Sequence[Value], context: Context, store: Store
         One value per column of the variant table.
     context, store
         The study's, and where its inputs are.
+    tell_fetched
+        Called with the size of each input that is fetched.
 
     Raises
     ------
     StoreError
         An input cannot be fetched, or is altered.
     """
+
+    def local(ref: InputRef) -> Path:
+        return store.local_copy(ref.sha256, ref.suffix, tell=tell_fetched)
+
     baseline, climate = (str(row[context.names.index(name)]) for name in LABELS)
     edits = context.edits_of(row)
     return Job(
         run_id=variant_id,
-        baseline=_local(store, context.baselines[baseline]),
-        weather=_local(store, context.weather[climate]),
+        baseline=local(context.baselines[baseline]),
+        weather=local(context.weather[climate]),
         run=context.run,
         outputs=context.outputs,
         calendar=context.calendar,
         edits=edits,
         calls=context.calls,
         design_days=context.design_days[climate],
-        files={name: _local(store, ref) for name, ref in context.files[baseline].items()},
-        edit_files={ref.sha256: _local(store, ref) for ref in files_of(edits)},
+        files={name: local(ref) for name, ref in context.files[baseline].items()},
+        edit_files={ref.sha256: local(ref) for ref in files_of(edits)},
         keep_model_outputs=context.keep_model_outputs,
         raw_files=tuple(sorted(name for name in context.keep if needs_asking(name))),
         max_memory_bytes=context.max_memory_bytes,
@@ -424,12 +491,3 @@ def _found(variant_id: str, workplace: Workplace) -> Finished | None:
     if is_cut_short(*facts, limit_s=context.timeout_s, limit_bytes=context.max_memory_bytes):
         return None
     return Finished(variant_id, record.status, record.engine_s, is_found=True)
-
-
-@cache  # it takes milliseconds to look up
-def _own_version() -> str:
-    return version("bemsweep")
-
-
-def _local(store: Store, ref: InputRef) -> Path:
-    return store.local_copy(ref.sha256, ref.suffix)

@@ -169,8 +169,8 @@ class VariantTable:
     def _enter(self, rows: Sequence[int], facts: Mapping[str, Any] | pd.DataFrame) -> None:
         """Enter what is known of some rows; the variant that stands in a row is the plan's affair."""
         for column in TABLE_COLUMNS:
-            if column == "status":  # one text for all rows that say it
-                self._columns[column][rows] = [sys.intern(status) for status in facts[column]]
+            if column in ("status", "worker"):  # one text for all rows that say it
+                self._columns[column][rows] = [sys.intern(text) for text in facts[column]]
             elif column != "variant_id":
                 self._columns[column][rows] = list(facts[column])
 

@@ -27,7 +27,7 @@ __all__ = ["Found", "check", "check_left", "check_needless", "groups_of"]
 NAME = "small"
 """Of the study of all storms."""
 
-_RUN_OF_ITS_OWN = ("engine_s", "total_s", "memory_bytes")
+_RUN_OF_ITS_OWN = ("engine_s", "cpu_s", "total_s", "memory_bytes", "moved_bytes", "worker")
 """What no two runs of one variant have in common."""
 _ENDING_S = 30.0
 """How long processes may take to end after the run."""
