@@ -18,6 +18,7 @@ from bemsweep.store import Store
 
 __all__ = [
     "HELPER",
+    "STOP",
     "AtWork",
     "after",
     "at_work",
@@ -27,10 +28,14 @@ __all__ = [
     "lease_name",
     "number_of",
     "read_at_work",
+    "stop_name",
 ]
 
 HELPER = "helper-"
 """What the names begin with of those who only run variants."""
+
+STOP = "stop-"
+"""What the names begin with of requests to stop."""
 
 TTL_S = 120.0
 """How long a lease lasts without a renewal, and one that cannot be read, seconds."""
@@ -129,6 +134,8 @@ class AtWork:
 
     def __str__(self) -> str:
         told = f"{self.holder}, since {self.since[:16].replace('T', ' ')} UTC" if self.since else str(self.holder)
+        if share := self.progress.get("share"):
+            told += f", share {share}"
         done, to_do = self.progress.get("done", 0), self.progress.get("to_do")
         if isinstance(done, int) and isinstance(to_do, int):
             told += f", {done:,} of {to_do:,} done"
@@ -194,6 +201,11 @@ def lease_folder(study: str) -> str:
 def helper_name(study: str, holder: Holder) -> str:
     """Return the name of the object of one who only runs variants."""
     return f"{lease_folder(study)}/{HELPER}{holder.id}{_SUFFIX}"
+
+
+def stop_name(study: str, holder: Holder) -> str:
+    """Return the name of the object that asks one who is at work to stop."""
+    return f"{lease_folder(study)}/{STOP}{holder.id}{_SUFFIX}"
 
 
 def lease_name(study: str, number: int) -> str:

@@ -1,7 +1,8 @@
 """The command line: the same verbs as in Python, with messages for people or JSON for programs.
 
 Exit status: 0 all succeeded; 1 some variants failed; 2 bad input; 3 the machine gave up or the money is
-spent, run again to carry on; 70 a bug in bemsweep; 130 stopped by Ctrl-C, SIGTERM or a closed terminal.
+spent, run again to carry on; 70 a bug in bemsweep; 130 stopped by Ctrl-C, SIGTERM, a closed terminal or
+`bemsweep stop`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from dotenv import load_dotenv
@@ -21,6 +22,7 @@ from rich.progress import Progress as Bar
 from bemsweep import __version__
 from bemsweep.cli_cluster import cluster_app
 from bemsweep.cli_run import run_command
+from bemsweep.cli_status import status_command, stop_command
 from bemsweep.cli_storage import storage_app, studies_app
 from bemsweep.cli_weather import weather_app
 from bemsweep.console import (
@@ -33,21 +35,20 @@ from bemsweep.console import (
     EngineOption,
     JsonOption,
     StoreOption,
+    StudyArgument,
     StudyFile,
     YesOption,
     err,
     explained,
+    name_of,
     out,
     planned,
     print_json,
+    store_of,
     write_any_character,
 )
 from bemsweep.errors import BemsweepError, InfrastructureError, StoreError, shortened
 from bemsweep.faults import LASTING, Fault, fault_of
-
-if TYPE_CHECKING:
-    from bemsweep.store import Store
-    from bemsweep.study import Study
 
 __all__ = ["app", "main"]
 
@@ -68,7 +69,6 @@ app.add_typer(studies_app, name="studies")
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Path or URL of an IDF or epJSON, or bundled:ref/small_office.")
 ]
-StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name in the store.")]
 
 
 def main() -> None:
@@ -195,32 +195,8 @@ def plan_command(
 
 
 app.command("run")(run_command)
-
-
-@app.command("status")
-def status_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, as_json: JsonOption = False) -> None:
-    """Say how many variants of a study are in which state, and who is at work on it."""
-    from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
-    from bemsweep.at_work import at_work  # noqa: PLC0415 - fsspec
-
-    home, name = _store_of(study, store), _name_of(study)
-    table = results.status(home, name)
-    counts = table["status"].value_counts().to_dict()
-    busy = at_work(home, name)
-    if as_json:
-        told = [{**one.progress, "who": str(one.holder), "since": one.since} for one in busy]
-        print_json({"study": name, "variants": len(table), "statuses": counts, "at_work": told})
-        return
-    is_new = table.empty and busy
-    out.print(f"{name}: {'nothing is gathered yet' if is_new else f'{len(table):,} variants'}")
-    for status, count in counts.items():
-        out.print(f"  {count:>8,} {status}")
-    for one in busy:
-        out.print(f"{'at work' if one.number else 'helping'}: {one}")
-        if unfit := one.progress.get("unfit"):
-            out.print(f"  {unfit}")
-        for variant in one.running:
-            out.print(f"  {variant}")
+app.command("status")(status_command)
+app.command("stop")(stop_command)
 
 
 @app.command("logs")
@@ -239,7 +215,7 @@ def logs_command(
     """Print what a run's driver and workers have told, in order of time; of a variant, in all runs that are kept."""
     from bemsweep.run_logs import read_logs  # noqa: PLC0415 - fsspec
 
-    lines = read_logs(_store_of(study, store), _name_of(study), run=run, variant=variant)
+    lines = read_logs(store_of(study, store), name_of(study), run=run, variant=variant)
     if as_json:
         print_json([line._asdict() for line in lines])
         return
@@ -252,7 +228,7 @@ def errors_command(study: StudyArgument, store: StoreOption = DEFAULT_STORE, *, 
     """Group a study's failures by their first severe message, and say what they mean and where to look."""
     from bemsweep import results  # noqa: PLC0415 - xarray takes a second to import
 
-    groups = results.errors(_store_of(study, store), _name_of(study))
+    groups = results.errors(store_of(study, store), name_of(study))
     if as_json:
         print_json(groups.to_dict(orient="records"))
     elif groups.empty:
@@ -290,7 +266,7 @@ def export_command(
         raise typer.BadParameter(f"{to} does not tell the format: give --format netcdf, parquet or csv")
     what: dict[str, Any] = {"group": group, "overwrite": overwrite}
     what["variables"] = [name.strip() for names in variables for name in names.split(",")] if variables else None
-    tree = results.open_results(_store_of(study, store), _name_of(study))
+    tree = results.open_results(store_of(study, store), name_of(study))
     if chosen == "netcdf":
         files = export.to_netcdf(tree, to, **what)
     else:
@@ -318,7 +294,7 @@ def reproduce_command(
     from bemsweep.reproduction import reproduce  # noqa: PLC0415 - idfkit takes a second to import
 
     functions = {} if study is None else _functions_of(study, engine, allow_python=allow_python)
-    done = reproduce(_store_of(str(study or ""), store), variant, to=to, functions=functions, engine=engine, run=run)
+    done = reproduce(store_of(str(study or ""), store), variant, to=to, functions=functions, engine=engine, run=run)
     out.print(f"{done.record.variant_id}: {done.record.status} {done.record.message}".rstrip())
     out.print(f"model, weather and run.py are in {to}; the model's sha256 is the record's: {done.model_sha256}")
     if done.differences:
@@ -347,8 +323,8 @@ def fetch_command(
     """Bring the raw files that a study keeps to a folder; the same command carries on where it was stopped."""
     from bemsweep import raw_files  # noqa: PLC0415 - fsspec and Zarr take a second to import
 
-    name = _name_of(study)
-    home = _store_of(study, store)
+    name = name_of(study)
+    home = store_of(study, store)
     patterns = [pattern.strip() for patterns in files or [] for pattern in patterns.split(",")]
     columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Bar(*columns, console=err, disable=as_json) as bar:
@@ -388,27 +364,3 @@ def _functions_of(path: Path, engine: str | None, *, allow_python: bool) -> dict
     from bemsweep.study import Study  # noqa: PLC0415 - pydantic
 
     return import_functions(Study.from_yaml(path, allow_python=allow_python, engine=engine))
-
-
-def _name_of(study: str) -> str:
-    """Return the name of a study given as a file or by name."""
-    return _read(study).name if _is_file(study) else study
-
-
-def _store_of(study: str, url: str) -> Store:
-    """Return the store, opened as the study says if that is given as a file."""
-    from bemsweep.places import options_for  # noqa: PLC0415 - with what follows
-    from bemsweep.store import Store  # noqa: PLC0415 - fsspec and zarr take a second to import
-
-    return Store(url, options_for(url, _read(study).storage_options) if _is_file(study) else None)
-
-
-def _is_file(study: str) -> bool:
-    return study.endswith((".yaml", ".yml"))
-
-
-def _read(study: str) -> Study:
-    """Return a study for its name and storage options, which need no code of its to run."""
-    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
-
-    return Study.from_yaml(study, allow_python=True)

@@ -9,13 +9,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
 
+from bemsweep.cli_detach import start_detached
 from bemsweep.console import (
     DEFAULT_STORE,
     FAILED,
@@ -33,7 +34,7 @@ from bemsweep.console import (
     planned,
     print_json,
 )
-from bemsweep.errors import CostLimitError, StoreError, TooManyFailuresError
+from bemsweep.errors import CostLimitError, RunCancelledError, StoreError, TooManyFailuresError
 from bemsweep.live_view import ProgressView
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ def run_command(
     records_only: Annotated[
         bool, typer.Option("--records-only", help="Help another run of it: write records, which that run gathers.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="The Ith of N shares, on cores of its own: for batch systems."),
+    ] = None,
     max_failures: Annotated[
         str | None,
         typer.Option("--max-failures", metavar="N", help="So many may fail, or 5%; else the first 20 may not all."),
@@ -76,6 +81,9 @@ def run_command(
         Path | None,
         typer.Option("--performance-report", metavar="FILE", help="Write Dask's report of the run there, as HTML."),
     ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once it has begun; it goes on when the terminal closes.")
+    ] = False,
     yes: YesOption = False,
     allow_python: AllowPythonOption = False,
     as_json: JsonOption = False,
@@ -89,14 +97,13 @@ def run_command(
     statuses = {word for words in again or [] for word in words.split(",")}
     if unknown := statuses - set(AGAIN):
         raise typer.BadParameter(f"no status {', '.join(sorted(unknown))}: {', '.join(AGAIN)}")
-    if records_only and (statuses or verify):
-        told = f"{'--again' if statuses else '--verify'} deletes records, which --records-only does not"
-        raise typer.BadParameter(f"{told}: give one of them")
     try:
         StopRule(max_failures)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--max-failures") from None
     where = None if cluster is None else read_cluster(cluster, allow_python=allow_python)
+    deleting = "--again" if statuses else "--verify" if verify else ""
+    share = _share(shard, records_only=records_only, deleting=deleting)
     made = planned(study, store, engine, cluster=where, yes=yes, allow_python=allow_python)
     try:
         Spending(made.rate, max_cost=max_cost)
@@ -104,26 +111,37 @@ def run_command(
         raise typer.BadParameter(str(error), param_hint="--max-cost") from None
     if not as_json:
         out.print(str(made))
+    if detach:
+        sys.exit(start_detached(made, study, is_helper=bool(records_only or share), as_json=as_json))
     how: dict[str, Any] = {"limit": limit, "again": statuses, "max_failures": max_failures, "verify": verify}
+    how |= {"records_only": records_only, "shard": share, "max_cost": max_cost}
     how["performance_report"] = performance_report
-    is_spent = False
     with _opened(where if made.to_run or statuses or verify else None, made) as client:
-        started, ended = run(made, client=client, wait=False, records_only=records_only, max_cost=max_cost, **how), ""
-        try:
-            _watch(started, is_quiet=as_json)
-            started.wait()
-        except KeyboardInterrupt:
-            _stop(started, made)
-            sys.exit(STOPPED)
-        except (TooManyFailuresError, CostLimitError) as error:
-            ended, is_spent = str(error), isinstance(error, CostLimitError)
-            err.print(ended)
-        except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
-            err.print(str(error))
-            sys.exit(GAVE_UP)
-    has_failed = (_report_records if records_only else _report)(started, made, as_json=as_json, ended=ended)
-    if is_spent or has_failed:
-        sys.exit(GAVE_UP if is_spent else FAILED)
+        started = run(made, client=client, wait=False, **how)
+        ended, status = _wait(started, made, is_quiet=as_json)
+    has_failed = (_report if started.is_gathered else _report_records)(started, made, as_json=as_json, ended=ended)
+    if status or has_failed:
+        sys.exit(status or FAILED)
+
+
+def _wait(run: Run, plan: Plan, *, is_quiet: bool) -> tuple[str, int]:
+    """Show how far a run is until its end; return why it was ended early, if it was, and what status that asks for."""
+    try:
+        _watch(run, is_quiet=is_quiet)
+        run.wait()
+    except KeyboardInterrupt:
+        _stop(run, plan)
+        sys.exit(STOPPED)
+    except RunCancelledError as error:
+        err.print(f"{error}\n{_left(run, plan)}")
+        sys.exit(STOPPED)
+    except (TooManyFailuresError, CostLimitError) as error:
+        err.print(str(error))
+        return str(error), GAVE_UP if isinstance(error, CostLimitError) else 0
+    except StoreError as error:  # whatever it was, such as expired credentials: what is finished is kept
+        err.print(str(error))
+        sys.exit(GAVE_UP)
+    return "", 0
 
 
 @contextmanager
@@ -138,6 +156,30 @@ def _opened(cluster: Cluster | None, plan: Plan) -> Iterator[Client | None]:
     with open_configured(cluster, plan=plan) as client:
         err.print(f"dashboard: {dashboard(client, cluster)}")
         yield client
+
+
+def _share(shard: str | None, *, records_only: bool, deleting: str) -> tuple[int, int] | None:
+    """Return which share of how many is meant; refuse what does not go with one, or with `records_only`.
+
+    Parameters
+    ----------
+    shard, records_only
+        As the options say.
+    deleting
+        An option that is given and deletes records, if any.
+    """
+    from bemsweep.shares import Share  # noqa: PLC0415 - with the runner
+
+    adding = "--records-only" if records_only else "--shard"
+    if (records_only or shard) and deleting:
+        raise typer.BadParameter(f"{deleting} deletes records, which {adding} does not: give one of them")
+    if records_only and shard:
+        raise typer.BadParameter("a shard gathers what it can in the end, which --records-only does not: give one")
+    try:
+        share = None if shard is None else Share.from_text(shard)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--shard") from None
+    return None if share is None else (share.number, share.count)
 
 
 _PER_SECOND = 4
@@ -169,9 +211,13 @@ def _stop(run: Run, plan: Plan) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the commit
     err.print("stopping: engines are ended, what is finished is kept …")
     run.cancel()
-    run.wait()
-    left = run.progress.to_do - run.progress.done
-    err.print(f"stopped with {left:,} variants to go. Results so far: {_where(plan)}\nThe same command carries on.")
+    with suppress(RunCancelledError):  # from elsewhere, too
+        run.wait()
+    err.print(f"stopped with {_left(run, plan)}\nThe same command carries on.")
+
+
+def _left(run: Run, plan: Plan) -> str:
+    return f"{run.progress.to_do - run.progress.done:,} variants to go. Results so far: {_where(plan)}"
 
 
 def _report(run: Run, plan: Plan, *, as_json: bool, ended: str) -> bool:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from bemsweep.cluster_file import Cluster
     from bemsweep.planning import Plan
+    from bemsweep.store import Store
+    from bemsweep.study import Study
 
 __all__ = [
     "BAD_INPUT",
@@ -36,13 +38,16 @@ __all__ = [
     "EngineOption",
     "JsonOption",
     "StoreOption",
+    "StudyArgument",
     "StudyFile",
     "YesOption",
     "err",
     "explained",
+    "name_of",
     "out",
     "planned",
     "print_json",
+    "store_of",
     "write_any_character",
 ]
 
@@ -64,6 +69,7 @@ StoreOption = Annotated[
     str, typer.Option("--store", envvar="BEMSWEEP_STORE", help="URL or path of the store.", show_default=True)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name in the store.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file.")]
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help="Path of an installed EnergyPlus, instead of the one that came along.")
@@ -109,6 +115,30 @@ def planned(
 
     study = Study.from_yaml(path, allow_python=allow_python, engine=engine)
     return plan(study, store=store, engine=engine, cluster=cluster, yes=yes)
+
+
+def name_of(study: str) -> str:
+    """Return the name of a study given as a file or by name."""
+    return _read(study).name if _is_file(study) else study
+
+
+def store_of(study: str, url: str) -> Store:
+    """Return the store, opened as the study says if that is given as a file."""
+    from bemsweep.places import options_for  # noqa: PLC0415 - with what follows
+    from bemsweep.store import Store  # noqa: PLC0415 - fsspec and zarr take a second to import
+
+    return Store(url, options_for(url, _read(study).storage_options) if _is_file(study) else None)
+
+
+def _is_file(study: str) -> bool:
+    return study.endswith((".yaml", ".yml"))
+
+
+def _read(study: str) -> Study:
+    """Return a study for its name and storage options, which need no code of its to run."""
+    from bemsweep.study import Study  # noqa: PLC0415 - pydantic
+
+    return Study.from_yaml(study, allow_python=True)
 
 
 def explained(groups: pd.DataFrame, store: str) -> str:

@@ -41,6 +41,7 @@ from bemsweep.errors import (
     LeaseLostError,
     Problem,
     RecordError,
+    RunCancelledError,
     SchedulerLostError,
     StoreError,
     StudyError,
@@ -69,7 +70,7 @@ from bemsweep.task import Context, Finished
 from bemsweep.variant_table import VariantTable
 from bemsweep.verification import Verification, why_input_bad
 
-__all__ = ["Driver", "context_of"]
+__all__ = ["Driver", "context_of", "put_inputs"]
 
 _log = logging.getLogger(__name__)
 
@@ -91,13 +92,14 @@ class Driver:
         *,
         client: Client | None,
         limit: int | None,
-        again: frozenset[Status],
         rule: StopRule,
+        again: frozenset[Status] = frozenset(),
         spending: Spending,
         verify: bool = False,
         performance_report: Path | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
-        self.stop = threading.Event()
+        self.stop = stop or threading.Event()
         """Set it to end the run: engines are killed, what is finished is kept and committed."""
         self._plan, self._name = plan, plan.study.name
         self._store = plan.store.patient(patience_s(), self.stop)
@@ -127,6 +129,8 @@ class Driver:
         self._lease: Lease | None = None
         self._helpers_told = -LOOK_AGAIN_S
         self._began, self._ended = time.monotonic(), 0.0
+        self.is_gathered = False
+        """True once the cube shows what is finished."""
 
     def progress(self) -> Progress:
         """Return how far the run is; safe from any thread."""
@@ -148,11 +152,19 @@ class Driver:
         """Return the variant table as far as blocks are packed."""
         return self._table.frame.rename_axis("variant")
 
+    def obey(self, who: str) -> None:
+        """End the run because somebody elsewhere has asked for it; safe from any thread."""
+        told = f"the run was stopped by {who}: what is finished is kept, and the same command carries on"
+        self._verdict = RunCancelledError(told)
+        self.stop.set()
+
     def execute(self) -> None:
         """Do the whole run.
 
         Raises
         ------
+        RunCancelledError
+            It was stopped from elsewhere; everything finished is kept.
         TooManyFailuresError
             The stop rule has ended it.
         CostLimitError
@@ -191,12 +203,13 @@ class Driver:
         self._accounting.begin()
         with lease:
             self._lease, self._guarded = lease, lease.guarded(self._store)
-            lease.report = lambda: self.progress().to_dict()
+            lease.report, lease.on_stop = lambda: self.progress().to_dict(), self.obey
             self._progress = replace(self._progress, stage="starting", waits_for="")
             self._prepare()
             if self._queue or self._table.dirty or self.verification is not None:
                 self._run_on_cluster()
             self._commit_at_end()
+            self.is_gathered = True
             self._tick()
             self._leave_cost()
 
@@ -216,7 +229,7 @@ class Driver:
         self._check_current()
         # What the plan found is taken as it is: a record that has gone since is missed when its block is packed.
         self._table.start_from(set(plan.stored) | self._store.stored(plan.to_run))
-        inputs = self._put_inputs()
+        put_inputs(plan, self._store, self.verification)
         self._state.save(
             self._guarded,
             plan.study,
@@ -225,7 +238,11 @@ class Driver:
             outputs=plan.outputs,
             baselines={label: baseline.input.sha256 for label, baseline in plan.baselines.items()},
             engine=plan.engine_version,
-            uses=[*(Store.input_name(source.sha256, source.suffix) for source in inputs), *plan.probes, plan.costs],
+            uses=[
+                *(Store.input_name(source.sha256, source.suffix) for source in plan.inputs),
+                *plan.probes,
+                plan.costs,
+            ],
         )
         self._cube = self._open_cube()
         if packed := self._table.unchanged(self._cube.blocks):
@@ -255,30 +272,6 @@ class Driver:
         if not (is_as_planned or is_done):
             raise ConflictError(f"the study {self._name!r} has grown since it was planned: plan it again")
         self._state = now
-
-    def _put_inputs(self) -> list[Input]:
-        """Write what workers read into the store, and return it."""
-        plan = self._plan
-        inputs = [baseline.input for baseline in plan.baselines.values()]
-        inputs += [file for baseline in plan.baselines.values() for file in baseline.files.values()]
-        inputs += [*(weather.input for weather in plan.weather.values()), *plan.resolved.files.values()]
-        for source in inputs:
-            self._put_input(source)
-        return inputs
-
-    def _put_input(self, source: Input) -> None:
-        name = Store.input_name(source.sha256, source.suffix)
-        if self._store.has(name):
-            if self.verification is None:
-                return
-            self.verification.inputs += 1
-            if not (why := why_input_bad(self._store, source.sha256, source.suffix)):
-                return
-            self.verification.note(name, why)
-        data = source.path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != source.sha256:
-            raise StudyError([Problem(f"{source.path} has changed since the study was planned: plan it again")])
-        self._store.put(name, data)
 
     def _open_cube(self) -> Cube:
         """Return the cube with a place for all that the plan expects; one that cannot grow so is made anew."""
@@ -711,6 +704,40 @@ def _grown(layout: Layout, plan: Plan) -> Layout:
     if calendar != wanted.calendar or layout.dtype != wanted.dtype:
         raise ConflictError("it has another calendar or number format")
     return replace(layout, calendar=calendar).grow(plan.series).grow_parameters(wanted.parameters)
+
+
+def put_inputs(plan: Plan, store: Store, verification: Verification | None = None) -> None:
+    """Write what workers read into the store, unless it is there.
+
+    Parameters
+    ----------
+    plan
+        Whose inputs are meant.
+    store
+        Where they go.
+    verification
+        What is told of those that are there; None if they are not to be looked at.
+
+    Raises
+    ------
+    StudyError
+        A file has changed since the plan was made.
+    StoreError
+        The store cannot be read or written.
+    """
+    for source in plan.inputs:
+        name = Store.input_name(source.sha256, source.suffix)
+        if store.has(name):
+            if verification is None:
+                continue
+            verification.inputs += 1
+            if not (why := why_input_bad(store, source.sha256, source.suffix)):
+                continue
+            verification.note(name, why)
+        data = source.path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != source.sha256:
+            raise StudyError([Problem(f"{source.path} has changed since the study was planned: plan it again")])
+        store.put(name, data)
 
 
 def context_of(plan: Plan) -> Context:

@@ -11,16 +11,18 @@ lease is for: records and inputs need none.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from bemsweep.at_work import (
     HELPER,
+    STOP,
     TTL_S,
     AtWork,
     after,
@@ -30,9 +32,11 @@ from bemsweep.at_work import (
     lease_name,
     number_of,
     read_at_work,
+    stop_name,
 )
 from bemsweep.errors import LeaseLostError, StoreError, StudyBusyError
 from bemsweep.holder import AT_WORK, Holder
+from bemsweep.redaction import visible
 from bemsweep.store import Store
 
 __all__ = ["Announcement", "Lease", "LeaseWatch", "Terms", "lease_for", "take_lease"]
@@ -46,8 +50,8 @@ class Terms:
 
     ttl_s: float = TTL_S
     """Without a renewal it expires after so long."""
-    renew_s: float = 20.0
-    """How often it is renewed."""
+    renew_s: float = 5.0
+    """How often it is renewed, which also is how late others see how far the work is, and a request to stop is seen."""
     poll_s: float = 3.0
     """How often who waits looks, and how often a renewal that failed is tried again."""
 
@@ -71,6 +75,8 @@ class _Renewed:
         self._once = Store(store.url, store.storage_options)  # without patience: the next try comes anyway
         self.report: Callable[[], Mapping[str, Any]] = dict
         """Asked with every renewal, in another thread, how far the work is."""
+        self.on_stop: Callable[[str], None] | None = None
+        """Called with who asks, in another thread, when the work is to be stopped; None for who does not listen yet."""
         self._begun = _now()
         """When the last renewal began that worked."""
         self._lock = threading.RLock()
@@ -84,6 +90,7 @@ class _Renewed:
 
     def _end(self) -> None:
         """End the work; a silent server is waited for only for a moment."""
+        self.on_stop = None  # what has ended is not stopped any more
         self._ended.set()
         self._thread.join(_GRACE_S)
         AT_WORK.discard(self._state.holder.id)
@@ -118,6 +125,13 @@ class _Renewed:
         self._state = replace(self._state, expires_at=after(self._terms.ttl_s), progress=dict(self.report()))
         store.put(self._name, self._state.to_bytes())
 
+    def _obey(self, store: Store, names: Collection[str]) -> None:
+        """Have the work stopped if the folder holds a request for it, which is deleted."""
+        request = stop_name(self._study, self._state.holder)
+        if self.on_stop is not None and request.rpartition("/")[2] in names:
+            self.on_stop(_asked_by(store.get(request)))
+            store.delete(request)
+
 
 class Announcement(_Renewed):
     """Says that a run helps with a study's variants without holding its lease; whoever holds it then looks first
@@ -140,6 +154,7 @@ class Announcement(_Renewed):
 
     def _renew(self, store: Store) -> None:
         self._put(store)
+        self._obey(store, store.names(lease_folder(self._study)))
 
     def __enter__(self) -> Self:
         AT_WORK.add(self._state.holder.id)
@@ -231,6 +246,7 @@ class Lease(_Renewed):
                 self._lose(store, own)
             self.has_helpers = any(name.startswith(HELPER) for name in names)
             self._begun = begun
+            self._obey(store, names)
 
     def _lose(self, store: Store, own: AtWork | None) -> None:
         other = in_force(store, self._study) or own
@@ -387,15 +403,27 @@ def _settle(lease: Lease, store: Store, before: AtWork | None, stop: threading.E
         again = read_at_work(store, lease_name(study, before.number), before.number)
         if again is not None and again != before:
             stop.wait(lease._terms.fresh_s)  # noqa: SLF001
+    meant = {name.replace(HELPER, STOP, 1) for name in names if name.startswith(HELPER)}
+    meant.add(stop_name(study, lease._state.holder).rpartition("/")[2])  # noqa: SLF001
     for name in names:
         path = f"{lease_folder(study)}/{name}"
-        if name.startswith(HELPER):
+        if name.startswith(STOP) and name not in meant:
+            store.delete(path)
+        elif name.startswith(HELPER):
             helper = read_at_work(store, path)
             lease.has_helpers |= helper is not None and not helper.is_over and helper.expired_s() < 0
             if helper is not None and (helper.is_over or helper.is_forgotten):
                 store.delete(path)
         elif 0 < number_of(name) < lease.number:
             store.delete(path)
+
+
+def _asked_by(request: bytes | None) -> str:
+    """Return who has asked to stop."""
+    try:
+        return visible(str(Holder.from_dict(json.loads(request or b"{}"))))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "somebody"
 
 
 def _now() -> tuple[float, float]:

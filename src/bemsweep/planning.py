@@ -135,6 +135,14 @@ class Plan:
         return tuple(variant for variant in self.wanted_variants if variant not in self.stored)
 
     @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The files that workers read: baselines and what they name, weather, files that edits need."""
+        baselines = self.baselines.values()
+        files = (file for baseline in baselines for file in baseline.files.values())
+        weather = (one.input for one in self.weather.values())
+        return (*(baseline.input for baseline in baselines), *files, *weather, *self.resolved.files.values())
+
+    @property
     def bytes_per_variant(self) -> int:
         """Size of one variant's series in the cube before compression, bytes."""
         size = 8 if self.layout.dtype == "float64" else 4

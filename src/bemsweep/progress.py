@@ -130,6 +130,8 @@ class Progress:
     ``packing`` or ``done``."""
     waits_for: str = ""
     """Who else is at work on the study, since when and how far, while the run waits for that; else ``""``."""
+    share: str = ""
+    """Which share of the study the run takes, such as ``2/8``, of which alone these numbers are; ``""`` for all."""
     estimate: Estimate | None = None
     """What the rest will cost; None until the first variants have finished."""
     cost_usd: float | None = None

@@ -7,9 +7,10 @@ variant table, the blocks or the cube; whoever holds the study's lease, now or l
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
-from bemsweep.driver import Driver
+from bemsweep.driver import Driver, put_inputs
 from bemsweep.lease import Announcement
 from bemsweep.submission import Flight
 from bemsweep.task import Context
@@ -26,16 +27,20 @@ class RecordsOnlyDriver(Driver):
         self._plan.store.names("studies")  # at the start a fault is told at once
         self._accounting.begin()
         with Announcement(self._store, self._name) as announcement:
-            announcement.report = lambda: self.progress().to_dict()
-            self._put_inputs()
-            stored = set(self._plan.stored) | self._store.stored(self._plan.to_run)
-            to_do = [variant for variant in self._plan.wanted_variants if variant not in stored]
-            self._queue.extend(to_do[::-1][: self._limit])
-            cached = len(self._plan.wanted_variants) - len(to_do)
-            self._progress = replace(self._progress, cached=cached, to_do=len(self._queue))
-            if self._queue:
-                self._run_on_cluster()
-            self._tick()
+            announcement.report, announcement.on_stop = lambda: self.progress().to_dict(), self.obey
+            self._add_records(self._plan.wanted_variants)
+
+    def _add_records(self, variants: Sequence[str]) -> None:
+        """Run those of these variants that have no record, the last first."""
+        put_inputs(self._plan, self._store)
+        stored = set(self._plan.stored) | self._store.stored(self._plan.to_run)
+        to_do = [variant for variant in variants if variant not in stored]
+        self._queue.extend(to_do[::-1][: self._limit])
+        cached = len(variants) - len(to_do)
+        self._progress = replace(self._progress, total=len(variants), cached=cached, to_do=len(self._queue))
+        if self._queue:
+            self._run_on_cluster()
+        self._tick()
 
     def _context(self) -> Context:
         return replace(super()._context(), looks_first=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from distributed import Client
@@ -27,6 +28,8 @@ from bemsweep.progress import Progress
 from bemsweep.records import Status
 from bemsweep.records_only import RecordsOnlyDriver
 from bemsweep.results import failed_rows, failures
+from bemsweep.shard import ShardDriver
+from bemsweep.shares import Share
 from bemsweep.spending import Spending
 from bemsweep.stop_rule import StopRule
 from bemsweep.verification import Verification
@@ -54,6 +57,7 @@ def run(
     max_cost: float | None = None,
     verify: bool = False,
     records_only: bool = False,
+    shard: tuple[int, int] | None = None,
     performance_report: str | Path | None = None,
 ) -> Run:
     """Run what a plan has left to run and gather the results.
@@ -82,6 +86,10 @@ def run(
     records_only
         True to help another run of the study, on this machine or another: variants are run from the end and their
         records written, and that run gathers them, or the next one. Otherwise a second run waits for the first.
+    shard
+        ``(2, 8)`` to run the second of eight shares of the study, for places where no Dask cluster can be made: eight
+        such calls, wherever they are, run it all. Each writes records, as with `records_only`; whoever finds at its
+        end that all variants have one gathers them.
 
     performance_report
         File for Dask's performance report (HTML): what each task took and where, and what scheduler and workers did
@@ -94,8 +102,10 @@ def run(
 
     Raises
     ------
+    RunCancelledError
+        The run was stopped from elsewhere, by ``bemsweep stop``; what is finished is kept.
     TypeError, ValueError
-        `plan` is no plan, or `limit`, `again`, `max_failures` or `max_cost` mean nothing, or `again` with
+        `plan` is no plan, or `limit`, `again`, `max_failures`, `max_cost` or `shard` mean nothing, or `again` with
         `records_only`, or `max_cost` without a price.
     BemsweepError
         There is no place for the performance report, or nothing to draw it with.
@@ -125,22 +135,28 @@ def run(
         raise ValueError(f"no status {unknown[0]!r} can run again: {', '.join(AGAIN)}")
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise ValueError(f"limit is a number of variants, not {limit!r}")
-    if records_only and (again or verify):
-        raise ValueError("records_only adds records and deletes none: run again without it what has one")
-    kind, rule = RecordsOnlyDriver if records_only else Driver, StopRule(max_failures)
+    if (records_only or shard) and (again or verify):
+        told = "records_only adds" if records_only else "a shard adds"
+        raise ValueError(f"{told} records and deletes none: run again without it what has one")
+    if records_only and shard:
+        raise ValueError("a shard gathers what it can in the end, which records_only does not: give one of them")
     report = None if performance_report is None else Path(performance_report)
     if report is not None:
         check_report(report)
-    driver = kind(
-        plan,
-        client=client,
-        limit=limit,
-        again=frozenset(again),
-        rule=rule,
-        spending=Spending(plan.rate, max_cost=max_cost),
-        verify=verify,
-        performance_report=report,
-    )
+    how: dict[str, Any] = {
+        "client": client,
+        "limit": limit,
+        "rule": StopRule(max_failures),
+        "spending": Spending(plan.rate, max_cost=max_cost),
+        "performance_report": report,
+    }
+    driver: Driver
+    if shard is not None:
+        driver = ShardDriver(plan, Share(*shard), **how)
+    elif records_only:
+        driver = RecordsOnlyDriver(plan, **how)
+    else:
+        driver = Driver(plan, again=frozenset(again), verify=verify, **how)
     started = Run(plan, driver).start()
     return started.wait() if wait else started
 
@@ -191,6 +207,8 @@ class Run:
         ------
         InfrastructureError
             Some variants could not be run by the machine's fault.
+        RunCancelledError
+            The run was stopped from elsewhere, by ``bemsweep stop``.
         TooManyFailuresError
             The run was ended because so many variants failed.
         CostLimitError
@@ -231,6 +249,11 @@ class Run:
     def is_cancelled(self) -> bool:
         """True if the run was told to stop."""
         return self._driver.stop.is_set()
+
+    @property
+    def is_gathered(self) -> bool:
+        """True if the results show what the run did; False before its end, and of one that only added records."""
+        return self._driver.is_gathered
 
     def status(self) -> pd.DataFrame:
         """Return the variant table: parameters, status, messages and timings, a row per variant."""
