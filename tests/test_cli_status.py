@@ -39,7 +39,8 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 def begun(store: Path, *, longest_s: float = 0.1, **how: Any) -> bs.Run:
     """Begin a run of 31 variants, of which 5 fail, that is seen at work."""
     engine = FakeEngine(longest_s=longest_s, faults=lambda job, _: "fail" if len(job.edits) == 1 else None)
-    run = run_study(small_study(parameters=grid_of(5, 6)), store, engine, wait=False, **how)
+    plan = bs.plan(small_study(parameters=grid_of(5, 6)), store=store, engine=FakeEngine())
+    run = bs.run(replace(plan, engine=engine), wait=False, **how)
     until(lambda: any(one.progress for one in at_work(Store(store), "small")))
     return run
 
@@ -51,8 +52,8 @@ def command(*words: object) -> Result:
 def test_a_run_is_followed_line_by_line_to_its_end(tmp_path: Path) -> None:
     run = begun(tmp_path)
     told = command("status", "small", "--follow", "--store", tmp_path)
-    assert run.is_done
-    assert told.exit_code == 0, told.output
+    assert told.exit_code == 0, told.exception or told.output
+    run.wait(10)
     lines = told.stdout.splitlines()
     assert lines[0] == f"at work: {Holder.here()}"
     assert len([line for line in lines if line.startswith("running")]) > 2
@@ -100,7 +101,7 @@ def test_shards_that_have_gathered_nothing_yet_are_followed(tmp_path: Path) -> N
     assert told.stdout.startswith("small: nothing is gathered yet\nhelping: ")
     assert ", share 1/2" in told.stdout
     told = command("status", "small", "--follow", "--store", tmp_path)
-    assert run.is_done
+    run.wait(10)
     assert told.stdout.endswith("small: nothing is gathered yet\n"), told.stdout
     assert told.exit_code == 3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 import bemsweep as bs
+from bemsweep import lease as lease_module
 from bemsweep.at_work import at_work
 from bemsweep.errors import BemsweepError
+from bemsweep.lease import Terms
 from bemsweep.shares import Share
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
@@ -20,6 +22,12 @@ from test_two_drivers import LEVELS, VARIANTS, check_quiet, drivers, until  # no
 
 GRID = grid_of(5, 6)
 COUNT = 31
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for the lease looks often."""
+    monkeypatch.setattr(lease_module, "TERMS", Terms(renew_s=0.1, poll_s=0.05))
 
 
 @pytest.fixture
@@ -74,28 +82,27 @@ def test_at_once_each_variant_is_run_by_one_and_the_lease_decides_who_gathers(
     check_undisturbed(store, tmp_path / "quiet")
 
 
-@pytest.mark.parametrize("how", [{"shard": (2, 3)}, {}], ids=["that-shard", "a-run"])
 def test_a_shard_that_was_killed_is_made_up_for(
-    how: dict[str, Any], tmp_path: Path, drivers: Any, check_quiet: Any  # noqa: F811
+    tmp_path: Path, drivers: Any, check_quiet: Any  # noqa: F811
 ) -> None:  # fmt: skip
+    """By the same shard again, or by a run of the whole."""
     store = Store(tmp_path / "store")
     killed = drivers(store, shard=[2, 3]).planned().go()
     until(lambda: any(one.progress.get("done", 0) > 3 for one in at_work(store, "small")))
     killed.signal(signal.SIGKILL)
     killed.process.wait()
-    others = [drivers(store, shard=[number, 3]).planned().go() for number in (1, 3)]
-    assert [driver.end()[0] for driver in others] == ["done", "done"]
-    assert store.get("studies/small/study.json") is None, "a third is missing"
-    kind, done, found = drivers(store, **how).planned().go().end()
-    assert (kind, 0 < done < VARIANTS / 2) == ("done", True)
-    assert done + found == (VARIANTS if not how else len(list(Share(2, 3).of(wanted(store)))))
-    starts = (tmp_path / "starts").read_text().splitlines()
-    assert len(starts) <= VARIANTS + 1 + os.cpu_count(), "what the killed one had under way ran twice"  # type: ignore[operator]
-    check_quiet(store, LEVELS)
-
-
-def wanted(store: Store) -> tuple[str, ...]:
-    return bs.plan(small_study(parameters=grid_of(*LEVELS)), store=store, engine=FakeEngine()).wanted_variants
+    kept = len(list(store.objects("records")))
+    engine = FakeEngine(longest_s=0.001, counter=tmp_path / "later")
+    study = small_study(parameters=grid_of(*LEVELS))
+    for number in (1, 3):
+        assert not run_study(study, store, engine, shard=(number, 3)).is_gathered
+    missing = len(list(Share(2, 3).of(bs.plan(study, store=store, engine=engine).wanted_variants))) - kept
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    for where, how in ((tmp_path / "store", {"shard": (2, 3)}), (tmp_path / "copy", {})):
+        run = run_study(study, where, engine, **how)
+        assert (run.progress.done, run.is_gathered) == (missing, True)
+        check_quiet(where)
+    assert engine.starts == VARIANTS - kept + missing, "what it had finished is kept"
 
 
 def test_failed_variants_are_finished_too(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +32,7 @@ from bemsweep.console import (
     print_json,
     store_of,
 )
+from bemsweep.errors import StoreError
 from bemsweep.live_view import ProgressView
 
 if TYPE_CHECKING:
@@ -56,14 +59,13 @@ def status_command(
     from bemsweep.at_work import at_work  # noqa: PLC0415 - fsspec
 
     home, name = store_of(study, store), name_of(study)
-    if follow:
-        _follow(home, name, as_json=as_json)
+    is_new = follow and _follow(home, name, as_json=as_json)
     busy = [] if follow else at_work(home, name)
-    counts = _counts(home, name, is_new=bool(busy))
+    counts = _counts(home, name, is_new=is_new or bool(busy))
     if as_json:
         (_print_line if follow else print_json)(_report(name, counts, busy))
     else:
-        _tell_counts(name, counts, is_new=bool(busy))
+        _tell_counts(name, counts)
     for one in () if as_json else busy:
         out.print(f"{'at work' if one.number else 'helping'}: {one}")
         if unfit := one.progress.get("unfit"):
@@ -97,8 +99,8 @@ def _counts(home: Store, name: str, *, is_new: bool) -> dict[str, int]:
     return {str(status): int(count) for status, count in results.status(home, name)["status"].value_counts().items()}
 
 
-def _tell_counts(name: str, counts: dict[str, int], *, is_new: bool) -> None:
-    out.print(f"{name}: {'nothing is gathered yet' if is_new and not counts else f'{sum(counts.values()):,} variants'}")
+def _tell_counts(name: str, counts: dict[str, int]) -> None:
+    out.print(f"{name}: {f'{sum(counts.values()):,} variants' if counts else 'nothing is gathered yet'}")
     for status, count in counts.items():
         out.print(f"  {count:>8,} {status}")
 
@@ -117,12 +119,15 @@ def _print_line(value: dict[str, Any]) -> None:
 # Following
 
 
-def _follow(home: Store, name: str, *, as_json: bool) -> None:
-    """Show who is at work on a study until nobody is."""
+def _follow(home: Store, name: str, *, as_json: bool) -> bool:
+    """Show who is at work on a study until nobody is; return False if nobody was."""
     from bemsweep.following import follow  # noqa: PLC0415 - fsspec
     from bemsweep.store import patience_s  # noqa: PLC0415 - fsspec
 
-    moments = follow(home.patient(patience_s()), name)
+    later = follow(home.patient(patience_s()), name)
+    if (first := next(later, None)) is None:
+        return False
+    moments = chain([first], later)
     try:
         if as_json:
             _print_moments(home, name, moments)
@@ -135,17 +140,19 @@ def _follow(home: Store, name: str, *, as_json: bool) -> None:
     except KeyboardInterrupt:
         err.print("followed no longer; who is at work goes on")
         sys.exit(STOPPED)
+    return True
 
 
-def _print_moments(home: Store, name: str, moments: Iterator[list[AtWork]]) -> None:
+def _print_moments(home: Store, name: str, moments: Iterable[list[AtWork]]) -> None:
     counts, counted_at = dict[str, int](), float("-inf")
     for busy in moments:
         if time.monotonic() > counted_at + _COUNT_AGAIN_S:
-            counts, counted_at = _counts(home, name, is_new=True), time.monotonic()
+            with suppress(StoreError):  # such as results that are just being made
+                counts, counted_at = _counts(home, name, is_new=True), time.monotonic()
         _print_line(_report(name, counts, busy))
 
 
-def _print_changes(moments: Iterator[list[AtWork]]) -> None:
+def _print_changes(moments: Iterable[list[AtWork]]) -> None:
     """Print a line for each who has got further."""
     told: dict[str, tuple[object, ...]] = {}
     for busy in moments:
@@ -217,6 +224,6 @@ def stop_command(
             out.print(f"still at work after {wait:g} s: {one}; it stops when it next reaches the store, if it lives")
         for one in done.others:
             out.print(f"at work since, and not asked: {one}")
-        _tell_counts(name, counts, is_new=True)
+        _tell_counts(name, counts)
     if done.left:
         sys.exit(GAVE_UP)

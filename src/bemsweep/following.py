@@ -40,15 +40,16 @@ def follow(store: Store, study: str) -> Iterator[list[AtWork]]:
         The store cannot be read.
     """
     before: list[AtWork] = []
-    seen_at = float("-inf")
-    while True:
-        now = at_work(store, study)
+    gone_at: float | None = None
+    while (now := at_work(store, study)) or before:
         if now:
-            seen_at = time.monotonic()
+            gone_at = None
             if now != before:
                 yield now
                 before = now
-        elif time.monotonic() - seen_at >= GONE_S:
+        elif gone_at is None:
+            gone_at = time.monotonic()
+        elif time.monotonic() - gone_at >= GONE_S:
             return
         time.sleep(LOOK_S)
 
