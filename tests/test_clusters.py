@@ -80,7 +80,7 @@ def slurm(node, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}):
         yield node
-    wait_until(lambda: not node.jobs())
+    node.wait_for_end()
 
 
 def written(path: Path, text: str) -> Path:

@@ -1,7 +1,7 @@
 """Opening what a cluster file describes, and closing it again: local processes, a scheduler, Coiled, Slurm.
 
-Decides nothing about how a cluster is asked for (`bemsweep.cluster_settings` does), but what becomes of jobs that end
-under it. Never leaves what it opened, unless its own process is killed; a scheduler that it found running stays.
+Decides nothing about how a cluster is asked for (`bemsweep.cluster_settings` does). Never leaves what it opened, unless
+its own process is killed; a scheduler that it found running stays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Adaptive, Client
+from distributed import Client
 from distributed.security import Security
 
 from bemsweep.cluster import open_local_client
@@ -187,17 +187,6 @@ def _started_by_coiled(config: Coiled, arguments: dict[str, Any]) -> Iterator[Cl
 # Slurm
 
 
-class _Replacing(Adaptive):
-    """Starts as many jobs as there is work for, and another for each that has ended, which Dask by itself does not."""
-
-    async def recommendations(self, target: int) -> dict[str, Any]:
-        """Return what to do, which is to start lost jobs again if it would be nothing."""
-        found: dict[str, Any] = await super().recommendations(target)
-        if found["status"] == "same" and self.requested < self.plan:
-            return {"status": "up", "n": len(self.plan)}
-        return found
-
-
 _ADAPTING = {"interval": "2s", "wait_count": 30, "target_duration": "1m"}
 """A worker is given up after a minute without work: ending one sooner ends runs that have to be done again."""
 
@@ -213,7 +202,8 @@ def _started_by_slurm(config: Slurm, arguments: dict[str, Any]) -> Iterator[Clie
         with cluster:
             _check_accepted(cluster.job_script())
             jobs = config.jobs
-            cluster.adapt(Adaptive=_Replacing, minimum_jobs=jobs.min, maximum_jobs=jobs.max, **_ADAPTING)
+            # A fixed number of jobs, too: only so does Dask start another for one that has ended.
+            cluster.adapt(minimum_jobs=jobs.min, maximum_jobs=jobs.max, **_ADAPTING)
             with Client(cluster) as client:
                 yield client
 

@@ -47,7 +47,7 @@ MpiDefault=none
 ReturnToService=2
 SlurmdParameters=config_overrides
 SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0
-KillWait=5
+KillWait=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=16000
 PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP
 """
@@ -114,8 +114,16 @@ class OneNode:
         """Return the ids of jobs that run."""
         return self.ask("squeue", "-h", "-t", "running", "-o", "%i").split()
 
+    def wait_for_end(self) -> None:
+        """Wait until no job is left, not even one that is being ended: slurmd kills what does not end by itself."""
+        until = time.monotonic() + _READY_S
+        while self.ask("squeue", "-h", "-o", "%i").strip() and time.monotonic() < until:
+            time.sleep(0.05)
+
     def stop(self) -> None:
-        self.ask("scancel", "--state=RUNNING")
+        if self._processes:
+            self.ask("scancel", "--user=root")
+            self.wait_for_end()
         for process in reversed(self._processes):
             process.terminate()
         for process in reversed(self._processes):
