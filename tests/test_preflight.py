@@ -126,6 +126,7 @@ def test_a_worker_with_another_engine_that_comes_late_runs_nothing(
     plan = bs.plan(small_study(parameters=grid_of(3, 4)), store=tmp_path / "store", engine=engine)
     with local_client(n_workers=1, threads_per_worker=1, processes=True) as client:
         run = bs.run(plan, client=client, wait=False)
+        wait_until(lambda: run.progress.stage in ("trying", "running"), timeout_s=60)
         with worker_process(client, "late", **{ENGINE_VARIABLE: "another engine"}):
             wait_until(lambda: run.progress.unfit, timeout_s=60)
             wait_until(lambda: len(client.nthreads()) == 1, timeout_s=60)
@@ -158,6 +159,7 @@ def test_a_run_whose_last_fit_worker_goes_ends_and_carries_on(tmp_path: Path, mo
     plan = bs.plan(study, store=tmp_path / "store", engine=engine)
     with local_client(n_workers=1, threads_per_worker=1, processes=True) as client:
         run = bs.run(plan, client=client, wait=False)
+        wait_until(lambda: run.progress.stage in ("trying", "running"), timeout_s=60)
         with worker_process(client, "late", **{ENGINE_VARIABLE: "another engine"}):
             wait_until(lambda: run.progress.unfit, timeout_s=60)
             client.cluster.scale(0)
