@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 from distributed import Client
 
@@ -15,7 +16,15 @@ import bemsweep as bs
 from bemsweep import detached
 from bemsweep.at_work import at_work
 from bemsweep.detached import _Work, detach
-from bemsweep.errors import StudyError
+from bemsweep.driver import put_inputs
+from bemsweep.errors import (
+    BemsweepError,
+    InfrastructureError,
+    LeaseLostError,
+    RunCancelledError,
+    StudyError,
+    TooManyFailuresError,
+)
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
 from chaos.processes import Cluster, Home
@@ -30,11 +39,11 @@ VARIANTS = 61
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A scheduler and two workers, each a process of its own."""
     home = Home(tmp_path_factory.mktemp("cluster"), {})
-    try:
-        with Cluster(home, 2) as cluster:
+    with Cluster(home, 2) as cluster:
+        try:
             yield cluster
-    finally:
-        home.end()
+        finally:
+            home.end()  # not one after the other, each with its time to end
 
 
 def planned(folder: Path, **engine: Any) -> bs.Plan:
@@ -104,6 +113,38 @@ def test_what_a_detached_run_has_not_is_refused(tmp_path: Path, how: dict[str, A
 def test_a_scheduler_that_would_end_with_this_process_is_refused(tmp_path: Path) -> None:
     with local_client() as client, pytest.raises(ValueError, match="ends with it"):
         detach(planned(tmp_path), client=client)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_tried_again"),
+    [
+        (InfrastructureError("a disk"), True),
+        (LeaseLostError("to another"), False),
+        (RunCancelledError("by somebody"), False),
+        (TooManyFailuresError("all"), False),
+    ],
+)
+def test_the_driver_leaves_its_thread_and_only_what_may_pass_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BemsweepError, is_tried_again: bool
+) -> None:
+    steps: list[str] = []
+
+    def run(plan: bs.Plan, **how: Any) -> None:
+        steps.append(f"run {how}")
+        raise error
+
+    monkeypatch.setattr(detached, "get_client", lambda: "the worker's")
+    monkeypatch.setattr(detached, "secede", lambda: steps.append("secede"))
+    monkeypatch.setattr(detached, "run", run)
+    plan = planned(tmp_path)
+    put_inputs(plan, plan.store)
+    work = _Work("small", cloudpickle.dumps((plan, {"max_failures": 3})))
+    if is_tried_again:
+        with pytest.raises(InfrastructureError):
+            detached._drive(work)
+    else:
+        assert detached._drive(work) is error
+    assert steps == ["secede", "run {'client': \"the worker's\", 'max_failures': 3}"]
 
 
 def test_what_dask_logs_of_it_shows_no_options_of_the_store() -> None:

@@ -21,6 +21,10 @@ def test_nothing_is_said_of_the_time_to_go_before_anything_is_done() -> None:
     assert Progress(total=12, cached=0, to_do=12, elapsed_s=5.0).eta_s is None
 
 
+def test_nothing_is_said_of_the_time_to_go_where_none_has_passed() -> None:
+    assert Progress(total=3, cached=0, to_do=3, statuses={"succeeded": 1}, elapsed_s=0.0).eta_s is None
+
+
 def test_it_survives_json() -> None:
     progress = Progress(
         total=12, cached=2, to_do=10, statuses={"succeeded": 3}, elapsed_s=10.04, stage="running",

@@ -162,7 +162,7 @@ class Progress:
     @property
     def eta_s(self) -> float | None:
         """Seconds to go at this rate; None before the first variant is done."""
-        return (self.to_do - self.done) / self.rate if self.done else None
+        return (self.to_do - self.done) / self.rate if self.rate else None
 
     @property
     def longest(self) -> str:
