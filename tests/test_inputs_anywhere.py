@@ -17,7 +17,7 @@ from pyenergyplus.dataset import ref_models, weather_files
 from ruamel.yaml import YAML
 
 import bemsweep as bs
-from bemsweep.cli import _store_of
+from bemsweep.console import store_of
 from bemsweep.driver import context_of
 from bemsweep.errors import StudyError
 from bemsweep.parameters import Insert
@@ -180,8 +180,8 @@ def test_the_example_of_minio_can_be_planned_with_credentials_of_the_environment
     plan = bs.plan(bs.Study.from_yaml(tmp_path / "study.yaml"), store=url, engine=FakeEngine())
     assert plan.counts()["to_run"] == 2
     assert plan.store.storage_options == {"endpoint_url": s3_env.endpoint_url}
-    assert _store_of(str(tmp_path / "study.yaml"), url).storage_options == plan.store.storage_options
-    assert _store_of("storage-minio", url).storage_options == {}
+    assert store_of(str(tmp_path / "study.yaml"), url).storage_options == plan.store.storage_options
+    assert store_of("storage-minio", url).storage_options == {}
 
 
 def test_the_servers_example_is_what_the_studies_example_says():

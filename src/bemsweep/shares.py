@@ -29,7 +29,7 @@ class Share:
     Examples
     --------
     >>> shares = [Share(number, 3) for number in (1, 2, 3)]
-    >>> [len(list(share.of(f"{n:064x}" for n in range(9)))) for share in shares]
+    >>> [len(list(share.of(f"{n:016x}" for n in range(9)))) for share in shares]
     [3, 3, 3]
     """
 
