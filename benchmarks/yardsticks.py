@@ -33,9 +33,9 @@ from pyenergyplus import dataset
 
 import bemsweep as bs
 from bemsweep.cluster import open_local_client
-from bemsweep.driver import context_of
 from bemsweep.energyplus import build_at
 from bemsweep.outputs import RunKind
+from bemsweep.run_context import context_of
 from bemsweep.simulate import write_job_model
 from bemsweep.store import Store
 from bemsweep.task import Workplace, job_of

@@ -10,9 +10,9 @@ import pytest
 
 import bemsweep as bs
 from bemsweep.blocks import pack_block, put_rows, read_facts, verify_block
-from bemsweep.driver import context_of
 from bemsweep.errors import LeaseLostError, StoreError
 from bemsweep.lease import lease_for
+from bemsweep.run_context import context_of
 from bemsweep.store import Store
 from bemsweep.task import Workplace
 from bemsweep.testing import FakeEngine

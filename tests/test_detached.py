@@ -16,7 +16,6 @@ import bemsweep as bs
 from bemsweep import detached
 from bemsweep.at_work import at_work
 from bemsweep.detached import _Work, detach
-from bemsweep.driver import put_inputs
 from bemsweep.errors import (
     BemsweepError,
     InfrastructureError,
@@ -25,6 +24,7 @@ from bemsweep.errors import (
     StudyError,
     TooManyFailuresError,
 )
+from bemsweep.run_context import put_inputs
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
 from chaos.processes import Cluster, Home

@@ -22,11 +22,11 @@ import bemsweep as bs
 from bemsweep import attempts, driver, pace, record_file, results, submission, task
 from bemsweep.attempts import MOST_TRIES
 from bemsweep.cluster_file import Local, Scheduler
-from bemsweep.driver import context_of
 from bemsweep.engine import EngineRun, Job
 from bemsweep.errors import CostLimitError, InfrastructureError, StudyError, TooManyFailuresError
 from bemsweep.layout import TABLE_COLUMNS
 from bemsweep.record_file import from_bytes, to_bytes
+from bemsweep.run_context import context_of
 from bemsweep.spending import Spending
 from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store

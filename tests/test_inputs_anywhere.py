@@ -18,9 +18,9 @@ from ruamel.yaml import YAML
 
 import bemsweep as bs
 from bemsweep.console import store_of
-from bemsweep.driver import context_of
 from bemsweep.errors import StudyError
 from bemsweep.parameters import Insert
+from bemsweep.run_context import context_of
 from bemsweep.testing import FakeEngine
 from small_studies import local_client, read, small_study
 from weather_files import ddy_day

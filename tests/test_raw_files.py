@@ -18,13 +18,13 @@ from idfkit.simulation import SimulationResult
 
 import bemsweep as bs
 from bemsweep import raw_files
-from bemsweep.driver import context_of
 from bemsweep.engine import Job
 from bemsweep.engine_files import RAW_FILES
 from bemsweep.errors import BemsweepError, StoreError
 from bemsweep.raw_files import fetch, keep_files
 from bemsweep.record_file import from_bytes
 from bemsweep.reproduction import reproduce
+from bemsweep.run_context import context_of
 from bemsweep.store import Store
 from bemsweep.task import Workplace, run_variant
 from bemsweep.testing import FakeEngine, Fault

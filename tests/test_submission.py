@@ -12,8 +12,8 @@ from distributed import Client, LocalCluster
 import bemsweep as bs
 from bemsweep import submission
 from bemsweep.cluster import open_local_client
-from bemsweep.driver import context_of
 from bemsweep.errors import InfrastructureError, WorkerLostError
+from bemsweep.run_context import context_of
 from bemsweep.submission import PROFILERS, ContextPlugin, Flight, plugged_in
 from bemsweep.task import Finished
 from bemsweep.testing import FakeEngine

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import bemsweep as bs
-from bemsweep.driver import context_of
 from bemsweep.errors import InfrastructureError, RunCancelledError, StoreError
 from bemsweep.record_file import from_bytes
 from bemsweep.records import Record
+from bemsweep.run_context import context_of
 from bemsweep.store import Store
 from bemsweep.task import Workplace, run_variant
 from bemsweep.testing import FakeEngine

@@ -18,10 +18,10 @@ import cloudpickle
 from distributed import Client, fire_and_forget, get_client, secede
 
 from bemsweep.at_work import at_work
-from bemsweep.driver import put_inputs
 from bemsweep.errors import BemsweepError, InfrastructureError, LeaseLostError, Problem, StudyError
 from bemsweep.planning import Plan
 from bemsweep.redaction import redacted
+from bemsweep.run_context import put_inputs
 from bemsweep.runner import run
 from bemsweep.store import Store, patience_s
 

@@ -6,7 +6,6 @@ runs an engine or reads a series. Killed at any time, it carries on from records
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 import math
@@ -32,25 +31,21 @@ from bemsweep.cores import processor_name
 from bemsweep.costs import leave_cost, outputs_digest
 from bemsweep.cube import Cube
 from bemsweep.cube_metadata import ROOT, titles
-from bemsweep.edits import InputRef
 from bemsweep.errors import (
     BemsweepError,
     ConflictError,
     CostLimitError,
     InfrastructureError,
     LeaseLostError,
-    Problem,
     RecordError,
     RunCancelledError,
     SchedulerLostError,
     StoreError,
-    StudyError,
     TooManyFailuresError,
     UnfitWorkerError,
 )
 from bemsweep.first_variants import FirstVariants
-from bemsweep.input_files import Input
-from bemsweep.layout import BLOCK_ROWS, Layout
+from bemsweep.layout import BLOCK_ROWS
 from bemsweep.lease import Lease, take_lease
 from bemsweep.log_lines import of_run, tell, tell_warning
 from bemsweep.pace import Pace
@@ -60,17 +55,19 @@ from bemsweep.preflight import UNKNOWN_ENGINE_BYTES, Workers, look, memory_warni
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Series, Status
+from bemsweep.run_context import context_of, put_inputs
 from bemsweep.run_logs import forget_logs, log_name, open_log
+from bemsweep.schedulers import dangerous_settings
 from bemsweep.spending import Spending
 from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store, patience_s
 from bemsweep.studystate import StudyState
-from bemsweep.submission import ContextPlugin, Flight, dangerous_settings, plugged_in, unfit_worker
+from bemsweep.submission import ContextPlugin, Flight, plugged_in, unfit_worker
 from bemsweep.task import Context, Finished
 from bemsweep.variant_table import VariantTable
-from bemsweep.verification import Verification, why_input_bad
+from bemsweep.verification import Verification
 
-__all__ = ["Driver", "context_of", "put_inputs"]
+__all__ = ["Driver"]
 
 _log = logging.getLogger(__name__)
 
@@ -285,7 +282,7 @@ class Driver:
                 cube = None
         if cube is not None:
             try:
-                layout = _grown(cube.layout, plan)
+                layout = cube.layout.grow_to(plan.layout, plan.series)
             except ConflictError as error:
                 _log.warning("the cube of %s is packed anew: %s", self._name, error)
             else:
@@ -685,90 +682,3 @@ class Driver:
     def _enqueue(self, variants: Sequence[str]) -> None:
         self._queue.extend(variants)
         self._table.wait_for(variants)
-
-
-def _grown(layout: Layout, plan: Plan) -> Layout:
-    """Return the cube's layout with a place for all that the plan expects.
-
-    Raises
-    ------
-    ConflictError
-        The cube cannot grow to that: another calendar, number format, or kind of parameter.
-    """
-    wanted = plan.layout
-    calendar = layout.calendar
-    if calendar.steps_per_hour is None or wanted.calendar.steps_per_hour is None:
-        steps = calendar.steps_per_hour or wanted.calendar.steps_per_hour
-        calendar = replace(calendar, steps_per_hour=steps)
-        wanted = replace(wanted, calendar=replace(wanted.calendar, steps_per_hour=steps))
-    if calendar != wanted.calendar or layout.dtype != wanted.dtype:
-        raise ConflictError("it has another calendar or number format")
-    return replace(layout, calendar=calendar).grow(plan.series).grow_parameters(wanted.parameters)
-
-
-def put_inputs(plan: Plan, store: Store, verification: Verification | None = None) -> None:
-    """Write what workers read into the store, unless it is there.
-
-    Parameters
-    ----------
-    plan
-        Whose inputs are meant.
-    store
-        Where they go.
-    verification
-        What is told of those that are there; None if they are not to be looked at.
-
-    Raises
-    ------
-    StudyError
-        A file has changed since the plan was made.
-    StoreError
-        The store cannot be read or written.
-    """
-    for source in plan.inputs:
-        name = Store.input_name(source.sha256, source.suffix)
-        if store.has(name):
-            if verification is None:
-                continue
-            verification.inputs += 1
-            if not (why := why_input_bad(store, source.sha256, source.suffix)):
-                continue
-            verification.note(name, why)
-        data = source.path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != source.sha256:
-            raise StudyError([Problem(f"{source.path} has changed since the study was planned: plan it again")])
-        store.put(name, data)
-
-
-def context_of(plan: Plan) -> Context:
-    """Return what the variants of a plan have in common, for the workers."""
-
-    def ref(source: Input) -> InputRef:
-        return InputRef(source.sha256, source.suffix)
-
-    return Context(
-        study=plan.study.name,
-        store=plan.store,
-        engine=plan.engine,
-        engine_version=plan.engine_version,
-        run=plan.study.run,
-        outputs=plan.outputs,
-        calendar=plan.layout.calendar,
-        keep_model_outputs=plan.study.keep_model_outputs,
-        timeout_s=plan.study.timeout_s,
-        names=plan.points.names,
-        parameters=tuple(plan.study.parameters),
-        edits=plan.resolved.edits,
-        baselines={label: ref(baseline.input) for label, baseline in plan.baselines.items()},
-        files={
-            label: {name: ref(file) for name, file in baseline.files.items()}
-            for label, baseline in plan.baselines.items()
-        },
-        weather={label: ref(weather.input) for label, weather in plan.weather.items()},
-        design_days={label: weather.design_days for label, weather in plan.weather.items()},
-        utc_offsets_h={label: weather.facts.utc_offset_h for label, weather in plan.weather.items()},
-        calls=plan.resolved.functions,
-        keep=plan.study.kept_files(),
-        max_memory_bytes=plan.study.max_memory,
-        patience_s=patience_s(),
-    )

@@ -254,6 +254,32 @@ class Layout:
         keys = {axis: tuple(names.values()) for axis, names in labels.items()}
         return dataclasses.replace(self, arrays=tuple(arrays.values()), keys=keys)
 
+    def grow_to(self, wanted: Layout, series: Iterable[Series]) -> Layout:
+        """Return this layout with a place for all that another expects.
+
+        Parameters
+        ----------
+        wanted
+            The other.
+        series
+            What is reported there, without values.
+
+        Raises
+        ------
+        ConflictError
+            It cannot grow to that: another calendar, number format, or kind of parameter.
+        """
+        calendar, other = self.calendar, wanted.calendar
+        if calendar.steps_per_hour is None or other.steps_per_hour is None:
+            steps = calendar.steps_per_hour or other.steps_per_hour
+            calendar, other = (
+                dataclasses.replace(calendar, steps_per_hour=steps),
+                dataclasses.replace(other, steps_per_hour=steps),
+            )
+        if calendar != other or self.dtype != wanted.dtype:
+            raise ConflictError("it has another calendar or number format")
+        return dataclasses.replace(self, calendar=calendar).grow(series).grow_parameters(wanted.parameters)
+
     def grow_parameters(self, parameters: Iterable[Parameter]) -> Layout:
         """Return the layout with the columns of new `parameters` added at the end.
 

@@ -167,8 +167,10 @@ class Workers:
         """
         unfit = [worker for worker, why in whys.items() if why and self.note(worker, why)]
         if unfit and all(whys.values()):
-            kind = ClusterError if any(SAME_EVERYWHERE in why for why in whys.values()) else InfrastructureError
-            raise kind(f"no worker can run the study: {self}")
+            told = f"no worker can run the study: {self}"
+            if any(SAME_EVERYWHERE in why for why in whys.values()):
+                raise ClusterError(told)
+            raise InfrastructureError(told)
         self.finish()  # the others are fit
         return unfit
 

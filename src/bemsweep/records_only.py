@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bemsweep.driver import Driver, put_inputs
+from bemsweep.driver import Driver
 from bemsweep.lease import Announcement
+from bemsweep.run_context import put_inputs
 from bemsweep.submission import Flight
 from bemsweep.task import Context
 

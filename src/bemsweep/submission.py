@@ -36,11 +36,12 @@ from bemsweep.heartbeat import Running, longest
 from bemsweep.parts import Value
 from bemsweep.preflight import Facts, look, own_versions, why_other_versions
 from bemsweep.redaction import redacted
+from bemsweep.schedulers import reaching_scheduler
 from bemsweep.store import Store
 from bemsweep.task import Context, Finished, Workplace, run_variant
 from bemsweep.verification import Verified
 
-__all__ = ["ContextPlugin", "Flight", "dangerous_settings", "plugged_in", "unfit_worker"]
+__all__ = ["ContextPlugin", "Flight", "plugged_in", "unfit_worker"]
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,6 @@ _ALONE_S = 30.0
 _ALONE_POLL_S = 0.2
 _ASKING_S = 60.0
 """So long workers may take to answer before the run: an engine starts in half a second."""
-_ALLOWED_FAILURES = 10
 _WORKER = "bemsweep_worker"
 """Attribute of a machine's fault: whose it is."""
 _POLL_S = 0.02
@@ -196,15 +196,6 @@ def _delete_probe(name: str, run_id: str, dask_worker: Any) -> None:
 
 
 @contextmanager
-def _reaching_scheduler() -> Iterator[None]:
-    """Tell in our own words that the scheduler is gone."""
-    try:
-        yield
-    except (OSError, TimeoutError, ClosedClientError) as error:
-        raise SchedulerLostError(f"lost the Dask scheduler ({error!r}): run again to carry on") from error
-
-
-@contextmanager
 def plugged_in(client: Client, plugin: ContextPlugin) -> Iterator[None]:
     """Have all workers of a cluster, and those that come, know a run while the block lasts.
 
@@ -226,7 +217,7 @@ def plugged_in(client: Client, plugin: ContextPlugin) -> Iterator[None]:
         owners[run_id] = owner
         return dead
 
-    with _reaching_scheduler():
+    with reaching_scheduler():
         for dead in client.run_on_scheduler(take, plugin.name, client.id):
             with suppress(ValueError):  # it had ended, but not yet gone
                 client.unregister_worker_plugin(dead)
@@ -289,7 +280,7 @@ class Flight:
         told_at = -_ALONE_S
         while not stop.is_set():
             self.check_scheduler()
-            with _reaching_scheduler():
+            with reaching_scheduler():
                 threads: Mapping[str, int] = self._client.nthreads()
             if threads:
                 return threads
@@ -423,7 +414,7 @@ class Flight:
         """
         self.check_scheduler()
         if time.monotonic() > self._threads_until:
-            with _reaching_scheduler():
+            with reaching_scheduler():
                 threads = self._client.nthreads()
             self._threads, self._workers = sum(threads.values()), frozenset(threads)
             for key in [key for key, workers in self._bound.items() if workers.isdisjoint(self._workers)]:
@@ -481,7 +472,7 @@ class Flight:
         """
         begin = time.monotonic()
         if self.runs and begin > self._running_until:
-            with _reaching_scheduler():
+            with reaching_scheduler():
                 workers = self._client.scheduler_info(n_workers=-1).get("workers", {})
             self._running = longest(
                 Running(str(variant), str(at), float(seconds), address)
@@ -515,7 +506,7 @@ class Flight:
         # A tuple's first part names its group: only of a group do tasks wait on the scheduler. Others are given to
         # workers at once, hundreds to each, and a worker that dies puts all of them under suspicion.
         keys = [(self._run_id, task[0][0], next(self._serials)) for task in tasks]
-        with _reaching_scheduler():
+        with reaching_scheduler():
             futures = self._client.map(
                 _run_variants,
                 tasks,
@@ -535,7 +526,7 @@ class Flight:
     def pack(self, block: int, rows_sha256: str) -> None:
         """Submit the packing of a block, ahead of the variants; see `put_rows`."""
         key = f"pack-{block}:{time.monotonic_ns()}:{self._run_id}"
-        with _reaching_scheduler():
+        with reaching_scheduler():
             future = self._client.submit(
                 _pack_block, block, rows_sha256, self._run_id, key=key, pure=False, priority=10
             )
@@ -625,7 +616,7 @@ class Flight:
         """Cancel all variants under way and return them; those that run are killed by the plugin."""
         variants = [str(variant) for variant in self.runs]
         held = [self._futures.pop(self._keys[variant], None) for variant in variants]
-        with _reaching_scheduler():
+        with reaching_scheduler():
             self._client.cancel([future for future in held if future is not None], force=True)
         for variant in variants:
             self._items.pop(self._keys[variant], None)
@@ -643,39 +634,6 @@ class Flight:
         self._keys.pop(item, None)
         self.runs.discard(item)
         self.packings.discard(item)
-
-
-def dangerous_settings(client: Client) -> list[str]:
-    """Return what of a scheduler's settings makes worker losses worse than they need be, as sentences.
-
-    Parameters
-    ----------
-    client
-        Of any cluster; its scheduler is asked.
-
-    Raises
-    ------
-    SchedulerLostError
-        The scheduler does not answer.
-    """
-
-    def ask(dask_scheduler: Any = None) -> tuple[float, float]:  # defined here, so that it travels by value
-        return float(dask_scheduler.allowed_failures), float(dask_scheduler.WORKER_SATURATION)
-
-    with _reaching_scheduler():
-        allowed, saturation = client.run_on_scheduler(ask)
-    found = []
-    if allowed < _ALLOWED_FAILURES:
-        found.append(
-            f"distributed.scheduler.allowed-failures is {allowed:g}: where workers come and go, variants come back "
-            f"after {allowed + 1:g} losses and are submitted again; set it to {_ALLOWED_FAILURES} before it starts"
-        )
-    if saturation > 1:
-        found.append(
-            f"distributed.scheduler.worker-saturation is {saturation:g}: a lost worker puts variants that only waited "
-            "there under suspicion; set it to 1.0 before it starts"
-        )
-    return found
 
 
 def _is_try(outcome: Any) -> bool:
