@@ -99,7 +99,7 @@ def test_every_label_comes_back_exactly(hostile: Store) -> None:
 
 def test_nothing_of_them_is_a_name_of_an_object(hostile: Store) -> None:
     for one in hostile.objects():
-        assert re.fullmatch(r"[A-Za-z0-9._/]+", one.name), one.name
+        assert re.fullmatch(r"[A-Za-z0-9._/-]+", one.name), one.name
 
 
 def test_every_label_is_exported_exactly(hostile: Store, tmp_path: Path) -> None:
