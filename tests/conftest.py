@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+import dask
 import pytest
 from hypothesis import settings
 
@@ -10,6 +13,11 @@ from s3_servers import MotoServer, SeaweedServer
 # How long an example takes depends on what else the machine does; a test's time-out ends one that hangs.
 settings.register_profile("bemsweep", deadline=None)
 settings.load_profile("bemsweep")
+
+# With gilknocker, which coiled brings, each Dask process looks every millisecond who holds the GIL, and warns when it
+# cannot tell on a busy machine. The first is for this process, the second for those that tests start.
+dask.config.set({"distributed.admin.system-monitor.gil.enabled": False})
+os.environ["DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__GIL__ENABLED"] = "False"
 
 
 @pytest.fixture(scope="session")

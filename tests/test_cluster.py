@@ -65,3 +65,8 @@ def test_worker_processes_share_the_cores_and_end_with_the_block(tmp_path: Path)
     assert len(pids) == 2
     assert os.getpid() not in pids
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_nobody_looks_every_millisecond_who_holds_the_gil() -> None:
+    with dask.config.set({"distributed.admin.system-monitor.gil.enabled": True}), open_local_client(1) as client:
+        assert not client.cluster.scheduler.monitor.monitor_gil_contention
