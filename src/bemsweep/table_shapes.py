@@ -20,7 +20,7 @@ from bemsweep.layout import BLOCK_ROWS, TABLE_COLUMNS
 
 __all__ = ["Table", "long_table", "tiles", "variants_table", "wide_table"]
 
-_TILE_BYTES = 64_000_000
+_TILE_BYTES = 32_000_000
 """Most that is read at once, but at least one variant."""
 
 _BATCH_CELLS = 2_000_000
