@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import bemsweep as bs
+from bemsweep import clusters
 from bemsweep.cli import app
 from bemsweep.cluster_file import read_cluster
 from bemsweep.clusters import submission
-from bemsweep.errors import ClusterFileError
+from bemsweep.errors import ClusterError, ClusterFileError
+from bemsweep.preflight import look
 
 CONFIGS = Path(__file__).parent.parent / "cluster-configs"
 STUDY = """\
@@ -94,7 +97,14 @@ def test_start_looks_at_one_worker():
     assert f"bemsweep  {bs.__version__}" in text
     assert "engine    EnergyPlus, Version 25.2.0" in text
     assert "threads   2" in text
+    assert re.search(r"^memory    [\d.]+ GB$", text, re.MULTILINE)
     assert "dashboard: http://127.0.0.1:" in error
+
+
+def test_start_refuses_a_worker_with_another_bemsweep(monkeypatch):
+    monkeypatch.setattr(clusters, "look", lambda: {**look(), "versions": {"bemsweep": "0.0.1", "Python": "3.9"}})
+    with pytest.raises(ClusterError, match=r"no worker can run the study: .* bemsweep 0\.0\.1 instead of"):
+        call("cluster", "check", CONFIGS / "local-threads.yaml", "--start")
 
 
 @pytest.mark.engine

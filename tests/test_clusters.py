@@ -320,7 +320,7 @@ def test_a_machine_of_your_own_account_runs_a_study(tmp_path):
     file = written(tmp_path / "c.yaml", "cluster: coiled\nworkers: 1\nvm_types: [c7a.large]\nspot: with_fallback\n")
     with bs.open_cluster(file, plan=plan) as client:
         found = first_worker(client, within_s=600)
-        assert (found["bemsweep"], found["engine"]) == (bs.__version__, plan.engine_version)
+        assert (found["versions"]["bemsweep"], found["engine"]) == (bs.__version__, plan.engine_version)
         run = bs.run(plan, client=client)
     assert set(run.status()["status"]) == {"succeeded"}
 

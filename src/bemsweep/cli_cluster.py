@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bemsweep.console import AllowPythonOption, JsonOption, err, out, print_json
+from bemsweep.units import size_text
 
 if TYPE_CHECKING:
     from bemsweep.cluster_file import Cluster
@@ -49,8 +50,8 @@ def check_command(
         _print_submitted(told.get("submits"))
     if start:
         told["worker"] = _look(config, within)
-        for name, value in () if as_json else told["worker"].items():
-            out.print(f"{name:<9} {value}")
+        if not as_json:
+            _print_worker(told["worker"])
     if as_json:
         print_json(told)
 
@@ -93,8 +94,16 @@ def _print_submitted(submitted: Any) -> None:
         out.print(")")
 
 
+def _print_worker(told: dict[str, Any]) -> None:
+    """Print what a worker says of itself, which `bemsweep.preflight` has found good."""
+    rows = {name: told[name] for name in ("worker", "machine", "threads")} | told["versions"]
+    rows |= {"engine": told["engine"], "memory": size_text(told["memory_bytes"]), "scratch": "can be written"}
+    for name, value in rows.items():
+        out.print(f"{name:<9} {value}")
+
+
 def _look(config: Cluster, within_s: float) -> dict[str, Any]:
-    """Start one worker, and return what it says of itself."""
+    """Start one worker, check it as before a run, and return what it says of itself."""
     from bemsweep.cluster_file import Range  # noqa: PLC0415 - as above
     from bemsweep.clusters import dashboard, first_worker, open_configured  # noqa: PLC0415
 

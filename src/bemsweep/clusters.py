@@ -27,7 +27,9 @@ from bemsweep.cluster import open_local_client
 from bemsweep.cluster_file import Cluster, Coiled, Local, Scheduler, Slurm, read_cluster
 from bemsweep.cluster_settings import SCHEDULER_SETTINGS, coiled_arguments, run_tags, slurm_arguments
 from bemsweep.errors import BemsweepError, InfrastructureError
+from bemsweep.host_client import open_engine
 from bemsweep.planning import Plan
+from bemsweep.preflight import Workers, look
 from bemsweep.redaction import redacted
 
 __all__ = ["dashboard", "first_worker", "job_script", "open_cluster", "open_configured", "submission"]
@@ -270,7 +272,7 @@ def _needed(module: str, extra: str) -> Any:
 
 
 def first_worker(client: Client, *, within_s: float) -> dict[str, Any]:
-    """Wait for a worker and return what it says of itself: versions of bemsweep, Python and the engine, its CPUs.
+    """Wait for a worker, check that it can run studies, and return what it says of itself.
 
     Parameters
     ----------
@@ -279,29 +281,30 @@ def first_worker(client: Client, *, within_s: float) -> dict[str, Any]:
     within_s
         How long to wait for it.
 
+    Returns
+    -------
+    dict
+        Its address, threads, engine version, and what `bemsweep.preflight.look` tells.
+
     Raises
     ------
     InfrastructureError
-        None has come.
+        None has come, or it has no scratch to work in.
+    ClusterError
+        It has another bemsweep or Python than this process, or none.
     """
-
-    def look() -> dict[str, Any]:  # defined here to travel by value: the worker may have another bemsweep, or none
-        import os  # noqa: PLC0415
-        import platform  # noqa: PLC0415
-        from importlib.metadata import version as version_of  # noqa: PLC0415
-
-        from bemsweep.host_client import open_engine  # noqa: PLC0415
-
-        with open_engine() as engine:
-            version = engine.version
-        told = {"host": platform.node(), "bemsweep": version_of("bemsweep"), "engine": version}
-        return {**told, "python": platform.python_version(), "cpus": os.cpu_count()}
-
     until = time.monotonic() + within_s
     while not (threads := client.nthreads()):
         if time.monotonic() > until:
             raise InfrastructureError(f"no worker has come within {within_s:g} s")
         time.sleep(_POLL_S)
     worker = next(iter(threads))
-    answer: dict[str, Any] = client.submit(look, workers=[worker], pure=False).result()
-    return {"worker": worker, "threads": threads[worker], **answer}
+    facts = client.run(look, workers=[worker], on_error="return")
+    Workers().take(facts)
+    engine = client.run(_engine_version, workers=[worker])[worker]
+    return {"worker": worker, "threads": threads[worker], "engine": engine, **facts[worker]}
+
+
+def _engine_version() -> str:
+    with open_engine() as engine:
+        return engine.version
