@@ -1,17 +1,20 @@
-"""An engine that only pretends, for tests of studies and of what is built on bemsweep.
+"""Stand-ins, for tests of studies and of what is built on bemsweep: an engine that only pretends, and Coiled's service.
 
 `FakeEngine` follows the calendar, the outputs and the edits it is given, counts its runs and fails
-on script; it never starts a process.
+on script; it never starts a process. `coiled_stand_in` lets what asks Coiled for machines run on this one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
+import inspect
 import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -26,7 +29,7 @@ from bemsweep.records import Series
 from bemsweep.reductions import reduced_series
 from bemsweep.tables import SUMMARY_SERIES, Cell, cell_series, cells_meant
 
-__all__ = ["FakeEngine", "Fault"]
+__all__ = ["FakeEngine", "Fault", "coiled_stand_in"]
 
 Fault = Literal[
     "fail", "crash", "bad_edit", "other_axis", "hang", "out_of_memory", "infrastructure", "killed", "full_disk"
@@ -315,3 +318,55 @@ def _digest(*parts: object) -> str:
 
 def _random(digest: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([int(digest[:16], 16), seed])
+
+
+@contextmanager
+def coiled_stand_in() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """Have one worker of this process in the place of Coiled's machines: to try, for free, what will run there.
+
+    While the block lasts, a cluster of Coiled is a `distributed.LocalCluster` with the threads of one machine. It needs
+    Coiled's package, whose signatures every call has to fit, but no account and no network.
+
+    Returns
+    -------
+    context manager of list
+        The calls, as they come: ``("Cluster", arguments)``, ``("send_private_envs", {name: value})`` and
+        ``("close", {})``.
+
+    Raises
+    ------
+    ImportError
+        Coiled's package is not installed.
+    """
+    import dask  # noqa: PLC0415 - takes a moment, and only this needs it
+    from distributed import LocalCluster  # noqa: PLC0415 - as above
+
+    coiled: Any = importlib.import_module("coiled")  # an extra, without types
+    asked = inspect.signature(coiled.Cluster.__init__)
+    sent = inspect.signature(coiled.Cluster.send_private_envs)
+    calls: list[tuple[str, dict[str, Any]]] = []
+
+    class StandIn(LocalCluster):
+        def __init__(self, **arguments: Any) -> None:
+            asked.bind(self, **arguments)
+            calls.append(("Cluster", arguments))
+            threads = arguments["worker_options"]["nthreads"]
+            addresses = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
+            options = {"n_workers": 1, "threads_per_worker": threads, "processes": False, "memory_limit": None}
+            super().__init__(**options, **addresses)  # type: ignore[no-untyped-call]
+
+        def send_private_envs(self, env: Mapping[str, str], **how: Any) -> None:
+            sent.bind(self, env, **how)
+            calls.append(("send_private_envs", dict(env)))
+
+        def close(self, *arguments: Any) -> Any:
+            calls.append(("close", {}))
+            return super().close(*arguments)
+
+    real = coiled.Cluster
+    coiled.Cluster = StandIn
+    try:
+        with dask.config.set({"coiled.token": "of-no-account"}):
+            yield calls
+    finally:
+        coiled.Cluster = real
