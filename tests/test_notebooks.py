@@ -1,4 +1,4 @@
-"""The notebooks: they run on the real engine without a warning, show what they say, and leave nothing behind."""
+"""The notebooks: they run on the real engine without a warning, show what they say, and start no engine once more."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import xarray as xr
 from nbclient import NotebookClient
 
 import bemsweep
+from dask_processes import TlsCluster
+from small_studies import assert_same_cubes
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+LAMPS = "studies/lamps/results.zarr"
 
 
 def read(path):
@@ -22,27 +26,39 @@ def read(path):
     return notebook, [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def executed(name, tmp_path_factory):
-    """Return the code cells of a notebook with what they show, and the folders that it was run in."""
-    home, work, temporary = (tmp_path_factory.mktemp(folder) for folder in ("home", "work", "temporary"))
-    notebook, cells = read(FOLDER / name)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(Path(bemsweep.__file__).parent.parent))
-        environment.setenv("BEMSWEEP_CACHE_DIR", str(home / "cache"))
-        environment.setenv("IPYTHONDIR", str(home / "ipython"))
-        environment.setenv("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's
-        environment.setenv("TMPDIR", str(temporary))
-        environment.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # its `bemsweep`, too
-        environment.delenv("BEMSWEEP_STORE", raising=False)
-        environment.delenv("MPLBACKEND", raising=False)
-        client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(work)}})
-        client.execute()
-    return cells, work, temporary
+@pytest.fixture
+def run(tmp_path_factory):
+    """Return what runs a notebook: each call of a test in the same folders, as a user would who runs it again."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("home", "work", "temporary")}
+
+    def run(name, *, then=""):
+        """Return the code cells with what they show; `then` is run behind the cell that is tagged `parameters`."""
+        notebook, cells = read(FOLDER / name)
+        for number, cell in enumerate(notebook.cells):
+            if then and "parameters" in cell.metadata.get("tags", ()):
+                notebook.cells.insert(number + 1, nbformat.v4.new_code_cell(then))
+                break
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("PYTHONPATH", str(Path(bemsweep.__file__).parent.parent))
+            environment.setenv("BEMSWEEP_CACHE_DIR", str(folders["home"] / "cache"))
+            environment.setenv("DASK_CONFIG", str(folders["home"] / "dask"))  # no login to Coiled
+            environment.setenv("IPYTHONDIR", str(folders["home"] / "ipython"))
+            environment.setenv("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's
+            environment.setenv("TMPDIR", str(folders["temporary"]))
+            environment.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # its `bemsweep`, too
+            for variable in ("BEMSWEEP_STORE", "MPLBACKEND", "DASK_COILED__TOKEN"):
+                environment.delenv(variable, raising=False)
+            resources = {"metadata": {"path": str(folders["work"])}}
+            NotebookClient(notebook, kernel_name="python3", resources=resources).execute()
+        assert list(folders["work"].iterdir()) == []
+        return cells, folders["temporary"]
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def first_study(tmp_path_factory):
-    return executed("01-first-study.ipynb", tmp_path_factory)
+def records(folder):
+    """Return when each record below a folder was written: a variant that runs again writes its own anew."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("records/**/*.parquet")}
 
 
 def shown(cells, kind):
@@ -52,6 +68,10 @@ def shown(cells, kind):
 def printed(cells, stream="stdout"):
     outputs = [output for cell in cells for output in cell.outputs if output.output_type == "stream"]
     return "".join(output.text for output in outputs if output.name == stream)
+
+
+def read_group(path):
+    return xr.open_zarr(path, group="hourly").load()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -73,8 +93,8 @@ def test_links_lead_somewhere(path):
 @pytest.mark.engine
 @pytest.mark.heavy
 @pytest.mark.timeout(900)
-def test_the_first_study_runs_and_shows_what_it_says(first_study):
-    cells, work, temporary = first_study
+def test_the_first_study_runs_and_shows_what_it_says(run):
+    cells, temporary = run("01-first-study.ipynb")
     assert printed(cells, "stderr") == ""
     assert len(shown(cells, "image/png")) == 6
     (found, *_, plan, run) = [table for table in shown(cells, "text/html") if "<p>" in table or "variants" in table]
@@ -87,13 +107,65 @@ def test_the_first_study_runs_and_shows_what_it_says(first_study):
     assert "{'variants': 16, 'stored': 9, 'to_run': 7}" in shown(cells, "text/plain")
     assert "DualSetPointWithDeadBand" in text
     assert "differences: ()" in text
-    assert list(work.iterdir()) == list(temporary.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.engine
 @pytest.mark.timeout(300)
-def test_results_are_read_without_bemsweep(tmp_path_factory):
-    cells, work, temporary = executed("03-results-without-bemsweep.ipynb", tmp_path_factory)
+def test_from_the_laptop_to_a_cluster(run):
+    cells, temporary = run("02-laptop-to-cluster.ipynb")
+    (folder,) = temporary.iterdir()
+    assert "2 were there, 6 of 6 succeeded" in printed(cells)
+    assert [len(cell.outputs) for cell in cells if "bs.run(" in cell.source] == [1, 1], "progress in place"
+    assert len(shown(cells, "image/png")) == 1
+    assert printed(cells, "stderr") == ""
+
+    assert_same_cubes(read_group(folder / "laptop-store" / LAMPS), read_group(folder / "shared-store" / LAMPS))
+    written = records(folder)
+    assert len(written) == 6 + 6
+    assert "6 were there, 6 of 6 succeeded" in printed(run("02-laptop-to-cluster.ipynb")[0])
+    assert records(folder) == written
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+def test_with_a_cluster_of_others_and_a_bucket_only_two_names_change(run, s3_env, tmp_path):
+    bucket, cluster = f"{s3_env.new_bucket()}/bemsweep", TlsCluster(tmp_path, workers=2)
+    there = f"elsewhere = {{'cluster': {str(cluster.file)!r}, 'store': {bucket!r}}}"
+    try:
+        cluster.start()
+        cells, temporary = run("02-laptop-to-cluster.ipynb", then=there)
+    finally:
+        cluster.stop()
+    assert "2 were there, 6 of 6 succeeded" in printed(cells)
+    (folder,) = temporary.iterdir()
+    assert_same_cubes(read_group(f"{bucket}/{LAMPS}"), read_group(folder / "laptop-store" / LAMPS))
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+def test_a_session_on_coiled_runs_without_an_account(run):
+    cells, temporary = run("04-coiled.ipynb")
+    (folder,) = temporary.iterdir()
+    text = printed(cells)
+    assert "worker_vm_types=['c7a.large', 'c6a.large']" in text
+    assert "['Cluster', 'close']" in text
+    assert re.search(r"^cost      about \$0\.\d+: 1 x c7a.large or c6a.large spot", text, re.MULTILINE)
+    (plan,) = [text for text in shown(cells, "text/html") if "to go" in text]
+    assert "4 stored, 5 to run" in plan
+    assert re.search(r"2 to 10 x c7a.large or c6a.large spot, 20 at once, about \$0\.\d", plan)
+    assert "9 succeeded" in text or "5 succeeded" in text.splitlines()[-1]
+    written = records(folder)
+    assert len(written) == 9
+    again = printed(run("04-coiled.ipynb")[0])
+    assert "['Cluster', 'close']" in again
+    assert records(folder) == written
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+def test_results_are_read_without_bemsweep(run):
+    cells, temporary = run("03-results-without-bemsweep.ipynb")
     assert not any(re.search(r"^(import|from) bemsweep", cell.source, re.MULTILINE) for cell in cells)
     text = printed(cells)
     assert "results are in" in text
@@ -103,4 +175,7 @@ def test_results_are_read_without_bemsweep(tmp_path_factory):
     (selected,) = [float(value) for value in re.findall(r"array\(([\d.]+)\)", " ".join(shown(cells, "text/plain")))]
     assert 10 < selected < 30
     assert text.rstrip().endswith("True True")
-    assert list(work.iterdir()) == list(temporary.iterdir()) == []
+    written = records(temporary / "bemsweep-january")
+    assert len(written) == 6
+    assert "6 succeeded; 0 run now" in printed(run("03-results-without-bemsweep.ipynb")[0])
+    assert records(temporary / "bemsweep-january") == written

@@ -202,6 +202,11 @@ def test_what_is_within_another_url_is_no_store(url):
         Store(url)
 
 
+def test_a_url_that_was_pasted_behind_another_is_no_store():
+    with pytest.raises(StoreError, match="name that of the store alone"):
+        Store("s3://s3://bucket/x")
+
+
 @pytest.mark.parametrize("url", ["s3:bucket/x", "s3:/bucket/x", "S3A:bucket/x", "gs:bucket"])
 def test_half_a_url_is_no_folder(url):
     with pytest.raises(StoreError, match=r"did you mean '.*://bucket"):

@@ -55,6 +55,11 @@ __all__ = [
 class _PlainConsole(Console):
     """A console that prints texts as they are: ``[red]`` and ``:smile:`` mean nothing, nor do control characters."""
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it is one: a pipe is none, though FORCE_COLOR, which notebooks set, makes rich say so."""
+        return bool(self.file.isatty())
+
     def print(self, *objects: Any, **how: Any) -> None:
         super().print(*(Text(visible(str(one))) if isinstance(one, (str, Text)) else one for one in objects), **how)
 

@@ -529,6 +529,8 @@ def _why_no_store(text: str, protocol: str) -> str:
         return f"{shown}: {protocol} can be read only; it will do for inputs"
     if "::" in text and "://" in text:  # fsspec's chains, of which it would take the first for a folder
         return f"{shown}: name the URL alone, without what stands before ::"
+    if text.count("://") > 1:  # s3fs takes what follows the first for a bucket here, and for a folder there
+        return f"{shown}: there is one URL within another; name that of the store alone"
     meant = re.sub("^([^:/]+):/*", r"\1://", text)
     if not protocol and protocol_of(meant) in _REMOTE:
         return f"{shown}: did you mean {redacted(meant)!r}?"

@@ -27,6 +27,7 @@ from bemsweep.errors import InfrastructureError
 from bemsweep.outputs import END_USES, FUELS, Output
 from bemsweep.records import Series
 from bemsweep.reductions import reduced_series
+from bemsweep.scratch import open_scratch
 from bemsweep.tables import SUMMARY_SERIES, Cell, cell_series, cells_meant
 
 __all__ = ["FakeEngine", "Fault", "coiled_stand_in"]
@@ -366,7 +367,10 @@ def coiled_stand_in() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     real = coiled.Cluster
     coiled.Cluster = StandIn
     try:
-        with dask.config.set({"coiled.token": "of-no-account"}):
-            yield calls
+        with (
+            open_scratch() as folder,
+            dask.config.set({"coiled.token": "of-no-account", "temporary-directory": str(folder)}),
+        ):
+            yield calls  # Dask leaves its own folder behind
     finally:
         coiled.Cluster = real
