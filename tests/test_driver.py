@@ -545,6 +545,18 @@ def test_a_run_ends_within_what_it_may_cost_and_carries_on(tmp_path: Path) -> No
     assert engine.starts <= 1 + 301 + 4, "what was kept is not run again"
 
 
+@pytest.mark.parametrize("helping", [{"records_only": True}, {"shard": (1, 2)}])
+def test_a_run_that_only_adds_records_ends_within_what_it_may_cost(tmp_path: Path, helping: dict[str, object]) -> None:
+    engine, study = FakeEngine(longest_s=0.2, counter=tmp_path / "starts"), small_study(parameters=grid_of(15, 20))
+    with local_client(threads_per_worker=4) as client:
+        plan = bs.plan(study, store=tmp_path / "store", engine=engine, cluster=DOLLAR_A_SECOND)
+        with pytest.raises(CostLimitError, match="finished"):
+            bs.run(plan, client=client, max_cost=1, **helping)
+    stored = len(Store(tmp_path / "store").stored(plan.variant_ids))
+    assert 4 <= stored < 100, "1 s of four at once, 0.1 s each, is some 40"
+    assert engine.starts - 1 - stored <= 4, "at most a round is ended halfway"
+
+
 def test_variants_that_take_longer_than_thought_are_ended_when_the_money_is_spent(tmp_path: Path) -> None:
     engine = FakeEngine(counter=tmp_path / "starts", faults=lambda job, _: "hang" if job.calendar else None)
     with local_client(threads_per_worker=4) as client:
