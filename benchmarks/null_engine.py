@@ -27,6 +27,7 @@ from distributed import Client
 from machine import describe
 
 import bemsweep as bs
+from bemsweep.cluster import open_local_client
 from bemsweep.engine import COMPLETED, EngineRun, Job
 from bemsweep.memory import peak_bytes
 from bemsweep.records import Series
@@ -150,7 +151,7 @@ def run(variants: int, frequency: str, store: str, options: Mapping[str, Any]) -
     began = time.perf_counter()
     plan = bs.plan(study(variants, frequency), store=store, storage_options=options, engine=NullEngine())
     planned = time.perf_counter()
-    with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
+    with open_local_client(2, processes=2) as client:  # as bemsweep makes it: Dask's own would watch the GIL, too
         first_s = warm_up(client)
         workers = {f"worker {n}": int(pid) for n, pid in enumerate(client.run(os.getpid).values())}
         processes = Processes(driver=os.getpid(), **workers)
