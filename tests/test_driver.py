@@ -686,15 +686,34 @@ def test_workers_in_other_processes(tmp_path: Path, fake: FakeEngine) -> None:
     assert fake.starts == 301 + 1
 
 
+class Other(FakeEngine):
+    """Changes its version when it travels."""
+
+    def __reduce__(self) -> tuple[object, tuple[dict[str, str]]]:  # type: ignore[override]
+        return _other_engine, ({"version": "EnergyPlus, Version 9.9"},)
+
+
+@pytest.mark.parametrize("refused", [1, 10**9])
+def test_a_run_ends_though_the_scheduler_keeps_a_worker_that_is_unfit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    """One that holds a result which no other can take is not retired, whatever it is asked."""
+    monkeypatch.setattr(submission, "_THREADS_STAY_S", 0.3)
+    monkeypatch.setattr(submission, "_CLOSE_AGAIN_S", 0.05)
+    retire, asked = Client.retire_workers, []
+
+    def retire_later(self: Client, workers: list[str]) -> object:
+        asked.append(workers)
+        return {} if len(asked) <= refused else retire(self, workers)
+
+    monkeypatch.setattr(Client, "retire_workers", retire_later)
+    with pytest.raises(InfrastructureError, match=r"runs nothing: the engine 'EnergyPlus, Version 9\.9'"):
+        run_study(small_study(), tmp_path / "store", Other(counter=tmp_path / "starts"))
+    assert len(asked) == 2 if refused == 1 else len(asked) > 2, "asked until the worker is gone"
+
+
 def test_a_worker_with_another_engine_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submission, "_THREADS_STAY_S", 0.3)
-
-    class Other(FakeEngine):
-        """Changes its version when it travels."""
-
-        def __reduce__(self) -> tuple[object, tuple[dict[str, str]]]:  # type: ignore[override]
-            return _other_engine, ({"version": "EnergyPlus, Version 9.9"},)
-
     with pytest.raises(InfrastructureError, match=r"runs nothing: the engine 'EnergyPlus, Version 9\.9'"):
         run_study(small_study(), tmp_path / "store", Other(counter=tmp_path / "starts"))
     assert set(read(tmp_path / "store").status.values) == {"pending"}

@@ -69,6 +69,7 @@ _ASKING_S = 60.0
 _WORKER = "bemsweep_worker"
 """Attribute of a machine's fault: whose it is."""
 _POLL_S = 0.02
+_CLOSE_AGAIN_S = 1.0
 
 Submitted = tuple[str, Sequence[Value], int]
 """A variant to run: its variant_id, its row, and how often the engine has died under it."""
@@ -253,6 +254,8 @@ class Flight:
         self._bound: dict[Any, frozenset[str]] = {}
         """Of keys the workers, if not all, that may run them."""
         self._workers: frozenset[str] = frozenset()
+        self._unfit: set[str] = set()
+        """Of them those that can do nothing for the run, until they are closed."""
         self._threads, self._threads_until = 0, 0.0
         self._alone_since = self._alone_told = 0.0
         self._running: tuple[Running, ...] = ()
@@ -335,15 +338,24 @@ class Flight:
         return {worker: one for worker, one in answers.copy().items() if not isinstance(one, (OSError, TimeoutError))}
 
     def close_workers(self, workers: Sequence[str]) -> None:
-        """Have workers closed that are unfit; returns at once.
+        """Have workers closed that are unfit, and count on them no more; returns at once.
 
-        What they have been given hands itself back, or is run elsewhere.
+        What they have been given hands itself back, or is run elsewhere. The scheduler keeps a worker that holds a
+        result which no other can take, for as long as it does.
         """
 
         def close() -> None:
-            with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):  # it only saves work
-                self._client.retire_workers(list(workers))
+            left = set(workers)
+            while left:
+                with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):
+                    self._client.retire_workers(sorted(left))
+                    gone = left - self._client.nthreads().keys()
+                    self._unfit -= gone  # another may come to that address
+                    left -= gone
+                if self._is_over.wait(_CLOSE_AGAIN_S):
+                    return
 
+        self._unfit |= set(workers)
         threading.Thread(target=close, name=f"{self._run_id}-closing", daemon=True).start()
 
     def check_shared(self, store: Store, stop: threading.Event) -> None:
@@ -405,7 +417,7 @@ class Flight:
             raise SchedulerLostError(f"lost the Dask scheduler ({self._client.status}): run again to carry on")
 
     def threads(self) -> int:
-        """Return how many variants the cluster runs at once, as of the last seconds.
+        """Return how many variants the cluster runs at once, as of the last seconds; workers that are unfit run none.
 
         Raises
         ------
@@ -416,7 +428,8 @@ class Flight:
         if time.monotonic() > self._threads_until:
             with reaching_scheduler():
                 threads = self._client.nthreads()
-            self._threads, self._workers = sum(threads.values()), frozenset(threads)
+            self._threads = sum(count for worker, count in threads.items() if worker not in self._unfit)
+            self._workers = frozenset(threads)
             for key in [key for key, workers in self._bound.items() if workers.isdisjoint(self._workers)]:
                 self._answers.put((key, CancelledError("the workers that were to run it are gone")))
                 self._futures.pop(key, None)
@@ -440,7 +453,7 @@ class Flight:
             self._alone_told = time.monotonic()
 
     def is_deserted(self) -> bool:
-        """Return True if the cluster has had no worker for some seconds, more than a lost one takes to come back.
+        """Return True if the cluster has had no fit worker for some seconds, more than a lost one takes to come back.
 
         Raises
         ------
@@ -498,7 +511,7 @@ class Flight:
         self._submit([fresh[first : first + together] for first in range(0, len(fresh), together)], None)
         self._submit([[one] for one in tried if one[0] not in self._faulty], None)
         for one in (one for one in tried if one[0] in self._faulty):
-            self._submit([[one]], sorted(self._workers - self._faulty[one[0]]) or None)
+            self._submit([[one]], sorted(self._workers - self._unfit - self._faulty[one[0]]) or None)
 
     def _submit(self, tasks: Sequence[Sequence[Submitted]], workers: list[str] | None) -> None:
         if not tasks:
