@@ -19,7 +19,7 @@ from bemsweep.stopping import stop
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
 from small_studies import grid_of, read, run_study, small_study
-from test_two_drivers import LEVELS, VARIANTS, drivers, until  # noqa: F401 - one is a fixture
+from test_two_drivers import drivers, until  # noqa: F401 - one is a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
 def test_a_run_and_who_helps_it_end_and_the_same_call_carries_on(store: Store, drivers: Any) -> None:  # noqa: F811
-    both = [drivers(store), drivers(store, shard=[1, 2])]
+    levels, variants = (10, 36), 361  # so many that even a busy machine is stopped before it has run them
+    both = [drivers(store, levels=levels), drivers(store, levels=levels, shard=[1, 2])]
     for driver in both:
         driver.planned()
     for driver in both:
@@ -57,11 +58,11 @@ def test_a_run_and_who_helps_it_end_and_the_same_call_carries_on(store: Store, d
         assert f"the run was stopped by {Holder.here()}: what is finished is kept" in message
     assert not [name for name in store.names("studies/small/lease") if name.startswith("stop-")]
     kept = len(list(store.objects("records")))
-    assert 3 < kept < VARIANTS
+    assert 3 < kept < variants
     packed = int((read(store).status == "succeeded").sum())
     assert 1 < packed <= kept, "what the run has gathered is committed"
-    plan = bs.plan(small_study(parameters=grid_of(*LEVELS)), store=store, engine=FakeEngine())
-    assert len(plan.to_run) == VARIANTS - kept
+    plan = bs.plan(small_study(parameters=grid_of(*levels)), store=store, engine=FakeEngine())
+    assert len(plan.to_run) == variants - kept
 
 
 def test_nobody_is_asked_where_nobody_is_at_work(tmp_path: Path) -> None:
