@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 import re
 from pathlib import Path
 
@@ -361,12 +362,22 @@ def test_what_is_simulated(office, run, weather, sizing):
     assert control["do_zone_sizing_calculation"] == "YES"
 
 
+@pytest.mark.matrix
 def test_every_bundled_model_can_be_prepared_for_a_year(tmp_path):
-    for path in BUNDLED:
+    prepare_for_a_year(BUNDLED, tmp_path)
+
+
+def test_some_bundled_models_can_be_prepared_for_a_year(tmp_path):
+    """Others each time, by the seed that pytest-randomly prints."""
+    prepare_for_a_year(random.sample(BUNDLED, 6), tmp_path)
+
+
+def prepare_for_a_year(paths, folder):
+    for path in paths:
         document = read_model(path)
         prepare_run(document, "annual", [TEMPERATURE, ELECTRICITY])
-        write_model(document, tmp_path / "in.idf")
-        assert calendar(read_model(tmp_path / "in.idf"), "run_period").shape("hourly") == (8760,)
+        write_model(document, folder / "in.idf")
+        assert calendar(read_model(folder / "in.idf"), "run_period").shape("hourly") == (8760,)
 
 
 ASKED = [
