@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bemsweep import host_client
 from bemsweep import host_process as host_process_module
 from bemsweep.edits import FieldEdit
 from bemsweep.errors import EngineDiedError, EngineNotFoundError, InfrastructureError, RunCancelledError
-from bemsweep.host_client import FreshEngine, HostEngine, find_engines, open_engine
+from bemsweep.host_client import FreshEngine, HostEngine, find_engines, kept_warm, open_engine
 from bemsweep.host_process import HostProcess
 from bemsweep.outcome import judge
 from bemsweep.outputs import Output
@@ -670,3 +671,63 @@ def test_engines_are_named_by_what_they_report(monkeypatch, launcher, tmp_path):
 def test_kind_of_engine_follows_the_system():
     assert isinstance(open_engine(), HostEngine)
     assert isinstance(open_engine(can_fork=False), FreshEngine)
+
+
+@pytest.fixture
+def new_hosts():
+    """Return what tells the hosts that this test has started."""
+
+    def hosts() -> set[int]:
+        found = set()
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):  # it has just ended
+                found |= {child.pid} if "bemsweep.host" in child.cmdline() else set()
+        return found
+
+    before = hosts()
+    return lambda: hosts() - before
+
+
+def test_engines_share_a_host_while_it_is_kept_warm(new_hosts):
+    with kept_warm():
+        waiting = new_hosts()
+        assert len(waiting) == 1
+        with open_engine() as engine:
+            assert engine.version
+            assert new_hosts() == waiting
+            with open_engine() as other:
+                assert other.version
+                assert len(new_hosts()) == 2, "one that is taken serves nobody else"
+        assert len(new_hosts()) == 1
+        with open_engine() as engine:
+            assert engine.version
+            assert len(new_hosts()) == 1
+    assert not new_hosts()
+    with open_engine() as engine:
+        assert engine.version
+    assert not new_hosts()
+
+
+def test_a_host_that_has_died_is_not_kept(new_hosts):
+    with kept_warm():
+        with open_engine() as engine:
+            host_process(engine).kill()
+            wait_until(lambda: not new_hosts())
+        with open_engine() as engine:
+            assert engine.version
+    assert not new_hosts()
+
+
+def test_a_host_with_a_run_under_way_is_not_kept(new_hosts, tmp_path):
+    with kept_warm(), ThreadPoolExecutor(1) as pool:
+        engine = open_engine()
+        future = pool.submit(engine.run, job(run="annual", calendar=YEAR), tmp_path, timeout_s=60.0)
+        wait_until(lambda: bool(runs()))
+        engine.close()
+        assert future.result(timeout=30).is_cancelled
+        assert not new_hosts()
+
+
+def test_what_is_no_engine_is_not_kept_warm(new_hosts, tmp_path):
+    with kept_warm(tmp_path / "energyplus"):
+        assert not new_hosts()

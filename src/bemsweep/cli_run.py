@@ -48,6 +48,7 @@ __all__ = ["run_command"]
 
 
 def run_command(
+    typer_context: typer.Context,
     study: StudyFile,
     store: StoreOption = DEFAULT_STORE,
     engine: EngineOption = None,
@@ -89,6 +90,10 @@ def run_command(
     as_json: JsonOption = False,
 ) -> None:
     """Run what is missing of a study and gather the results; a second run waits for the first."""
+    if cluster is None:  # the engine starts while all the rest is imported
+        from bemsweep.host_client import kept_warm  # noqa: PLC0415 - with what follows
+
+        typer_context.with_resource(kept_warm(engine))
     from bemsweep.cluster_file import read_cluster  # noqa: PLC0415 - with what follows
     from bemsweep.runner import AGAIN, run  # noqa: PLC0415 - Dask takes a second to import
     from bemsweep.spending import Spending  # noqa: PLC0415 - with its prices

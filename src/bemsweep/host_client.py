@@ -2,7 +2,8 @@
 
 `HostEngine` talks to one warm, forking host (`bemsweep.host`); `FreshEngine` starts a child for each
 run where there is no fork. Both count time-outs by the clock and kill whole process groups. The
-calling process never loads EnergyPlus, and nothing here judges a run.
+calling process never loads EnergyPlus, and nothing here judges a run. While `kept_warm` lasts, engines that
+are opened one after the other share a host.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import pickle
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Self
@@ -31,7 +33,7 @@ from bemsweep.memory import WATCH_INTERVAL_S
 from bemsweep.outcome import signal_name
 from bemsweep.simulate import read_run
 
-__all__ = ["FreshEngine", "HostEngine", "find_engines", "open_engine"]
+__all__ = ["FreshEngine", "HostEngine", "find_engines", "kept_warm", "open_engine"]
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +143,12 @@ class _Host:
             self._child.send(("run", serial, str(job.baseline), pickled, *where_to, job.max_memory_bytes))
         return serial
 
+    @property
+    def is_idle(self) -> bool:
+        """True if it has started, lives, and nobody waits for a run of it."""
+        has_started = self.version.done() and self.version.exception() is None
+        return has_started and not self.is_dead and not self._waiting
+
     def ask(self) -> None:
         """Ask for a sign of life, which `answers` will count."""
         with self._lock:
@@ -214,6 +222,72 @@ class _Host:
                 waiting.ended.set_result(_End(KILLED))
             else:
                 waiting.ended.set_exception(error)
+
+
+class _Spares:
+    """Hosts without an engine, at most one of each build that is to be kept warm."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: set[Build] = set()
+        self._hosts: dict[Build, _Host] = {}
+
+    def start(self, build: Build) -> None:
+        """Start a host, and keep those that engines of this build are done with."""
+        with self._lock:
+            self._kept.add(build)
+            self._hosts[build] = _Host(build)
+
+    def take(self, build: Build) -> _Host | None:
+        """Return the host that waits for an engine; None if there is none."""
+        with self._lock:
+            host = self._hosts.pop(build, None)
+        return None if host is None or host.is_dead else host
+
+    def give(self, build: Build, host: _Host) -> bool:
+        """Keep a host that an engine is done with; return False if it is to be ended."""
+        with self._lock:
+            is_wanted = build in self._kept and build not in self._hosts and host.is_idle
+            if is_wanted:
+                self._hosts[build] = host
+            return is_wanted
+
+    def end(self, build: Build) -> None:
+        """Keep none any more."""
+        with self._lock:
+            self._kept.discard(build)
+            host = self._hosts.pop(build, None)
+        if host is not None:
+            host.close()
+
+
+_SPARES = _Spares()
+
+
+@contextmanager
+def kept_warm(spec: str | Path | None = None) -> Iterator[None]:
+    """Start an engine's host now, and have engines of this process share it one after the other until the block ends.
+
+    A host takes half a second to start, during which a command can import what it needs. Blocks of one build do
+    not lie within each other.
+
+    Parameters
+    ----------
+    spec
+        As for `open_engine`; without such a build, or where there is no fork, nothing is done.
+    """
+    build: Build | None = None
+    if _HAS_FORK:
+        with suppress(EngineNotFoundError):  # whoever opens it says so
+            build = build_at(spec)
+    if build is None:
+        yield
+        return
+    _SPARES.start(build)
+    try:
+        yield
+    finally:
+        _SPARES.end(build)
 
 
 class _Engine:
@@ -314,10 +388,10 @@ class HostEngine(_Engine):
         return {} if (host := self._host) is None else host.running()
 
     def close(self) -> None:
-        """End the host and all of its runs, which are reported as cancelled."""
+        """End all runs, which are reported as cancelled, and the host, unless it is kept warm for the next engine."""
         with self._lock:
             host, self._host, self._is_closed = self._host, None, True
-        if host is not None:
+        if host is not None and not _SPARES.give(self._build, host):
             host.close()
 
     def _living_host(self) -> _Host:
@@ -327,7 +401,7 @@ class HostEngine(_Engine):
             if self._host is None or self._host.is_dead:
                 if self._host is not None:
                     tell_warning("the engine's host is dead and has another in its place")
-                self._host = _Host(self._build)
+                self._host = _SPARES.take(self._build) or _Host(self._build)
             return self._host
 
     @staticmethod
