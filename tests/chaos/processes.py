@@ -93,6 +93,13 @@ class Home:
         """Return the processes in which an engine runs, forks of a host."""
         return [process for process in self.processes() if _is_host(process) and _is_host(process.parent())]
 
+    def variants_at(self, process: psutil.Process) -> set[str] | None:
+        """Return the variants that a run, or a host's runs, are at; None if one of them has not told yet."""
+        lines = self.starts.read_text().splitlines() if self.starts.exists() else []
+        told = {int(pid): number for number, _, pid in (line.partition(" ") for line in lines) if pid}
+        runs = [run for run in self.runs() if process.pid in (run.pid, run.ppid())]
+        return {told[run.pid] for run in runs} if all(run.pid in told for run in runs) else None
+
     def end(self) -> None:
         """Kill what is left, so that no storm disturbs the next."""
         for process in self.processes():

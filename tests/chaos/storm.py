@@ -17,6 +17,7 @@ from typing import Literal
 import psutil
 from distributed import Client
 
+from bemsweep.attempts import MOST_TRIES
 from bemsweep.store import Store
 from chaos.faulty_proxy import FaultyProxy
 from chaos.processes import THREADS, Cluster, Driver, Home
@@ -28,6 +29,8 @@ Kind = Literal["run", "host", "worker", "nanny", "retired", "scheduler", "driver
 """What is hit: killed by SIGKILL, but a worker retired by its scheduler, and a server that is stopped or paused."""
 
 _POLL_S = 0.05
+_MOST_HITS = MOST_TRIES - 2
+"""So often one variant's engine is hit: one whose engine dies in every try has failed, and rightly."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,12 @@ class Stage:
     """What stands before the server."""
     left: list[str] = field(default_factory=list)
     """What the run and its cluster left when they had ended."""
+    hit: Counter[str] = field(default_factory=Counter)
+    """How often the engine of each variant was hit."""
+
+    def may_hit(self, variants: set[str] | None) -> bool:
+        """Return True if the engines of these variants may be hit once more; False of ones that are not known."""
+        return bool(variants) and all(self.hit[variant] < _MOST_HITS for variant in variants)
 
     @property
     def threads(self) -> int:
@@ -155,10 +164,16 @@ def _hit(blow: Blow, stage: Stage, chance: random.Random) -> int | None:
     if cluster is not None:
         found |= {"worker": cluster.workers, "nanny": cluster.nannies, "scheduler": cluster.scheduler}
     victims = sorted(found[blow.kind](), key=lambda process: process.pid)
-    if not victims:
-        return None
     with suppress(psutil.NoSuchProcess):
-        chance.choice(victims).kill()
+        variants: dict[psutil.Process, set[str] | None] = {}
+        if blow.kind in ("run", "host"):
+            variants = {victim: stage.home.variants_at(victim) for victim in victims}
+            victims = [victim for victim in victims if stage.may_hit(variants[victim])]
+        if not victims:
+            return None
+        victim = chance.choice(victims)
+        victim.kill()
+        stage.hit.update(variants.get(victim) or ())
         one_worker = THREADS if cluster else stage.threads
         return {"run": 1, "host": one_worker, "worker": one_worker, "nanny": one_worker}.get(blow.kind, stage.threads)
     return None

@@ -78,7 +78,7 @@ def turn(document: Any, value: str) -> None:
     """Count a start and turn the building, in the process that runs the engine; poison kills."""
     number, _, killed = value.partition(" kills its ")
     file = os.open(os.environ["CHAOS_STARTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    os.write(file, f"{number}\n".encode())
+    os.write(file, f"{number} {os.getpid()}\n".encode())
     os.close(file)
     if killed == "engine":
         os.kill(os.getpid(), signal.SIGKILL)

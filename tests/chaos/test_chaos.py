@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bemsweep.attempts import MOST_TRIES
 from chaos.__main__ import table, told
 from chaos.matrix import MATRIX, SHORT, Harness, Outcome, Scenario
+from chaos.processes import Home
+from chaos.storm import Stage
 
 SEED = 5
 
@@ -31,3 +34,13 @@ def test_every_storm_can_be_told_by_its_name() -> None:
 def test_the_table_has_a_line_for_each_storm() -> None:
     lines = table([Outcome(MATRIX[0]), Outcome(MATRIX[1])]).splitlines()
     assert [line.split()[0] for line in lines] == ["storm", "thousand", "failing-requests"]
+
+
+def test_no_variants_engine_is_hit_in_every_try(tmp_path: Path) -> None:
+    stage = Stage(Home(tmp_path, {}), driver=None, store="")  # type: ignore[arg-type]
+    assert not stage.may_hit(None), "one that has not told which variant it runs"
+    assert not stage.may_hit(set()), "a host without a run"
+    assert MOST_TRIES > 2
+    stage.hit.update(["1"] * (MOST_TRIES - 3) + ["2"] * (MOST_TRIES - 2))
+    assert stage.may_hit({"1"})
+    assert not stage.may_hit({"1", "2"})
