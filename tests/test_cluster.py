@@ -27,6 +27,13 @@ def test_a_local_client_uses_the_cores_and_ends_with_its_block(tmp_path: Path, m
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("Dask-Default-Threads")]
 
 
+@pytest.mark.parametrize("processes", [None, 1])
+def test_a_worker_of_this_process_is_not_given_up_when_the_machine_has_slept(processes: int | None) -> None:
+    with open_local_client(1, processes=processes) as client:
+        ttl = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl)
+    assert (ttl is None) == (processes is None)
+
+
 def test_a_local_client_does_not_become_everybodys() -> None:
     with open_local_client(1):
         assert current_client() is None

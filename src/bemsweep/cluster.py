@@ -61,6 +61,8 @@ _QUIET_THERE = str({"distributed.worker": "critical"})
 def _cluster(cores: int, processes: int | None, folder: Path) -> LocalCluster:
     # The settings are read by the constructor, and gone after it: another run may end in any order.
     settings = {**SCHEDULER_SETTINGS, "temporary-directory": str(folder), _LOGGING_THERE: _QUIET_THERE}
+    if processes is None:  # a worker in this process is never lost alone: it has only slept if the whole machine has
+        settings["distributed.scheduler.worker-ttl"] = None
     with _CHANGING, dask.config.set(settings):
         return LocalCluster(
             n_workers=processes or 1,
