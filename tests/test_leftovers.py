@@ -49,7 +49,7 @@ def study(**changes: Any) -> bs.Study:
         "parameters": {"ending": bs.Call(misbehave, values=list(ENDS))},
         "outputs": [bs.Variable("Zone Mean Air Temperature", frequency="hourly", as_="temperature")],
         "reference": False,
-        "timeout_s": 25.0,  # a design day takes a second, but machines can be busy
+        "timeout_s": 15.0,  # a design day takes a second, but machines can be busy
     }
     return bs.Study(**{**settings, **changes})
 

@@ -177,15 +177,10 @@ def test_ten_thousand_records_are_found_in_ten_seconds(store):
     study = small_study(parameters=grid_of(100, 100))
     plan = bs.plan(study, store=store, engine=FakeEngine())
     store.fs.pipe({store.path(store.record_name(variant)): b"record" for variant in plan.variant_ids})
-    seconds = []
-    for _ in range(2):  # what else the machine does comes and goes
-        began = time.monotonic()
-        with counted_requests() as requests:
-            again = bs.plan(study, store=store, engine=FakeEngine())
-        seconds.append(time.monotonic() - began)
-        if seconds[-1] < 10:
-            break
-    assert min(seconds) < 10
+    began = time.monotonic()
+    with counted_requests() as requests:
+        again = bs.plan(study, store=store, engine=FakeEngine())
+    assert time.monotonic() - began < 10
     assert len(again.variant_ids) > 10_000
     assert again.to_run == ()
     assert sum(requests.values()) <= 11 + 10, "one listing per thousand, and what any plan costs"
