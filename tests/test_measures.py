@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.heavy, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The example's run, in hourly steps: what the measures do to the model is the same in a third of the time."""
+    """The example's run, in hourly steps: what the measures do to the model is the same in half the time."""
     idf = Path(dataset.ref_models["small_office"]).read_text(encoding="latin-1")
     coarse = tmp_path_factory.mktemp("model") / "small_office.idf"
     coarse.write_text(re.sub(r"Timestep,\s*6;", "Timestep,1;", idf), encoding="latin-1")
