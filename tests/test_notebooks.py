@@ -1,4 +1,4 @@
-"""The notebooks: they run on the real engine without a warning, show what they say; run again, all but 01 start no engine."""
+"""The notebooks: on the real engine, without a warning, they show what they say; again, all but 01 start no engine."""
 
 from __future__ import annotations
 
