@@ -9,7 +9,7 @@ from pathlib import Path
 import dask
 import psutil
 import pytest
-from distributed import get_client
+from distributed import Client, LocalCluster, get_client
 
 from bemsweep.cluster import current_client, open_local_client
 from small_studies import local_client
@@ -62,7 +62,7 @@ def test_clusters_that_end_in_any_order_leave_nothing_changed() -> None:
     assert logger.level == level
 
 
-def test_worker_processes_share_the_cores_and_end_with_the_block(tmp_path: Path) -> None:
+def test_worker_processes_share_the_cores_and_end_with_the_block() -> None:
     with open_local_client(5, processes=2) as client:
         assert sorted(client.nthreads().values()) == [2, 2]
         assert all(address.startswith("tcp://127.0.0.1:") for address in client.nthreads())
@@ -72,6 +72,17 @@ def test_worker_processes_share_the_cores_and_end_with_the_block(tmp_path: Path)
     assert len(pids) == 2
     assert os.getpid() not in pids
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_worker_processes_of_later_clusters_log_as_ever() -> None:
+    """Dask leaves in this process's environment what a worker process is to find in its own."""
+    with open_local_client(1, processes=1):
+        pass
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as theirs,
+        Client(theirs, set_as_default=False) as client,
+    ):
+        assert any("Start worker at" in text for logs in client.get_worker_logs().values() for _, text in logs)
 
 
 def test_nobody_looks_every_millisecond_who_holds_the_gil() -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dask
-from distributed import Client, LocalCluster, get_client
+from distributed import Client, LocalCluster, Worker, WorkerPlugin, get_client
 
 from bemsweep.cluster_settings import SCHEDULER_SETTINGS
 from bemsweep.cores import usable_cores
@@ -53,14 +53,20 @@ class _QuietWorkers:
 _CHANGING = threading.Lock()
 """Held while what the whole process has in common is changed: several runs may begin at once."""
 _QUIET = _QuietWorkers()
-_LOGGING_THERE = "distributed.nanny.pre-spawn-environ.DASK_LOGGING"
-_QUIET_THERE = str({"distributed.worker": "critical"})
-"""The same for worker processes, which read it when they start."""
+
+
+class _QuietProcess(WorkerPlugin):
+    """The same for a worker process, and for the one that takes its place."""
+
+    name = "bemsweep-quiet"
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 - as Dask calls it
+        logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
 
 
 def _cluster(cores: int, processes: int | None, folder: Path) -> LocalCluster:
     # The settings are read by the constructor, and gone after it: another run may end in any order.
-    settings = {**SCHEDULER_SETTINGS, "temporary-directory": str(folder), _LOGGING_THERE: _QUIET_THERE}
+    settings = {**SCHEDULER_SETTINGS, "temporary-directory": str(folder)}
     if processes is None:  # a worker in this process is never lost alone: it has only slept if the whole machine has
         settings["distributed.scheduler.worker-ttl"] = None
     with _CHANGING, dask.config.set(settings):
@@ -99,4 +105,6 @@ def open_local_client(
         _cluster(cores or usable_cores(), processes, folder) as cluster,
         Client(cluster, set_as_default=set_as_default) as client,
     ):
+        if processes is not None:
+            client.register_plugin(_QuietProcess())
         yield client
