@@ -22,6 +22,7 @@ from bemsweep.input_files import InputFiles
 from bemsweep.lease import lease_for
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
+from command_line import bemsweep, bemsweep_process
 from small_studies import grid_of, small_study
 
 STUDY = """\
@@ -43,18 +44,6 @@ def study(tmp_path: Path) -> Path:
     return path
 
 
-def bemsweep(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "bemsweep", *map(str, words)],
-        capture_output=True, text=True, check=False, env={**os.environ, **environment},
-    )  # fmt: skip
-
-
-def count_children() -> int:
-    return len(psutil.Process().children(recursive=True))
-
-
 @pytest.mark.engine
 def test_plan_run_status_and_errors(tmp_path: Path, study: Path) -> None:
     store = tmp_path / "store"
@@ -62,7 +51,7 @@ def test_plan_run_status_and_errors(tmp_path: Path, study: Path) -> None:
     assert planned.returncode == 0, planned.stderr
     assert "2: 0 stored, 2 to run" in planned.stdout
     assert "not known before a few have run" in planned.stdout
-    run = bemsweep("run", study, "--store", store)
+    run = bemsweep_process("run", study, "--store", store)
     assert run.returncode == 0, run.stderr
     assert "2 succeeded; 2 run now" in run.stdout
     assert "open_datatree" in run.stdout
@@ -73,7 +62,7 @@ def test_plan_run_status_and_errors(tmp_path: Path, study: Path) -> None:
     assert report["account"]["variants"] == 0
     assert "core time" not in bemsweep("run", study, "--store", store).stdout
     for name in (study, "office"):
-        status = bemsweep("status", name, BEMSWEEP_STORE=str(store))
+        status = bemsweep_process("status", name, BEMSWEEP_STORE=str(store))
         assert re.search(r"2 succeeded", status.stdout), status.stderr
     assert json.loads(bemsweep("errors", "office", "--store", store, "--json").stdout) == []
     assert "no variant has failed" in bemsweep("errors", "office", "--store", store).stdout
@@ -326,8 +315,8 @@ def test_a_study_file_that_cannot_be_written_is_told_before_the_model_is_looked_
 
 
 def test_the_version_and_no_words() -> None:
-    assert bemsweep("--version").stdout == f"bemsweep {bemsweep_version}\n"
-    nothing = bemsweep()
+    assert bemsweep_process("--version").stdout == f"bemsweep {bemsweep_version}\n"
+    nothing = bemsweep_process()
     assert "Usage" in nothing.stdout + nothing.stderr
 
 
@@ -362,12 +351,16 @@ def _is_alive(process: psutil.Process) -> bool:
 @pytest.mark.engine
 @pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_ctrl_c_stops_cleanly_and_leaves_nothing(tmp_path: Path, study: Path, ending: str) -> None:
-    """SIGINT to the whole foreground group, as a terminal sends it, while years are simulated; twice, impatiently.
+    """SIGINT to the whole foreground group, as a terminal sends it, while quarters are simulated; twice, impatiently.
 
     SIGTERM ends it as well; SIGKILL leaves no time to commit, but no engine and no folder where one ran either.
     """
-    text = STUDY.replace("run: design_day", "run: annual").replace("values: [null, 6]", "values: [null, 9, 8, 7, 6, 5]")
-    study.write_text(text)
+    model = InputFiles(tmp_path).find_one("bundled:ref/small_office").path.read_text(encoding="latin-1")
+    model = re.sub(r"12,( *!- End Month)", r"3,\1", model)
+    model = re.sub(r"NO,( *!- Run Simulation for Weather File Run Periods)", r"Yes,\1", model)
+    (tmp_path / "quarter.idf").write_text(model)
+    text = STUDY.replace("bundled:ref/small_office", "quarter.idf").replace("run: design_day", "run: run_period")
+    study.write_text(text.replace("values: [null, 6]", "values: [null, 9, 8, 7, 6, 5]"))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     process = subprocess.Popen(

@@ -1,27 +1,22 @@
-"""The command line of weather, as a user calls it: a subprocess, an index of idfkit's, a site on loopback."""
+"""The command line of weather, as a user calls it: an index of idfkit's, a site on loopback."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from bemsweep.store import Store
 from bemsweep.study import Study
+from command_line import bemsweep
 from test_weather_stations import EPW, OHARE, Site, index, site
 
 __all__ = ["index", "site"]  # fixtures
 
 
-def bemsweep(*words, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "bemsweep", "weather", *map(str, words)],
-        capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=60,
-    )  # fmt: skip
+def weather_command(*words, **environment):
+    return bemsweep("weather", *words, **environment)
 
 
 @pytest.fixture
@@ -34,7 +29,7 @@ def cache(tmp_path, index, site: Site):
 
 
 def test_search_tells_stations_and_how_to_download(tmp_path):
-    found = bemsweep("search", "chicago", "ohare", "--limit", 1, IDFKIT_CACHE_DIR=str(tmp_path))
+    found = weather_command("search", "chicago", "ohare", "--limit", 1, IDFKIT_CACHE_DIR=str(tmp_path))
     assert found.returncode == 0, found.stderr
     head, *files, hint = found.stdout.splitlines()
     assert head == "Chicago OHare Intl AP, IL, USA: WMO 725300, 41.98,-87.90"
@@ -43,7 +38,7 @@ def test_search_tells_stations_and_how_to_download(tmp_path):
 
 
 def test_search_south_of_the_equator_as_json(tmp_path):
-    found = bemsweep("search", "-33.9,151.2", "--limit", 1, "--json", IDFKIT_CACHE_DIR=str(tmp_path))
+    found = weather_command("search", "-33.9,151.2", "--limit", 1, "--json", IDFKIT_CACHE_DIR=str(tmp_path))
     assert found.returncode == 0, found.stderr
     (station,) = json.loads(found.stdout)
     assert station["country"] == "AUS"
@@ -52,14 +47,14 @@ def test_search_south_of_the_equator_as_json(tmp_path):
 
 def test_download_prints_the_line_for_a_study_file(tmp_path, cache):
     store = tmp_path / "store"
-    made = bemsweep("download", "725300", "--store", store, IDFKIT_CACHE_DIR=cache)
+    made = weather_command("download", "725300", "--store", store, IDFKIT_CACHE_DIR=cache)
     assert made.returncode == 0, made.stderr
     file = tmp_path / "study.yaml"
     file.write_text(f"name: t\nbaseline: bundled:ref/small_office\n{made.stdout}outputs: [summary]\n")
     weather = Study.from_yaml(file).weather
     assert list(weather) == ["chicago_ohare_intl_ap"]
     assert Store(store).get(f"weather/{OHARE}.epw") == EPW
-    told = bemsweep("download", OHARE, "--json", IDFKIT_CACHE_DIR=cache, BEMSWEEP_STORE=str(store))
+    told = weather_command("download", OHARE, "--json", IDFKIT_CACHE_DIR=cache, BEMSWEEP_STORE=str(store))
     assert json.loads(told.stdout)["epw"] == weather["chicago_ohare_intl_ap"].epw
 
 
@@ -71,11 +66,11 @@ def test_download_prints_the_line_for_a_study_file(tmp_path, cache):
     ],
 )
 def test_bad_input_is_told(cache, words, status, told):
-    done = bemsweep(*words, IDFKIT_CACHE_DIR=cache)
+    done = weather_command(*words, IDFKIT_CACHE_DIR=cache)
     assert (done.returncode, told in done.stderr) == (status, True), done.stderr
 
 
 def test_an_unreachable_site_ends_with_3(tmp_path, cache, site):
     site.status = 503
-    done = bemsweep("download", OHARE, "--store", tmp_path / "store", IDFKIT_CACHE_DIR=cache)
+    done = weather_command("download", OHARE, "--store", tmp_path / "store", IDFKIT_CACHE_DIR=cache)
     assert (done.returncode, "503" in done.stderr, "Traceback" in done.stderr) == (3, True, False), done.stderr

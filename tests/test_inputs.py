@@ -10,13 +10,14 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from idfkit.weather.epw import parse_epw
 from pyenergyplus import dataset
 
 import bemsweep as bs
 from bemsweep import inputs
 from bemsweep.errors import StudyError
 from bemsweep.input_files import Input, InputFiles
-from bemsweep.inputs import WeatherFacts, read_weather
+from bemsweep.inputs import WeatherFacts, read_weather, weather_facts
 from weather_files import HOURS as YEAR
 from weather_files import ddy_day, leap_hours, of_year, write_epw
 
@@ -237,6 +238,18 @@ def test_a_weather_file_that_is_all_right():
         design_conditions=facts.design_conditions,
         actual_year=None,
     )
+
+
+def test_a_weather_file_is_read_once_and_again_when_it_has_changed(folder, monkeypatch):
+    texts = []
+    monkeypatch.setattr(inputs, "parse_epw", lambda text: texts.append(text) or parse_epw(text))
+    path = write(folder, "".join(LINES))
+    for _ in range(2):
+        assert weather_facts(Input.of(path, "w")).city == "Chicago Ohare Intl Ap"
+    assert len(texts) == 1
+    write(folder, with_header(0, "Chicago Ohare Intl Ap", "Elsewhere"))
+    assert weather_facts(Input.of(path, "w")).city == "Elsewhere"
+    assert len(texts) == 2
 
 
 @pytest.mark.parametrize("text", ["\n\n\n", "\r\n"])

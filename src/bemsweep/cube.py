@@ -213,9 +213,11 @@ class Cube:
 
         Side effects
         ------------
-        Writes metadata only. Readers see the old length until the next commit.
+        Writes metadata only, of every array, or nothing if it is as long. Readers see the old length until the
+        next commit.
         """
-        self._write_structure(rows=rows)
+        if self.rows < rows:
+            self._write_structure(rows=rows)
 
     def commit(self, table: pd.DataFrame, blocks: Mapping[int, str]) -> None:
         """Show readers the variant table and all blocks packed so far.

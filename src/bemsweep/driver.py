@@ -650,9 +650,7 @@ class Driver:
                 yield from RecordFile(io.BytesIO(data)).header().series
 
     def _pack(self, block: int, flight: Flight) -> None:
-        rows = len(self._plan.variant_ids)
-        if self._cube.rows < rows:
-            self._cube.resize(rows)  # once for all blocks: it touches every array
+        self._cube.resize(len(self._plan.variant_ids))
         self._table.dirty.discard(block)
         flight.pack(block, self._tell_rows(block))
 

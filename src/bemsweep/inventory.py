@@ -23,7 +23,7 @@ from bemsweep.engine import Engine, EngineRun, Job
 from bemsweep.errors import EngineNotFoundError, InfrastructureError, InputError, ModelError, Problem, StoreError
 from bemsweep.host_client import open_engine
 from bemsweep.input_files import EPW, MODEL, Input, InputFiles
-from bemsweep.inputs import WeatherInput, read_weather
+from bemsweep.inputs import WeatherInput, weather_facts
 from bemsweep.model import external_files, model_problems, version_problem
 from bemsweep.model_file import read_model
 from bemsweep.model_text import write_model
@@ -142,7 +142,7 @@ def examine(model: str, *, weather: str | None, folder: Path, engine: Engine | s
     source = files.find_one(model, suffixes=MODEL)
     epw = files.find_one(weather or ANY_WEATHER, suffixes=EPW)
     try:
-        climate = WeatherInput(epw, read_weather(epw.path))
+        climate = WeatherInput(epw, weather_facts(epw))
     except (ValueError, OSError) as error:
         raise ModelError(f"{epw.source} is no whole EPW: {error}") from error
     document = read_model(source.path)
