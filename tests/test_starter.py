@@ -76,7 +76,12 @@ def check_written(model, tmp_path):
 @pytest.mark.engine
 @pytest.mark.parametrize(
     "model",
-    ["ref/quick_service_restaurant", "ref/warehouse", "ashrae/restaurant_fast_food", "ashrae/retail_strip_mall"],
+    [
+        "ref/quick_service_restaurant",
+        "ashrae/retail_strip_mall",
+        pytest.param("ref/warehouse", marks=pytest.mark.matrix),
+        pytest.param("ashrae/restaurant_fast_food", marks=pytest.mark.matrix),
+    ],
 )
 def test_what_is_suggested_can_be_planned_with_the_real_engine(model, tmp_path):
     text = write_study(f"bundled:{model}", CHICAGO)
