@@ -165,6 +165,11 @@ def run(variants: int, frequency: str, store: str, options: Mapping[str, Any]) -
     print(f"{variants:,} variants with {OUTPUTS} {frequency} series: {1000 * seconds / variants:.2f} ms a variant")
     print(f"  (a hundred before them, the first of their cluster: {first_s:.1f} s, most of it imports)")
     print(f"  planned in {planned - began:.1f} s, {1000 * (planned - began) / variants:.2f} ms a variant")
+    spent = done.account
+    print(
+        f"  of core time {1000 * spent.storing_s / variants:.2f} ms a variant for records, "
+        f"{1000 * spent.packing_s / variants:.2f} ms for packing: {variants / spent.packing_s:,.0f} a second by a core"
+    )
     for name, held in processes.held.items():
         most, grown = max(held) / 1e6, (max(held) - held[0]) / variants
         each = 1000 * (busy[name] - before[name]) / variants
