@@ -1,6 +1,7 @@
 """What must hold after every storm: nothing lost, nothing twice, the same values, nothing left, no needless run.
 
-Compares a store with what an undisturbed run of the same study left in another. It never mends anything.
+Compares a store with what an undisturbed run of the same study left in another. It mends nothing, but folders of the
+killed are deleted as by the next process that works there, before those that are left are told.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bemsweep.studystate import StudyState
 from chaos.processes import Home, wait_until
 from small_studies import assert_same_cubes
 
-__all__ = ["Found", "check", "check_left", "check_needless", "groups_of"]
+__all__ = ["Found", "check", "check_abandoned", "check_fallen", "check_left", "check_needless", "groups_of"]
 
 NAME = "small"
 """Of the study of all storms."""
@@ -142,6 +143,18 @@ def check_needless(*, extra_runs: int, most: int, what: str) -> list[str]:
     return [f"{extra_runs} extra {what}, of which faults explain {most}"] if extra_runs > most else []
 
 
+def check_fallen(hits: Mapping[str, int], least: Mapping[str, int]) -> list[str]:
+    """Return which faults have fallen less often than a storm needs that shows anything."""
+    few = {kind: number for kind, number in least.items() if hits.get(kind, 0) < number}
+    return [f"it was no storm: {kind} fell {hits.get(kind, 0)} times, not {number}" for kind, number in few.items()]
+
+
+def check_abandoned(home: Home) -> list[str]:
+    """Return the scratch folders that are there once all processes have ended, before another one tidies up."""
+    wait_until(lambda: not home.processes(), timeout_s=_ENDING_S)
+    return [f"a folder is left to the next process: {name}" for name in _names(home)]
+
+
 def check_left(home: Home, *, is_cluster_alive: bool) -> list[str]:
     """Return what a finished run has left that it should not.
 
@@ -164,4 +177,8 @@ def check_left(home: Home, *, is_cluster_alive: bool) -> list[str]:
 def _folders(home: Home) -> list[str]:
     """Return the scratch folders that the next process would leave that works there."""
     delete_abandoned(home.scratch)
+    return _names(home)
+
+
+def _names(home: Home) -> list[str]:
     return [path.name for path in home.scratch.iterdir() if path.name.startswith("bemsweep")]

@@ -17,7 +17,7 @@ from typing import Literal
 import xarray as xr
 
 from chaos.faulty_proxy import FaultPlan, FaultyProxy
-from chaos.invariant import Found, check, check_left, check_needless, groups_of
+from chaos.invariant import Found, check, check_abandoned, check_fallen, check_left, check_needless, groups_of
 from chaos.processes import Cluster, Driver, Home, wait_until
 from chaos.storm import Blow, Stage, let_fall
 from chaos.studies import Work
@@ -88,7 +88,8 @@ _WORKERS = Place(cluster="workers")
 MATRIX = (
     Scenario(
         "thousand", Work(1000, longest_s=0.6), _WORKERS,
-        (Blow("worker", every_s=2.0, needs_starts=4), Blow("driver", every_s=12.0, most=3)), timeout_s=900.0,
+        (Blow("worker", every_s=2.0, needs_starts=4), Blow("driver", every_s=12.0, most=3, least=3)),
+        timeout_s=900.0,
     ),
     Scenario("failing-requests", _TRUTH, Place("s3"), share=0.1, timeout_s=900.0),
     Scenario("spot", _VOLUME, _WORKERS, (Blow("worker", every_s=3.0, needs_starts=4),)),
@@ -164,15 +165,20 @@ class Harness:
                 fallen = let_fall(stage, scenario.blows, seed=own_seed, timeout_s=scenario.timeout_s)
             except TimeoutError as error:
                 return Outcome(scenario, found=Found(broken=[str(error)]), seconds=scenario.timeout_s)
+            gentle = check_fallen(fallen.hits, {blow.kind: blow.least for blow in scenario.blows})
             if stage.proxy is not None:
                 stage.proxy.is_on = False
                 fallen.hits.update(stage.proxy.injected)
+                gentle += check_fallen({"request": stage.proxy.injected.total()}, {"request": bool(scenario.share)})
             closings = stage.home.count_closings()
             if closings["closed"]:
                 fallen.hits["worker closed"] = closings["closed"]
+            gentle += check_fallen(fallen.hits, {"worker closed": place.cluster == "adaptive"})
             engines_left = check_left(stage.home, is_cluster_alive=True) if stage.cluster else []
             found = check(stage.open_store(), quiet, is_poisoned=bool(work.poison))
-        found.broken += engines_left + stage.left
+        found.broken += gentle + engines_left + stage.left
+        if not scenario.blows and not work.poison:  # what is not killed has the time to tidy up
+            found.broken += stage.abandoned
         extra, most = stage.home.count_starts() - work.variants, fallen.most_extra_runs
         most += closings.total()  # each had one thread
         most += _MOST_TRIES * stage.threads if work.poison else 0
@@ -193,6 +199,7 @@ class Harness:
                 fallen = let_fall(stage, (), seed=0, timeout_s=600.0)
                 assert stage.driver.status == 0, (stage.home.folder / "driver.log").read_text()[-3000:]
                 self._quiet[work, place] = groups_of(stage.open_store()), fallen.seconds
+            assert not stage.left + stage.abandoned, "an undisturbed run leaves nothing"
         return self._quiet[work, place]
 
     @contextmanager
@@ -210,7 +217,14 @@ class Harness:
                 store = server.new_bucket()
             home = Home(folder, environment)
             left: list[str] = []
-            stack.callback(lambda: (left.extend(check_left(home, is_cluster_alive=False)), home.end()))
+            abandoned: list[str] = []
+
+            def look() -> None:
+                abandoned.extend(check_abandoned(home))
+                left.extend(check_left(home, is_cluster_alive=False))
+                home.end()
+
+            stack.callback(look)
             cluster = stack.enter_context(Cluster(home, place.workers)) if place.cluster == "workers" else None
             is_adaptive = place.cluster == "adaptive"
             address = cluster.address if cluster else ""
@@ -219,4 +233,4 @@ class Harness:
                 assert wait_until(lambda: len(cluster.workers()) == place.workers, timeout_s=60)
             if proxy is not None:
                 proxy.is_on = True
-            yield Stage(home, driver, store, cluster, server, proxy, left)
+            yield Stage(home, driver, store, cluster, server, proxy, left, abandoned)

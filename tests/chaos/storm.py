@@ -43,6 +43,8 @@ class Blow:
     """Mean time between two, seconds; each is between half and one and a half of it."""
     most: int = 10**6
     """How often at most."""
+    least: int = 1
+    """How often it must have fallen: a storm that was none shows nothing."""
     lasts_s: float = 5.0
     """How long a server is away, seconds."""
     needs_starts: int = 1
@@ -67,6 +69,8 @@ class Stage:
     """What stands before the server."""
     left: list[str] = field(default_factory=list)
     """What the run and its cluster left when they had ended."""
+    abandoned: list[str] = field(default_factory=list)
+    """Of it what the next process tidies up."""
     hit: Counter[str] = field(default_factory=Counter)
     """How often the engine of each variant was hit."""
 

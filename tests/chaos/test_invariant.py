@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import bemsweep as bs
 from bemsweep.record_file import from_bytes, to_bytes
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
-from chaos.invariant import check, check_left, check_needless, groups_of
+from chaos.invariant import check, check_abandoned, check_fallen, check_left, check_needless, groups_of
 from chaos.processes import Home, wait_until
 from chaos.studies import Work, study_of
 from small_studies import run_study
@@ -105,6 +107,26 @@ def test_poison_that_was_not_told_is_seen(store: Store, quiet: Store) -> None:
 def test_what_was_done_more_often_than_faults_explain_is_seen() -> None:
     assert not check_needless(extra_runs=4, most=4, what="runs")
     assert check_needless(extra_runs=5, most=4, what="runs") == ["5 extra runs, of which faults explain 4"]
+
+
+def test_a_storm_that_was_none_is_seen() -> None:
+    assert not check_fallen({"driver": 3, "worker": 9}, {"driver": 3, "worker": 1})
+    assert check_fallen({"driver": 2}, {"driver": 3}) == ["it was no storm: driver fell 2 times, not 3"]
+    assert check_fallen({"request": 0}, {"request": True})
+    assert not check_fallen({"request": 0}, {"request": False})
+
+
+def test_folders_that_the_next_process_would_delete_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home", {})
+    monkeypatch.setenv("BEMSWEEP_SCRATCH", str(home.scratch))
+    killed = (
+        "import os, signal; from bemsweep.scratch import open_scratch; "
+        "scratch = open_scratch(); scratch.__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", killed], check=False)
+    assert len(check_abandoned(home)) == 1
+    assert not check_left(home, is_cluster_alive=False)
+    assert not check_abandoned(home)
 
 
 def test_processes_and_folders_that_are_left_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
