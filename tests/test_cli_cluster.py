@@ -108,6 +108,22 @@ def test_start_refuses_a_worker_with_another_bemsweep(monkeypatch):
 
 
 @pytest.mark.engine
+def test_start_refuses_a_worker_with_another_engine(monkeypatch):
+    answers = iter(["EnergyPlus, Version 9.6.0", "EnergyPlus, Version 25.2.0"])  # the worker's, and the one of here
+    monkeypatch.setattr(clusters, "_engine_version", lambda: next(answers))
+    with pytest.raises(ClusterError, match=r"has EnergyPlus, Version 9\.6\.0 instead of EnergyPlus, Version 25\.2\.0"):
+        call("cluster", "check", CONFIGS / "local-threads.yaml", "--start")
+
+
+@pytest.mark.engine
+def test_start_tells_of_too_little_memory(monkeypatch):
+    monkeypatch.setattr(clusters, "look", lambda: {**look(), "memory_bytes": 500_000_000})
+    status, text, error = call("cluster", "check", CONFIGS / "local-threads.yaml", "--start")
+    assert (status, "memory    500 MB" in text) == (0, True)
+    assert "has 500 MB and runs 2 engines at once" in error
+
+
+@pytest.mark.engine
 def test_run_opens_the_cluster_and_says_where_its_dashboard_is(tmp_path):
     (tmp_path / "study.yaml").write_text(STUDY)
     words = ("run", tmp_path / "study.yaml", "--store", tmp_path / "store", "--cluster", CONFIGS / "local-threads.yaml")

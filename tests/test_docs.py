@@ -8,6 +8,7 @@ A comment before a block says what it is: ``<!-- run -->`` Python to run, in ord
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 import runpy
@@ -35,6 +36,8 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 ZONES = ["Core_ZN", *(f"Perimeter_ZN_{number}" for number in range(1, 5))]
+
+COILED_PAGE = (ROOT / "docs" / "coiled.md").read_text()
 
 _BLOCK = re.compile(r"^<!-- (run|study|refused|file)(?:: (.*?))? -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
@@ -341,6 +344,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
             assert anchor[1:] in [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
+def test_a_cluster_that_outlives_its_laptop_can_be_asked_for() -> None:
+    coiled = pytest.importorskip("coiled")
+    (call,) = re.findall(
+        r"<!-- bound: coiled.Cluster -->\n```python\ncluster = (.*?^\))", COILED_PAGE, re.MULTILINE | re.DOTALL
+    )
+    arguments = eval(call.replace("coiled.Cluster", "dict"))
+    inspect.signature(coiled.Cluster.__init__).bind(None, **arguments)
+    assert not arguments["shutdown_on_close"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/design.md"])

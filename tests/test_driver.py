@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dask
 import numpy as np
@@ -355,10 +356,13 @@ def test_out_of_memory_stands_only_for_limits_up_to_what_it_needed(tmp_path: Pat
     assert set(read(tmp_path / "store").status.values) == {"succeeded"}
 
 
-def test_what_has_been_running_for_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [{}, {"shard": (1, 1)}, {"records_only": True}], ids=["run", "shard", "helper"])
+def test_what_has_been_running_for_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
+) -> None:
     monkeypatch.setattr(submission, "_RUNNING_STAYS_S", 0.1)
     engine = FakeEngine(faults=lambda job, attempt: "hang" if job.calendar and not job.edits else None)
-    run = run_study(small_study(), tmp_path / "store", engine, wait=False)
+    run = run_study(small_study(), tmp_path / "store", engine, wait=False, **how)
     wait_until(lambda: len(run.progress.running) == 1, timeout_s=30)
     (told,) = run.progress.running
     assert told.variant_id == run.plan.variant_ids[0]
@@ -368,6 +372,14 @@ def test_what_has_been_running_for_long_is_told(tmp_path: Path, monkeypatch: pyt
     run.cancel()
     run.wait(timeout_s=30)
     assert run.progress.running == ()
+
+
+def test_what_was_simulated_elsewhere_is_gathered_here(tmp_path: Path, fake: FakeEngine) -> None:
+    run_study(small_study(), tmp_path / "store", fake, records_only=True)
+    starts = fake.starts
+    assert run_study(small_study(), tmp_path / "store", fake).progress.cached == 6
+    assert fake.starts == starts
+    assert set(read(tmp_path / "store").status.values) == {"succeeded"}
 
 
 def test_a_short_time_out_of_another_study_is_replaced(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,14 +58,18 @@ def test_what_another_version_says_is_no_progress() -> None:
 def test_shards_are_told_together() -> None:
     one = Progress(
         total=5, cached=1, to_do=4, statuses={"succeeded": 1, "failed": 2}, elapsed_s=10, stage="running", share="1/2",
+        cost_usd=0.25,
         failures=(("no", 2),), running=(Running("a", "07/21", 5.0),),
     )  # fmt: skip
     other = Progress(
         total=6, cached=0, to_do=6, statuses={"failed": 1}, elapsed_s=20, stage="running", share="2/2",
+        cost_usd=0.5,
         failures=(("no", 1), ("never", 1)), running=(Running("b", "01/21", 9.0),),
     )  # fmt: skip
     whole = together([one, other])
     assert (whole.total, whole.cached, whole.to_do, whole.done, whole.failed) == (11, 1, 10, 4, 3)
     assert (whole.stage, whole.share, whole.elapsed_s) == ("running", "", 20)
+    assert whole.cost_usd == 0.75
+    assert together([replace(one, cost_usd=None)]).cost_usd is None
     assert whole.failures == (("no", 3), ("never", 1))
     assert [each.variant_id for each in whole.running] == ["b", "a"]

@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import pytest
 
 import bemsweep as bs
-from bemsweep import attempts, submission
+from bemsweep import attempts, preflight, submission
+from bemsweep.cluster_settings import SCHEDULER_SETTINGS
 from bemsweep.engine import Job
 from bemsweep.errors import ClusterError, InfrastructureError
 from bemsweep.preflight import Facts, Workers, look, memory_warning, own_versions, why_other_versions
@@ -188,3 +190,50 @@ def test_a_worker_that_does_not_answer_holds_nobody_up(tmp_path: Path, monkeypat
         assert flight.look(threading.Event()) == {}
         assert time.monotonic() - began < 10
         over.set()
+
+
+def test_a_worker_that_does_not_answer_leaves_the_others_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(submission, "_ASKING_S", 1.0)
+    silent, over = [], threading.Event()
+
+    def look_or_hang() -> dict[str, str]:
+        with lock:
+            is_first = not silent
+            silent.append(1)
+        if is_first:
+            over.wait(30)
+        return {"machine": "here"}
+
+    lock = threading.Lock()
+    monkeypatch.setattr(submission, "look", look_or_hang)
+    with local_client(n_workers=3) as client, submission.Flight(client, "run") as flight:
+        assert list(flight.look(threading.Event()).values()) == [{"machine": "here"}] * 2
+        assert "1 of 3 workers, such as " in caplog.text
+        over.set()
+
+
+def test_a_run_tells_that_engines_may_outgrow_a_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(preflight, "MEMORY_LIMIT", 400_000_000)
+    with local_client(n_workers=2, threads_per_worker=1) as client:
+        bs.run(bs.plan(small_study(), store=tmp_path / "store", engine=VersionedEngine()), client=client)
+    assert "may run out of memory" in caplog.text
+    assert "has 400 MB and runs 2 engines at once" in caplog.text
+
+
+def test_settings_of_a_scheduler_that_cost_more_than_losses_need_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = bs.plan(small_study(), store=tmp_path / "store", engine=VersionedEngine())
+    settings = {"distributed.scheduler.allowed-failures": 3, "distributed.scheduler.worker-saturation": 1.1}
+    with dask.config.set(settings), local_client(n_workers=1) as client:
+        bs.run(plan, client=client)
+    assert "allowed-failures is 3: where workers come and go, variants come back after 4 losses" in caplog.text
+    assert "worker-saturation is 1.1: a lost worker puts variants that only waited" in caplog.text
+    caplog.clear()
+    with dask.config.set(SCHEDULER_SETTINGS), local_client(n_workers=1) as client:
+        bs.run(plan, client=client)
+    assert "of the cluster's scheduler" not in caplog.text

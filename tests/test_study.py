@@ -367,6 +367,12 @@ def test_parameter_names_that_the_results_use_are_refused(name):
     assert "is a name that the results use" in problems_of(study, parameters={name: LIGHTING})[0]
 
 
+def test_parameters_that_differ_only_in_case_are_refused(study):
+    """Each is an array, which is a folder: a disk that knows no case would have one for both."""
+    (told,) = problems_of(study, parameters={"Lamps": LIGHTING, "lamps": LIGHTING})
+    assert "'Lamps' and 'lamps' differ only in case" in told
+
+
 @pytest.mark.parametrize("name", ["Field", "Call", "Meter", "ListedDesign", "x"])
 def test_problems_are_told_at_the_right_parameter_whatever_its_name(name, from_text):
     parameters = f"  a: {{object: L, field: x, values: [1]}}\n  {name}: {{object: L, field: x, values: [.nan]}}\n"

@@ -86,20 +86,22 @@ def _submitted(config: Cluster) -> Any:
 
 def _print_submitted(submitted: Any) -> None:
     if isinstance(submitted, str):
-        out.print(submitted)
+        out.print(f"{submitted}\n# a run adds its study's name to that of the job")
     elif submitted is not None:
         out.print("coiled.Cluster(")
         for name, value in submitted.items():
             out.print(f"    {name}={value!r},")
-        out.print(")")
+        out.print(")  # a run adds its study and its start to the tags and, unless one is named, its bucket's region")
 
 
 def _print_worker(told: dict[str, Any]) -> None:
-    """Print what a worker says of itself, which `bemsweep.preflight` has found good."""
+    """Print what a worker says of itself, and what to heed."""
     rows = {name: told[name] for name in ("worker", "machine", "threads")} | told["versions"]
     rows |= {"engine": told["engine"], "memory": size_text(told["memory_bytes"]), "scratch": "can be written"}
     for name, value in rows.items():
         out.print(f"{name:<9} {value}")
+    if told["warning"]:
+        err.print(told["warning"])
 
 
 def _look(config: Cluster, within_s: float) -> dict[str, Any]:

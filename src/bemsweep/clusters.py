@@ -26,10 +26,10 @@ from distributed.security import Security
 from bemsweep.cluster import open_local_client
 from bemsweep.cluster_file import Cluster, Coiled, Local, Scheduler, Slurm, read_cluster
 from bemsweep.cluster_settings import SCHEDULER_SETTINGS, coiled_arguments, run_tags, slurm_arguments
-from bemsweep.errors import BemsweepError, InfrastructureError
+from bemsweep.errors import BemsweepError, ClusterError, InfrastructureError
 from bemsweep.host_client import open_engine
 from bemsweep.planning import Plan
-from bemsweep.preflight import Workers, look
+from bemsweep.preflight import SAME_EVERYWHERE, UNKNOWN_ENGINE_BYTES, Workers, look, memory_warning
 from bemsweep.redaction import redacted
 
 __all__ = ["dashboard", "first_worker", "job_script", "open_cluster", "open_configured", "submission"]
@@ -272,7 +272,7 @@ def _needed(module: str, extra: str) -> Any:
 
 
 def first_worker(client: Client, *, within_s: float) -> dict[str, Any]:
-    """Wait for a worker, check that it can run studies, and return what it says of itself.
+    """Wait for a worker, check that it can run studies as a run does before its first variant, and return what it says.
 
     Parameters
     ----------
@@ -284,14 +284,15 @@ def first_worker(client: Client, *, within_s: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its address, threads, engine version, and what `bemsweep.preflight.look` tells.
+        Its address, threads, engine version, what `bemsweep.preflight.look` tells, and a warning if it has less memory
+        than engines take that nobody has measured.
 
     Raises
     ------
     InfrastructureError
         None has come, or it has no scratch to work in.
     ClusterError
-        It has another bemsweep or Python than this process, or none.
+        It has another bemsweep, Python or EnergyPlus than this process, or none.
     """
     until = time.monotonic() + within_s
     while not (threads := client.nthreads()):
@@ -301,8 +302,11 @@ def first_worker(client: Client, *, within_s: float) -> dict[str, Any]:
     worker = next(iter(threads))
     facts = client.run(look, workers=[worker], on_error="return")
     Workers().take(facts)
-    engine = client.run(_engine_version, workers=[worker])[worker]
-    return {"worker": worker, "threads": threads[worker], "engine": engine, **facts[worker]}
+    engine, mine = client.run(_engine_version, workers=[worker])[worker], _engine_version()
+    if engine != mine:
+        raise ClusterError(f"the worker {worker} has {engine} instead of {mine}; {SAME_EVERYWHERE}")
+    warning = memory_warning({worker: facts[worker]}, threads, UNKNOWN_ENGINE_BYTES)
+    return {"worker": worker, "threads": threads[worker], "engine": engine, **facts[worker], "warning": warning}
 
 
 def _engine_version() -> str:

@@ -74,6 +74,7 @@ def together(parts: Sequence[Progress]) -> Progress:
     """
     statuses: Counter[str] = Counter()
     failures: Counter[str] = Counter()
+    costs = [part.cost_usd for part in parts if part.cost_usd is not None]
     for part in parts:
         statuses.update(part.statuses)
         failures.update(dict(part.failures))
@@ -88,6 +89,7 @@ def together(parts: Sequence[Progress]) -> Progress:
         stage=Counter(part.stage for part in parts).most_common(1)[0][0],
         share="",
         estimate=None,
+        cost_usd=sum(costs) if costs else None,
         running=longest(one for part in parts for one in part.running),
         failures=tuple(failures.most_common(_MOST_FAILURES)),
     )

@@ -54,6 +54,7 @@ class RecordsOnlyDriver(Driver):
         while (self._queue or flight.count) and not self._is_ending:
             self._submit(flight)
             self._take_finished(flight)
+            self._progress = replace(self._progress, running=flight.running())
             self.stop.wait(_POLL_S)
 
     def _end(self, flight: Flight) -> None:

@@ -412,6 +412,15 @@ class Study(Part):
         hint = nearest(design, ["grid", "table"]) if isinstance(design, str) else ""
         raise ValueError(f"no design {design!r}{hint}: grid, or {{table: points.csv}}")
 
+    @field_validator("parameters")
+    @classmethod
+    def _read_parameters(cls, parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+        first: dict[str, str] = {}
+        for name in parameters:  # arrays of the results, which are folders: some disks know no case
+            if (other := first.setdefault(name.casefold(), name)) != name:
+                raise ValueError(f"{other!r} and {name!r} differ only in case: give one another name")
+        return parameters
+
     @field_validator("outputs")
     @classmethod
     def _read_outputs(cls, outputs: list[Wanted]) -> list[Wanted]:

@@ -283,15 +283,19 @@ class Flight:
         told_at = -_ALONE_S
         while not stop.is_set():
             self.check_scheduler()
-            with reaching_scheduler():
-                threads: Mapping[str, int] = self._client.nthreads()
-            if threads:
+            if threads := self._threads_now():
                 return threads
             if time.monotonic() > told_at + _ALONE_S:
                 _log.warning("the cluster has no workers; waiting for some")
                 told_at = time.monotonic()
             stop.wait(_ALONE_POLL_S)
         return {}
+
+    def _threads_now(self) -> Mapping[str, int]:
+        """Return the threads of each worker that is there."""
+        with reaching_scheduler():
+            threads: Mapping[str, int] = self._client.nthreads()
+        return threads
 
     def look(self, stop: threading.Event) -> Mapping[str, Facts | BaseException]:
         """Return what each worker tells of itself (`bemsweep.preflight.look`), or why it cannot.
@@ -322,10 +326,18 @@ class Flight:
         One that does not answer must hold up neither the run nor its end.
         """
         answers: dict[str, Any] = {}
+        workers = list(self._threads_now())
+
+        async def ask_one(worker: str) -> None:  # in the client's loop, where its methods are coroutines
+            with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):
+                answers.update(await self._client.run(function, *arguments, workers=[worker], on_error="return"))
+
+        async def ask_all() -> None:
+            await asyncio.gather(*map(ask_one, workers))
 
         def ask() -> None:
             with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):
-                answers.update(self._client.run(function, *arguments, on_error="return"))
+                self._client.sync(ask_all)
 
         thread = threading.Thread(target=ask, name=f"{self._run_id}-asking", daemon=True)
         thread.start()
@@ -334,7 +346,9 @@ class Flight:
             self.check_scheduler()
             thread.join(_POLL_S)
         if thread.is_alive() and not stop.is_set():
-            _log.warning("some workers have not answered for %.0f s: the run begins without a check of them", _ASKING_S)
+            silent = [worker for worker in workers if worker not in answers]
+            told = "%d of %d workers, such as %s, have not answered for %.0f s: the run begins without a check of them"
+            _log.warning(told, len(silent), len(workers), silent[0], _ASKING_S)
         return {worker: one for worker, one in answers.copy().items() if not isinstance(one, (OSError, TimeoutError))}
 
     def close_workers(self, workers: Sequence[str]) -> None:
