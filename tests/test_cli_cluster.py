@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,11 @@ def test_start_refuses_a_worker_with_another_bemsweep(monkeypatch):
 
 @pytest.mark.engine
 def test_start_refuses_a_worker_with_another_engine(monkeypatch):
-    answers = iter(["EnergyPlus, Version 9.6.0", "EnergyPlus, Version 25.2.0"])  # the worker's, and the one of here
-    monkeypatch.setattr(clusters, "_engine_version", lambda: next(answers))
+    monkeypatch.setattr(
+        clusters,
+        "_engine_version",
+        lambda: f"EnergyPlus, Version {'25.2.0' if threading.current_thread() is threading.main_thread() else '9.6.0'}",
+    )
     with pytest.raises(ClusterError, match=r"has EnergyPlus, Version 9\.6\.0 instead of EnergyPlus, Version 25\.2\.0"):
         call("cluster", "check", CONFIGS / "local-threads.yaml", "--start")
 
@@ -119,8 +123,8 @@ def test_start_refuses_a_worker_with_another_engine(monkeypatch):
 def test_start_tells_of_too_little_memory(monkeypatch):
     monkeypatch.setattr(clusters, "look", lambda: {**look(), "memory_bytes": 500_000_000})
     status, text, error = call("cluster", "check", CONFIGS / "local-threads.yaml", "--start")
-    assert (status, "memory    500 MB" in text) == (0, True)
-    assert "has 500 MB and runs 2 engines at once" in error
+    assert (status, "memory    500.0 MB" in text) == (0, True)
+    assert "has 500.0 MB and runs 2 engines at once" in error
 
 
 @pytest.mark.engine

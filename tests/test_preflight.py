@@ -221,7 +221,7 @@ def test_a_run_tells_that_engines_may_outgrow_a_machine(
     with local_client(n_workers=2, threads_per_worker=1) as client:
         bs.run(bs.plan(small_study(), store=tmp_path / "store", engine=VersionedEngine()), client=client)
     assert "may run out of memory" in caplog.text
-    assert "has 400 MB and runs 2 engines at once" in caplog.text
+    assert "has 400.0 MB and runs 2 engines at once" in caplog.text
 
 
 def test_settings_of_a_scheduler_that_cost_more_than_losses_need_are_told(

@@ -367,7 +367,7 @@ def test_parameter_names_that_the_results_use_are_refused(name):
     assert "is a name that the results use" in problems_of(study, parameters={name: LIGHTING})[0]
 
 
-def test_parameters_that_differ_only_in_case_are_refused(study):
+def test_parameters_that_differ_only_in_case_are_refused():
     """Each is an array, which is a folder: a disk that knows no case would have one for both."""
     (told,) = problems_of(study, parameters={"Lamps": LIGHTING, "lamps": LIGHTING})
     assert "'Lamps' and 'lamps' differ only in case" in told
