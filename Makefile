@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint types layers tests slurm matrix bench chaos fuzz object-storage azure first-hour clean
+.PHONY: demo test lint types layers tests report slurm matrix bench chaos fuzz object-storage azure first-hour clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bemsweep run examples/office.yaml --store demo-store
@@ -24,12 +24,17 @@ types: $(VENV)/.installed-dev
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
-tests: $(VENV)/.installed-dev slurm
+tests: $(VENV)/.installed-dev slurm report
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 25
 
 # Its programs, for the tests of a real Slurm: where this is root of a machine with apt; those tests are skipped elsewhere.
 slurm: $(VENV)/.installed-dev
 	@PYTHONPATH=tests $(BIN)/python -m slurm.one_node --install
+
+# Apart from the others: with bokeh every Dask process of theirs would serve a dashboard, which takes it a second more.
+report: $(VENV)/.installed-dashboard
+	PYTHONPATH=$(VENV)/dashboard $(BIN)/python -c 'import bokeh'
+	PYTHONPATH=$(VENV)/dashboard $(BIN)/pytest -q tests/test_performance_report.py
 
 # What `make tests` does with some of the bundled models, with all of them.
 matrix: $(VENV)/.installed-dev
@@ -50,6 +55,10 @@ chaos: $(VENV)/.installed-dev
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"bemsweep needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: try make PYTHON=python3.13")'
 	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-dashboard: $(VENV)/.installed-dev
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --upgrade --target $(VENV)/dashboard bokeh narwhals xyzservices
+	touch $@
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install -qq --disable-pip-version-check --editable '.[plot]'
