@@ -37,8 +37,6 @@ PAGES = [
 ]
 ZONES = ["Core_ZN", *(f"Perimeter_ZN_{number}" for number in range(1, 5))]
 
-COILED_PAGE = (ROOT / "docs" / "coiled.md").read_text()
-
 _BLOCK = re.compile(r"^<!-- (run|study|refused|file)(?:: (.*?))? -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
 _TEST = re.compile(r"tests/(test_\w+\.py)::(test_\w+)")
@@ -348,9 +346,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_a_cluster_that_outlives_its_laptop_can_be_asked_for() -> None:
     coiled = pytest.importorskip("coiled")
-    (call,) = re.findall(
-        r"<!-- bound: coiled.Cluster -->\n```python\ncluster = (.*?^\))", COILED_PAGE, re.MULTILINE | re.DOTALL
-    )
+    block = re.compile(r"<!-- bound: coiled.Cluster -->\n```python\ncluster = (.*?^\))", re.MULTILINE | re.DOTALL)
+    (call,) = block.findall((ROOT / "docs" / "coiled.md").read_text())
     arguments = eval(call.replace("coiled.Cluster", "dict"))
     inspect.signature(coiled.Cluster.__init__).bind(None, **arguments)
     assert not arguments["shutdown_on_close"]

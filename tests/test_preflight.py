@@ -214,6 +214,26 @@ def test_a_worker_that_does_not_answer_leaves_the_others_checked(
         over.set()
 
 
+def test_workers_that_have_all_answered_at_the_last_moment_are_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(submission, "_ASKING_S", 0.5)
+    over = threading.Event()
+    with local_client(n_workers=2) as client, submission.Flight(client, "run") as flight:
+        sync = client.sync
+
+        def lingering(function: Callable[..., object], *arguments: object, **how: object) -> object:
+            answer = sync(function, *arguments, **how)
+            if threading.current_thread().name == "run-asking":
+                over.wait(30)
+            return answer
+
+        monkeypatch.setattr(client, "sync", lingering)
+        assert len(flight.look(threading.Event())) == 2
+        assert "have not answered" not in caplog.text
+        over.set()
+
+
 def test_a_run_tells_that_engines_may_outgrow_a_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

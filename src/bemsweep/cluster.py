@@ -56,7 +56,7 @@ _QUIET = _QuietWorkers()
 
 
 class _QuietProcess(WorkerPlugin):
-    """The same for a worker process, and for the one that takes its place."""
+    """Does the same in a worker process, and in the one that takes its place."""
 
     name = "bemsweep-quiet"
 

@@ -139,7 +139,7 @@ def read_weather(path: Path) -> WeatherFacts:
 
 
 def weather_facts(source: Input) -> WeatherFacts:
-    """Do the same as `read_weather` for a file of a study, which a process reads once: it takes half a second."""
+    """Return what `read_weather` does of a file of a study, and raise the same; a process reads each content once."""
     return _facts(source.path, source.sha256)
 
 

@@ -345,8 +345,8 @@ class Flight:
         while thread.is_alive() and not stop.is_set() and time.monotonic() < until:
             self.check_scheduler()
             thread.join(_POLL_S)
-        if thread.is_alive() and not stop.is_set():
-            silent = [worker for worker in workers if worker not in answers]
+        silent = [worker for worker in workers if worker not in answers]
+        if silent and thread.is_alive() and not stop.is_set():
             told = "%d of %d workers, such as %s, have not answered for %.0f s: the run begins without a check of them"
             _log.warning(told, len(silent), len(workers), silent[0], _ASKING_S)
         return {worker: one for worker, one in answers.copy().items() if not isinstance(one, (OSError, TimeoutError))}

@@ -169,11 +169,11 @@ class Harness:
             if stage.proxy is not None:
                 stage.proxy.is_on = False
                 fallen.hits.update(stage.proxy.injected)
-                gentle += check_fallen({"request": stage.proxy.injected.total()}, {"request": bool(scenario.share)})
+                gentle += check_fallen({"request": stage.proxy.injected.total()}, {"request": int(scenario.share > 0)})
             closings = stage.home.count_closings()
             if closings["closed"]:
                 fallen.hits["worker closed"] = closings["closed"]
-            gentle += check_fallen(fallen.hits, {"worker closed": place.cluster == "adaptive"})
+            gentle += check_fallen(fallen.hits, {"worker closed": int(place.cluster == "adaptive")})
             engines_left = check_left(stage.home, is_cluster_alive=True) if stage.cluster else []
             found = check(stage.open_store(), quiet, is_poisoned=bool(work.poison))
         found.broken += gentle + engines_left + stage.left
