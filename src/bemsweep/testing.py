@@ -52,6 +52,7 @@ _ENDS: dict[Fault, EngineRun] = {
 }
 
 _PIECE_BYTES = 1_000_000
+_PID_DIGITS = 7
 
 
 class FakeEngine:
@@ -77,7 +78,8 @@ class FakeEngine:
     seed
         Of the durations.
     counter
-        A file in which starts are counted across processes; None counts them in this object.
+        A file in which starts are counted across processes, each with its process id; None counts them in this
+        object.
     version
         The string that the engine reports.
 
@@ -214,7 +216,7 @@ class FakeEngine:
 
     def _count(self, variant: str) -> tuple[int, int]:
         """Note a start; return its number, and its number among those of the same variant."""
-        line = f"{variant}\n".encode()
+        line = f"{variant} {os.getpid():{_PID_DIGITS}}\n".encode()
         if self._counter is None:
             self._started.append(variant)
             number = len(self._started)
@@ -229,7 +231,8 @@ class FakeEngine:
     def _log(self) -> list[str]:
         if self._counter is None:
             return self._started
-        return self._counter.read_text(encoding="ascii").splitlines() if self._counter.exists() else []
+        lines = self._counter.read_text(encoding="ascii").splitlines() if self._counter.exists() else []
+        return [line.partition(" ")[0] for line in lines]
 
     def _series(self, job: Job, variant: str) -> tuple[Series, ...]:
         found: dict[tuple[str, ...], Series] = {}

@@ -23,7 +23,17 @@ from bemsweep.studystate import StudyState
 from chaos.processes import Home, wait_until
 from small_studies import assert_same_cubes
 
-__all__ = ["Found", "check", "check_abandoned", "check_fallen", "check_left", "check_needless", "groups_of"]
+__all__ = [
+    "Closed",
+    "Found",
+    "check",
+    "check_abandoned",
+    "check_fallen",
+    "check_left",
+    "check_needless",
+    "count_closed",
+    "groups_of",
+]
 
 NAME = "small"
 """Of the study of all storms."""
@@ -32,6 +42,9 @@ _RUN_OF_ITS_OWN = ("engine_s", "cpu_s", "total_s", "memory_bytes", "moved_bytes"
 """What no two runs of one variant have in common."""
 _ENDING_S = 30.0
 """How long processes may take to end after the run."""
+_MOST_UNHEARD = 2
+"""Runs of a worker with one thread that its scheduler has not heard of: the one under way, and one that has ended
+just now. It is given no more than these two at once."""
 
 
 @dataclass
@@ -136,6 +149,34 @@ def _check_records(found: Found, store: Store, wanted: set[str]) -> None:
                 found.broken.append(f"the record {name} is of {named[:12]}")
         except RecordError as error:
             found.broken.append(f"the record {name} cannot be read: {error}")
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What a cluster has closed that grows and shrinks."""
+
+    workers: int
+    """How many."""
+    runs_in_vain: int
+    """Of their runs, how many must be done once more."""
+
+
+def count_closed(*, starts: Sequence[str], told: Sequence[str]) -> Closed:
+    """Return what the closing of workers explains.
+
+    Parameters
+    ----------
+    starts
+        A line for each run, whose last word is its process.
+    told
+        Lines of a word and a process: ``heard`` that a run of it has ended, ``again`` if that run is to be done once
+        more, ``closed``.
+    """
+    started, words = Counter(line.split()[-1] for line in starts), Counter(told)
+    closed = [process for word, process in map(str.split, words) if word == "closed"]
+    unheard = [min(started[process] - words[f"heard {process}"], _MOST_UNHEARD) for process in closed]
+    again = sum(words[f"again {process}"] for process in closed)
+    return Closed(len(closed), sum(unheard) + again)
 
 
 def check_needless(*, extra_runs: int, most: int, what: str) -> list[str]:

@@ -17,8 +17,17 @@ from typing import Literal
 import xarray as xr
 
 from chaos.faulty_proxy import FaultPlan, FaultyProxy
-from chaos.invariant import Found, check, check_abandoned, check_fallen, check_left, check_needless, groups_of
-from chaos.processes import Cluster, Driver, Home, wait_until
+from chaos.invariant import (
+    Found,
+    check,
+    check_abandoned,
+    check_fallen,
+    check_left,
+    check_needless,
+    count_closed,
+    groups_of,
+)
+from chaos.processes import Cluster, Driver, Home, lines_of, wait_until
 from chaos.storm import Blow, Stage, let_fall
 from chaos.studies import Work
 from s3_servers import SeaweedServer
@@ -170,9 +179,9 @@ class Harness:
                 stage.proxy.is_on = False
                 fallen.hits.update(stage.proxy.injected)
                 gentle += check_fallen({"request": stage.proxy.injected.total()}, {"request": int(scenario.share > 0)})
-            closings = stage.home.count_closings()
-            if closings["closed"]:
-                fallen.hits["worker closed"] = closings["closed"]
+            closed = count_closed(starts=lines_of(stage.home.starts), told=lines_of(stage.home.closings))
+            if closed.workers:
+                fallen.hits["worker closed"] = closed.workers
             gentle += check_fallen(fallen.hits, {"worker closed": int(place.cluster == "adaptive")})
             engines_left = check_left(stage.home, is_cluster_alive=True) if stage.cluster else []
             found = check(stage.open_store(), quiet, is_poisoned=bool(work.poison))
@@ -180,7 +189,7 @@ class Harness:
         if not scenario.blows and not work.poison:  # what is not killed has the time to tidy up
             found.broken += stage.abandoned
         extra, most = stage.home.count_starts() - work.variants, fallen.most_extra_runs
-        most += closings.total()  # each had one thread
+        most += closed.runs_in_vain
         most += _MOST_TRIES * stage.threads if work.poison else 0
         found.broken += check_needless(extra_runs=extra, most=most, what="runs of variants")
         if place.store == "local":  # a server that fails before the run is told at once

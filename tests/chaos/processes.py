@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +23,7 @@ import psutil
 from chaos.studies import STARTS, Work
 from s3_servers import die_with_parent, free_ports
 
-__all__ = ["THREADS", "Cluster", "Driver", "Home", "wait_until"]
+__all__ = ["THREADS", "Cluster", "Driver", "Home", "lines_of", "wait_until"]
 
 THREADS = 2
 """Of each worker."""
@@ -47,7 +46,7 @@ class Home:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder, self.scratch, self.starts = folder, folder / "scratch", folder / "starts"
         self.closings = folder / "closings"
-        """Where a cluster that grows and shrinks tells of each worker that it closes, and what ran in vain there."""
+        """Where a cluster that grows and shrinks tells what it hears of its workers, and which it closes."""
         self.scratch.mkdir(parents=True)
         self._mark = uuid.uuid4().hex
         paths = [_TESTS, os.environ.get("PYTHONPATH", "")]
@@ -95,8 +94,7 @@ class Home:
 
     def variants_at(self, process: psutil.Process) -> set[str] | None:
         """Return the variants that a run, or a host's runs, are at; None if one of them has not told yet."""
-        lines = self.starts.read_text().splitlines() if self.starts.exists() else []
-        told = {int(pid): number for number, _, pid in (line.partition(" ") for line in lines) if pid}
+        told = {int(pid): number for number, pid in (line.split() for line in lines_of(self.starts))}
         runs = [run for run in self.runs() if process.pid in (run.pid, run.ppid())]
         return {told[run.pid] for run in runs} if all(run.pid in told for run in runs) else None
 
@@ -108,11 +106,7 @@ class Home:
 
     def count_starts(self) -> int:
         """Return how many runs were started so far."""
-        return len(self.starts.read_bytes().splitlines()) if self.starts.exists() else 0
-
-    def count_closings(self) -> Counter[str]:
-        """Return how many workers such a cluster has ``closed``, and how many variants that had ended ran ``again``."""
-        return Counter(self.closings.read_text().split()) if self.closings.exists() else Counter()
+        return len(lines_of(self.starts))
 
 
 class Cluster:
@@ -245,6 +239,11 @@ def _is_host(process: psutil.Process | None) -> bool:
     with suppress(psutil.Error):
         return process is not None and _HOST in process.cmdline()
     return False
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a file, which need not be there."""
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def wait_until(is_true: Callable[[], object], *, timeout_s: float) -> bool:

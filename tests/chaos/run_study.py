@@ -47,27 +47,38 @@ def main(path: str) -> int:
 
 
 class _Closings(SchedulerPlugin):
-    """Writes a line for each worker that is closed, and for each variant that had ended and is run again for it."""
+    """Writes what the scheduler hears of its workers, a line for each, with the worker's process.
+
+    ``heard`` that a run of it has ended, ``again`` where that run is to be done once more, ``closed``.
+    """
 
     name = "closings"
 
     def __init__(self, path: Path) -> None:
-        self._path, self._ended = path, set[Any]()
+        self._path = path
+        self._processes = dict[str, int]()
+        """By the worker's address."""
+        self._ended = dict[Any, str]()
+        """Keys of variants -> the worker of which it was heard."""
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        self._processes[worker] = scheduler.workers[worker].pid
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
         if not isinstance(key, tuple):  # as the keys of variants are
             return
         if finish == "memory":
-            self._ended.add(key)
-        elif finish == "processing" and key in self._ended:
-            self._note("again")
+            self._ended[key] = kwargs["worker"]
+            self._note("heard", kwargs["worker"])
+        elif finish == "processing" and (worker := self._ended.pop(key, "")):
+            self._note("again", worker)
 
     def remove_worker(self, scheduler: Any, worker: str, **kwargs: Any) -> None:
-        self._note("closed")
+        self._note("closed", worker)
 
-    def _note(self, word: str) -> None:
+    def _note(self, word: str, worker: str) -> None:
         with self._path.open("a") as file:
-            file.write(f"{word}\n")
+            file.write(f"{word} {self._processes[worker]}\n")
 
 
 @contextmanager

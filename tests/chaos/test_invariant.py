@@ -17,7 +17,16 @@ import bemsweep as bs
 from bemsweep.record_file import from_bytes, to_bytes
 from bemsweep.store import Store
 from bemsweep.testing import FakeEngine
-from chaos.invariant import check, check_abandoned, check_fallen, check_left, check_needless, groups_of
+from chaos.invariant import (
+    Closed,
+    check,
+    check_abandoned,
+    check_fallen,
+    check_left,
+    check_needless,
+    count_closed,
+    groups_of,
+)
 from chaos.processes import Home, wait_until
 from chaos.studies import Work, study_of
 from small_studies import run_study
@@ -107,6 +116,18 @@ def test_poison_that_was_not_told_is_seen(store: Store, quiet: Store) -> None:
 def test_what_was_done_more_often_than_faults_explain_is_seen() -> None:
     assert not check_needless(extra_runs=4, most=4, what="runs")
     assert check_needless(extra_runs=5, most=4, what="runs") == ["5 extra runs, of which faults explain 4"]
+
+
+def test_closing_a_worker_explains_the_runs_of_which_nothing_was_heard() -> None:
+    starts = ["a 11", "b 11", "c 12", "d 12", "e 12", "f 13"]
+    heard = ["heard 11", "heard 12"]
+    assert count_closed(starts=starts, told=heard) == Closed(0, 0), "workers that stay run nothing in vain"
+    assert count_closed(starts=starts, told=[*heard, "closed 11"]) == Closed(1, 1)
+    assert count_closed(starts=starts, told=[*heard, "closed 12"]) == Closed(1, 2)
+    assert count_closed(starts=starts, told=[*heard, "again 11", "closed 11"]) == Closed(1, 2), "its answer was lost"
+    assert count_closed(starts=starts, told=[*heard, "heard 13", "closed 13"]) == Closed(1, 0), "it had done its work"
+    assert count_closed(starts=[*starts, "g 12"], told=[*heard, "closed 12"]) == Closed(1, 2), "more than it is given"
+    assert count_closed(starts=[], told=[]) == Closed(0, 0)
 
 
 def test_a_storm_that_was_none_is_seen() -> None:
