@@ -9,7 +9,7 @@ import dask
 import pytest
 
 import bemsweep as bs
-from bemsweep import attempts, preflight, submission
+from bemsweep import attempts, preflight, roll_call, submission
 from bemsweep.cluster_settings import SCHEDULER_SETTINGS
 from bemsweep.engine import Job
 from bemsweep.errors import ClusterError, InfrastructureError
@@ -182,12 +182,12 @@ def test_a_cluster_without_workers_is_waited_for(tmp_path: Path, caplog: pytest.
 
 
 def test_a_worker_that_does_not_answer_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "_ASKING_S", 0.3)
+    monkeypatch.setattr(roll_call, "_ASKING_S", 0.3)
     over = threading.Event()
-    monkeypatch.setattr(submission, "look", lambda: over.wait(30))
-    with local_client(n_workers=1) as client, submission.Flight(client, "run") as flight:
+    monkeypatch.setattr(roll_call, "look", lambda: over.wait(30))
+    with local_client(n_workers=1) as client:
         began = time.monotonic()
-        assert flight.look(threading.Event()) == {}
+        assert roll_call.RollCall(client, "run", threading.Event()).look() == {}
         assert time.monotonic() - began < 10
         over.set()
 
@@ -195,7 +195,7 @@ def test_a_worker_that_does_not_answer_holds_nobody_up(tmp_path: Path, monkeypat
 def test_a_worker_that_does_not_answer_leaves_the_others_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(submission, "_ASKING_S", 1.0)
+    monkeypatch.setattr(roll_call, "_ASKING_S", 1.0)
     silent, over = [], threading.Event()
 
     def look_or_hang() -> dict[str, str]:
@@ -207,9 +207,9 @@ def test_a_worker_that_does_not_answer_leaves_the_others_checked(
         return {"machine": "here"}
 
     lock = threading.Lock()
-    monkeypatch.setattr(submission, "look", look_or_hang)
-    with local_client(n_workers=3) as client, submission.Flight(client, "run") as flight:
-        assert list(flight.look(threading.Event()).values()) == [{"machine": "here"}] * 2
+    monkeypatch.setattr(roll_call, "look", look_or_hang)
+    with local_client(n_workers=3) as client:
+        assert list(roll_call.RollCall(client, "run", threading.Event()).look().values()) == [{"machine": "here"}] * 2
         assert "1 of 3 workers, such as " in caplog.text
         over.set()
 
@@ -217,9 +217,9 @@ def test_a_worker_that_does_not_answer_leaves_the_others_checked(
 def test_workers_that_have_all_answered_at_the_last_moment_are_taken(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(submission, "_ASKING_S", 0.5)
+    monkeypatch.setattr(roll_call, "_ASKING_S", 0.5)
     over = threading.Event()
-    with local_client(n_workers=2) as client, submission.Flight(client, "run") as flight:
+    with local_client(n_workers=2) as client:
         sync = client.sync
 
         def lingering(function: Callable[..., object], *arguments: object, **how: object) -> object:
@@ -229,7 +229,7 @@ def test_workers_that_have_all_answered_at_the_last_moment_are_taken(
             return answer
 
         monkeypatch.setattr(client, "sync", lingering)
-        assert len(flight.look(threading.Event())) == 2
+        assert len(roll_call.RollCall(client, "run", threading.Event()).look()) == 2
         assert "have not answered" not in caplog.text
         over.set()
 

@@ -328,7 +328,7 @@ def test_a_module_that_is_a_script(tmp_path, office, monkeypatch):
 
 def test_functions_reach_workers_that_lack_the_file(tmp_path, office, monkeypatch):
     """Dask's plugin carries them by value: the folder of a study is on the client's disk only."""
-    from bemsweep.submission import ContextPlugin
+    from bemsweep.worker_tasks import ContextPlugin
 
     (tmp_path / "far_away.py").write_text("def dim(document, value):\n    return 'dimmed'\n")
     monkeypatch.chdir(tmp_path)

@@ -14,9 +14,10 @@ from bemsweep import submission
 from bemsweep.cluster import open_local_client
 from bemsweep.errors import InfrastructureError, WorkerLostError
 from bemsweep.run_context import context_of
-from bemsweep.submission import PROFILERS, ContextPlugin, Flight, plugged_in
+from bemsweep.submission import Flight, plugged_in
 from bemsweep.task import Finished
 from bemsweep.testing import FakeEngine
+from bemsweep.worker_tasks import PROFILERS, ContextPlugin
 from engine_jobs import wait_until
 from small_studies import local_client, small_study
 

@@ -16,7 +16,7 @@ __all__ = ["SCHEDULER_SETTINGS", "coiled_arguments", "run_tags", "slurm_argument
 SCHEDULER_SETTINGS: Mapping[str, Any] = {
     "distributed.scheduler.worker-saturation": 1.0,  # 1.1 puts a neighbour's variant under suspicion
     "distributed.scheduler.allowed-failures": 10,  # the driver counts tries, and condemns no innocent
-    "distributed.worker.profile.enabled": False,  # see bemsweep.submission.PROFILERS
+    "distributed.worker.profile.enabled": False,  # see bemsweep.worker_tasks.PROFILERS
     "distributed.admin.system-monitor.gil.enabled": False,  # coiled brings what looks every ms, and warns if it cannot
 }
 """Dask's configuration while a cluster of bemsweep's own is made."""

@@ -55,6 +55,7 @@ from bemsweep.preflight import UNKNOWN_ENGINE_BYTES, Workers, look, memory_warni
 from bemsweep.progress import Progress
 from bemsweep.record_file import RecordFile
 from bemsweep.records import Series, Status
+from bemsweep.roll_call import RollCall
 from bemsweep.run_context import context_of, put_inputs
 from bemsweep.run_logs import forget_logs, log_name, open_log
 from bemsweep.schedulers import dangerous_settings
@@ -62,10 +63,11 @@ from bemsweep.spending import Spending
 from bemsweep.stop_rule import StopRule
 from bemsweep.store import Store, patience_s
 from bemsweep.studystate import StudyState
-from bemsweep.submission import ContextPlugin, Flight, plugged_in, unfit_worker
+from bemsweep.submission import Flight, plugged_in
 from bemsweep.task import Context, Finished
 from bemsweep.variant_table import VariantTable
 from bemsweep.verification import Verification
+from bemsweep.worker_tasks import ContextPlugin, worker_of
 
 __all__ = ["Driver"]
 
@@ -318,14 +320,15 @@ class Driver:
                 if self._report is not None:
                     stack.enter_context(reported(client, self._report))
                 flight = stack.enter_context(Flight(client, self._run_id))
-                self._look_at_workers(flight, are_elsewhere=brought is not None)
+                roll_call = RollCall(client, self._run_id, self.stop)
+                self._look_at_workers(flight, roll_call, are_elsewhere=brought is not None)
                 stack.enter_context(plugged_in(client, ContextPlugin(self._run_id, self._context())))
                 for setting in dangerous_settings(client) if brought else ():
                     _log.warning("of the cluster's scheduler, %s", setting)
-                flight.check_shared(self._store, self.stop)
+                roll_call.check_shared(self._store)
                 self._tick(flight)
                 if brought and self._queue:
-                    self._close_unfit(flight, self._workers.note_all(flight.open_engines(self.stop)))
+                    self._close_unfit(flight, self._workers.note_all(roll_call.open_engines()))
                 if self.verification is not None:
                     self._accounting.enter("verifying", flight.threads())
                     self._verify(flight, self.verification)
@@ -371,12 +374,12 @@ class Driver:
         finally:
             log.close()
 
-    def _look_at_workers(self, flight: Flight, *, are_elsewhere: bool) -> None:
+    def _look_at_workers(self, flight: Flight, roll_call: RollCall, *, are_elsewhere: bool) -> None:
         """Find out what the workers have for the run before anything of it reaches them.
 
         Parameters
         ----------
-        flight
+        flight, roll_call
             Of the cluster.
         are_elsewhere
             False if they are this process, which has the versions and the engine that the plan was made with.
@@ -386,8 +389,8 @@ class Driver:
         ClusterError, InfrastructureError
             None of them can run anything.
         """
-        threads = flight.wait_for_workers(self.stop)
-        told = flight.look(self.stop) if are_elsewhere else dict.fromkeys(threads, look())
+        threads = roll_call.wait_for_workers()
+        told = roll_call.look() if are_elsewhere else dict.fromkeys(threads, look())
         self._close_unfit(flight, unfit := self._workers.take(told))
         fit = {one: facts for one, facts in told.items() if one not in unfit and not isinstance(facts, BaseException)}
         estimate, limit = self._plan.estimate, self._plan.study.max_memory
@@ -557,7 +560,7 @@ class Driver:
             self._table.dirty.add(item)
         else:
             self._queue.appendleft(item)
-        worker = unfit_worker(error)
+        worker = worker_of(error) or "an unknown worker"
         if self._workers.note(worker, str(error)):
             self._close_unfit(flight, [worker])
 

@@ -1,25 +1,23 @@
 """Opening an EnergyPlus build as an `Engine` that many threads can use at once.
 
-`HostEngine` talks to one warm, forking host (`bemsweep.host`); `FreshEngine` starts a child for each
-run where there is no fork. Both count time-outs by the clock and kill whole process groups. The
-calling process never loads EnergyPlus, and nothing here judges a run. While `kept_warm` lasts, engines that
-are opened one after the other share a host.
+`HostEngine` talks to one warm, forking host (`bemsweep.warm_host`); `FreshEngine` starts a child for each run where
+there is no fork. Both count time-outs by the clock and kill whole process groups. The calling process never loads
+EnergyPlus, and nothing here judges a run. While `kept_warm` lasts, engines that are opened one after the other share a
+host.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import pickle
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Self
+from typing import NoReturn, Self
 
 import cloudpickle
 
@@ -30,8 +28,8 @@ from bemsweep.heartbeat import where
 from bemsweep.host_process import KILL_TIMEOUT_S, KILLED, HostProcess
 from bemsweep.log_lines import tell_warning
 from bemsweep.memory import WATCH_INTERVAL_S
-from bemsweep.outcome import signal_name
 from bemsweep.simulate import read_run
+from bemsweep.warm_host import HUNG, End, Spares, Waiting, WarmHost, how_it_ended, import_path
 
 __all__ = ["FreshEngine", "HostEngine", "find_engines", "kept_warm", "open_engine"]
 
@@ -44,10 +42,11 @@ _ASK_INTERVAL_S = 10.0
 _MOST_SILENT = 6
 """How often in a row it may not answer: what keeps it from answering, parsing a large model, takes a second."""
 
-_HUNG = "the engine's host does not answer any more and was killed"
-
 _HAS_FORK = sys.platform == "linux"
 """macOS forks too, but no one has proven yet that its frameworks survive it."""
+
+_SPARES = Spares()
+"""Of this process; see `kept_warm`."""
 
 
 def open_engine(spec: str | Path | None = None, *, can_fork: bool | None = None) -> HostEngine | FreshEngine:
@@ -91,177 +90,6 @@ def find_engines() -> dict[str, Path]:
         except (EngineNotFoundError, InfrastructureError) as error:
             _log.warning("leaving out the EnergyPlus at %s: %s", build.path, error)
     return engines
-
-
-class _End(NamedTuple):
-    """How a run's process ended."""
-
-    returncode: int
-    memory_bytes: int = 0
-    """Its peak."""
-    cpu_s: float | None = None
-    """Processor seconds; None if it could not tell."""
-    exceeded_bytes: int = 0
-    """What it held if it was killed for its memory."""
-
-
-@dataclass
-class _Waiting:
-    """A run that a thread waits for."""
-
-    job: Job
-    scratch: Path
-    ended: Future[_End] = field(default_factory=Future)
-    is_timed_out: bool = False
-    is_cancelled: bool = False
-
-
-class _Host:
-    """One host process, the thread that listens to it, and the runs that wait for it."""
-
-    def __init__(self, build: Build) -> None:
-        self.version: Future[str] = Future()
-        self.is_dead = False
-        """True if no run can be asked of it any more."""
-        self.answers = 0
-        """How often it has given a sign of life."""
-        self._child = HostProcess(build)
-        self._lock = threading.Lock()
-        self._serials = itertools.count()
-        self._waiting: dict[int, _Waiting] = {}
-        self._listener = threading.Thread(target=self._listen, name="bemsweep-engine", daemon=True)
-        self._listener.start()
-
-    def start(self, waiting: _Waiting, pickled: bytes) -> int:
-        """Ask for a run and return its serial number; `waiting` is told of its end."""
-        with self._lock:
-            if self.is_dead:
-                raise InfrastructureError("the engine's host has ended")
-            serial = next(self._serials)
-            self._waiting[serial] = waiting
-            job, where_to = waiting.job, (str(waiting.scratch), _import_path())
-            self._child.send(("run", serial, str(job.baseline), pickled, *where_to, job.max_memory_bytes))
-        return serial
-
-    @property
-    def is_idle(self) -> bool:
-        """True if it has started, lives, and nobody waits for a run of it."""
-        has_started = self.version.done() and self.version.exception() is None
-        return has_started and not self.is_dead and not self._waiting
-
-    def ask(self) -> None:
-        """Ask for a sign of life, which `answers` will count."""
-        with self._lock:
-            self._child.send(("ask",))
-
-    def running(self) -> dict[str, str]:
-        """Return what each run is at; without the lock, which a full pipe could hold."""
-        return {one.job.run_id: where(one.scratch) for one in self._waiting.copy().values()}
-
-    def kill(self, serial: int) -> None:
-        """Ask the host to kill the run's process group."""
-        with self._lock:
-            self._child.send(("kill", serial))
-
-    def cancel(self, run_id: str) -> None:
-        """Kill the runs of that name."""
-        with self._lock:
-            serials = [serial for serial, waiting in self._waiting.items() if waiting.job.run_id == run_id]
-            for serial in serials:
-                self._waiting[serial].is_cancelled = True
-                self._child.send(("kill", serial))
-
-    def kill_host(self) -> None:
-        """End a host that does not answer any more; even if it does not end, the next run has another."""
-        self.is_dead = True
-        self._child.kill_group()
-
-    def close(self) -> None:
-        """End the host and its runs, and wait until they are gone."""
-        with self._lock:
-            for waiting in self._waiting.values():
-                waiting.is_cancelled = True
-            if not self.is_dead:
-                self._child.send(("close",))
-                self._child.hang_up()
-        self._listener.join(KILL_TIMEOUT_S)
-        if self._listener.is_alive():
-            self.kill_host()
-            self._listener.join(KILL_TIMEOUT_S)
-        if self._listener.is_alive():
-            _log.warning("the engine's host was killed and does not end")
-
-    def _listen(self) -> None:
-        broken: Exception | None = None
-        with suppress(EOFError):
-            while True:
-                match self._child.receive():
-                    case "ready", version:
-                        self.version.set_result(version)
-                    case "broken", message:
-                        broken = EngineNotFoundError(message)
-                    case "unable", message:
-                        broken = InfrastructureError(message)
-                    case ("alive",):
-                        self.answers += 1
-                    case "ended", serial, *end:
-                        with self._lock:
-                            waiting = self._waiting.pop(serial)
-                        waiting.ended.set_result(_End(*end))
-        with self._lock:
-            has_hung = self.is_dead or self._child.is_deaf  # we killed it, so no run is to blame
-            self.is_dead = True
-            last_words = self._child.end()
-            left, self._waiting = self._waiting, {}
-        died = EngineDiedError(f"the engine's host {_how_it_ended(self._child.returncode, last_words)}")
-        error = broken or (InfrastructureError(_HUNG) if has_hung else died)
-        if not self.version.done():
-            self.version.set_exception(error)
-        for waiting in left.values():
-            if waiting.is_cancelled:
-                waiting.ended.set_result(_End(KILLED))
-            else:
-                waiting.ended.set_exception(error)
-
-
-class _Spares:
-    """Hosts without an engine, at most one of each build that is to be kept warm."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: set[Build] = set()
-        self._hosts: dict[Build, _Host] = {}
-
-    def start(self, build: Build) -> None:
-        """Start a host, and keep those that engines of this build are done with."""
-        with self._lock:
-            self._kept.add(build)
-            self._hosts[build] = _Host(build)
-
-    def take(self, build: Build) -> _Host | None:
-        """Return the host that waits for an engine; None if there is none."""
-        with self._lock:
-            host = self._hosts.pop(build, None)
-        return None if host is None or host.is_dead else host
-
-    def give(self, build: Build, host: _Host) -> bool:
-        """Keep a host that an engine is done with; return False if it is to be ended."""
-        with self._lock:
-            is_wanted = build in self._kept and build not in self._hosts and host.is_idle
-            if is_wanted:
-                self._hosts[build] = host
-            return is_wanted
-
-    def end(self, build: Build) -> None:
-        """Keep none any more."""
-        with self._lock:
-            self._kept.discard(build)
-            host = self._hosts.pop(build, None)
-        if host is not None:
-            host.close()
-
-
-_SPARES = _Spares()
 
 
 @contextmanager
@@ -326,7 +154,7 @@ class HostEngine(_Engine):
     def __init__(self, build: Build) -> None:
         super().__init__(build)
         self._lock = threading.Lock()
-        self._host: _Host | None = None
+        self._host: WarmHost | None = None
         self._is_closed = False
 
     @property
@@ -364,7 +192,7 @@ class HostEngine(_Engine):
             return pickled
         host = self._living_host()
         self._version_of(host)
-        waiting = _Waiting(job, scratch.absolute())
+        waiting = Waiting(job, scratch.absolute())
         begin = time.monotonic()
         serial = host.start(waiting, pickled)
         try:
@@ -394,18 +222,18 @@ class HostEngine(_Engine):
         if host is not None and not _SPARES.give(self._build, host):
             host.close()
 
-    def _living_host(self) -> _Host:
+    def _living_host(self) -> WarmHost:
         with self._lock:
             if self._is_closed:
                 raise InfrastructureError("the engine is closed")
             if self._host is None or self._host.is_dead:
                 if self._host is not None:
                     tell_warning("the engine's host is dead and has another in its place")
-                self._host = _SPARES.take(self._build) or _Host(self._build)
+                self._host = _SPARES.take(self._build) or WarmHost(self._build)
             return self._host
 
     @staticmethod
-    def _version_of(host: _Host) -> str:
+    def _version_of(host: WarmHost) -> str:
         try:
             return host.version.result(timeout=_START_TIMEOUT_S)
         except TimeoutError:
@@ -413,7 +241,7 @@ class HostEngine(_Engine):
             raise InfrastructureError(f"the engine's host did not start within {_START_TIMEOUT_S:.0f} s") from None
 
     @staticmethod
-    def _wait(host: _Host, serial: int, waiting: _Waiting, timeout_s: float) -> _End:
+    def _wait(host: WarmHost, serial: int, waiting: Waiting, timeout_s: float) -> End:
         deadline = time.monotonic() + timeout_s
         # Counted in questions, not by the clock: of a machine that slept, both ends have slept.
         silent, answers = 0, host.answers
@@ -433,7 +261,7 @@ class HostEngine(_Engine):
             if host.answers > answers:
                 raise InfrastructureError("the run was killed at its time-out and does not end: is its disk gone?")
         host.kill_host()
-        raise InfrastructureError(_HUNG)
+        raise InfrastructureError(HUNG)
 
 
 class FreshEngine(_Engine):
@@ -449,7 +277,7 @@ class FreshEngine(_Engine):
         super().__init__(build)
         self._lock = threading.Lock()
         self._version: str | None = None
-        self._under_way: list[tuple[_Waiting, HostProcess]] = []
+        self._under_way: list[tuple[Waiting, HostProcess]] = []
         self._is_closed = False
 
     @property
@@ -469,7 +297,7 @@ class FreshEngine(_Engine):
         pickled = _pickle(job)
         if isinstance(pickled, EngineRun):
             return pickled
-        waiting = _Waiting(job, scratch.absolute())
+        waiting = Waiting(job, scratch.absolute())
         begin = time.monotonic()
         with self._lock:
             if self._is_closed:
@@ -477,7 +305,7 @@ class FreshEngine(_Engine):
             child = HostProcess(self._build, "--once")
             self._under_way.append((waiting, child))
         try:
-            child.send(("run", 0, str(job.baseline), pickled, str(waiting.scratch), _import_path(), None))
+            child.send(("run", 0, str(job.baseline), pickled, str(waiting.scratch), import_path(), None))
             returncode, exceeded = self._wait(child, waiting, timeout_s)
             child.kill_group()  # what the run left behind, which may hold the pipe open
             memory_bytes, cpu_s = _reported_usage(child)
@@ -485,13 +313,13 @@ class FreshEngine(_Engine):
             with self._lock:
                 self._under_way = [entry for entry in self._under_way if entry[0] is not waiting]
             last_words = child.end()
-        run = _read(waiting, _End(returncode, memory_bytes, cpu_s, exceeded), begin)
+        run = _read(waiting, End(returncode, memory_bytes, cpu_s, exceeded), begin)
         if run.stage == "start" and not (run.is_timed_out or run.is_cancelled or run.memory_limit_bytes):
-            raise EngineDiedError(f"the engine's process {_how_it_ended(child.returncode, last_words)}")
+            raise EngineDiedError(f"the engine's process {how_it_ended(child.returncode, last_words)}")
         return run
 
     @staticmethod
-    def _wait(child: HostProcess, waiting: _Waiting, timeout_s: float) -> tuple[int, int]:
+    def _wait(child: HostProcess, waiting: Waiting, timeout_s: float) -> tuple[int, int]:
         """Return the child's return code, and what it held if it was killed for its memory."""
         limit = waiting.job.max_memory_bytes
         deadline, exceeded = time.monotonic() + timeout_s, 0
@@ -541,17 +369,12 @@ def _pickle(job: Job) -> bytes | EngineRun:
     return pickled
 
 
-def _import_path() -> list[str]:
-    """Return ``sys.path`` as absolute paths: what can be imported here can be imported in the run."""
-    return [str(Path(path).absolute()) for path in sys.path]
-
-
 def _reported_version(child: HostProcess) -> str:
     try:
         kind, text = child.receive()
     except EOFError:
         last_words = child.end()
-        told = f"the engine's process {_how_it_ended(child.returncode, last_words)}"
+        told = f"the engine's process {how_it_ended(child.returncode, last_words)}"
         raise InfrastructureError(told) from None
     if kind == "broken":
         raise EngineNotFoundError(text)
@@ -569,12 +392,7 @@ def _reported_usage(child: HostProcess) -> tuple[int, float | None]:
     return int(message[2]), float(message[3])
 
 
-def _how_it_ended(returncode: int | None, last_words: str) -> str:
-    how = f"was killed by {signal_name(-returncode)}" if returncode is not None and returncode < 0 else "has died"
-    return f"{how}, its last words: {last_words}" if last_words else how
-
-
-def _read(waiting: _Waiting, end: _End, begin: float) -> EngineRun:
+def _read(waiting: Waiting, end: End, begin: float) -> EngineRun:
     """Return what the run left; one that ended by itself was neither timed out, cancelled nor out of memory."""
     was_killed = end.returncode == KILLED
     is_out_of_memory = was_killed and end.exceeded_bytes > 0 and not waiting.is_cancelled

@@ -1,7 +1,7 @@
 """A process of `bemsweep.host` and the pipes to it.
 
 Knows how such a process is started, talked to and ended with all that it started. What is said over
-the pipes is the affair of `bemsweep.host_client`.
+the pipes is the affair of `bemsweep.warm_host` and `bemsweep.host_client`.
 """
 
 from __future__ import annotations

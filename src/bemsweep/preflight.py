@@ -1,7 +1,7 @@
 """What is checked of a cluster's workers before the first variant, and of those that come later.
 
 Decides which workers can do what a run needs, and what deserves a word although they can. A worker tells plain
-values, so that one with another bemsweep can be asked, too. It never talks to a cluster (`bemsweep.submission` does),
+values, so that one with another bemsweep can be asked, too. It never talks to a cluster (`bemsweep.roll_call` does),
 and closes no worker itself.
 """
 

@@ -14,7 +14,7 @@ from distributed.client import ClosedClientError
 
 from bemsweep.errors import SchedulerLostError
 
-__all__ = ["dangerous_settings", "reaching_scheduler"]
+__all__ = ["check_scheduler", "dangerous_settings", "reaching_scheduler"]
 
 _ALLOWED_FAILURES = 10
 
@@ -32,6 +32,18 @@ def reaching_scheduler() -> Iterator[None]:
         yield
     except (OSError, TimeoutError, ClosedClientError) as error:
         raise SchedulerLostError(f"lost the Dask scheduler ({error!r}): run again to carry on") from error
+
+
+def check_scheduler(client: Client) -> None:
+    """Make sure that the scheduler is there.
+
+    Raises
+    ------
+    SchedulerLostError
+        It is gone.
+    """
+    if client.status != "running":
+        raise SchedulerLostError(f"lost the Dask scheduler ({client.status}): run again to carry on")
 
 
 def dangerous_settings(client: Client) -> list[str]:

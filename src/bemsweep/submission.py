@@ -1,53 +1,36 @@
-"""Tasks on a Dask cluster: what reaches the workers, and what comes back.
+"""Tasks under way on a Dask cluster: what is submitted, to which workers, and what comes back.
 
-Knows Dask and nothing of studies: which variant is run and what its end means is the driver's affair.
-A task's arguments and return stay under 2 kB; all that variants share travels once, in a plugin.
+Knows Dask and nothing of studies: which variant is run and what its end means is the driver's affair. A task's
+arguments and return stay under 2 kB; all that variants share travels once, in a plugin (`bemsweep.worker_tasks`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
-import pickle
-import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, Self
 
-import cloudpickle
-from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import ClosedClientError
 
-from bemsweep.blocks import Packed, pack_block, verify_block
-from bemsweep.errors import (
-    InfrastructureError,
-    Problem,
-    SchedulerLostError,
-    StudyError,
-    UnfitWorkerError,
-    WorkerLostError,
-)
+from bemsweep.blocks import Packed
+from bemsweep.errors import UnfitWorkerError, WorkerLostError
 from bemsweep.heartbeat import Running, longest
-from bemsweep.parts import Value
-from bemsweep.preflight import Facts, look, own_versions, why_other_versions
-from bemsweep.redaction import redacted
-from bemsweep.schedulers import reaching_scheduler
-from bemsweep.store import Store
-from bemsweep.task import Context, Finished, Workplace, run_variant
+from bemsweep.roll_call import ALONE_S
+from bemsweep.schedulers import check_scheduler, reaching_scheduler
+from bemsweep.task import Finished
 from bemsweep.verification import Verified
+from bemsweep.worker_tasks import ContextPlugin, Submitted, look_first, pack, run_variants, verify, worker_of
 
-__all__ = ["ContextPlugin", "Flight", "plugged_in", "unfit_worker"]
+__all__ = ["Flight", "plugged_in"]
 
 _log = logging.getLogger(__name__)
-
-PROFILERS = frozenset({"profile", "profile-cycle"})
-"""What makes a worker look at all threads' frames every 10 ms, in which CPython 3.11 can lock itself up for good
-(python/cpython#106883): the run would hang."""
 
 LEAST_WINDOW = 500
 """Variants that the scheduler holds at once: enough to keep workers busy, few enough to cost it little."""
@@ -61,139 +44,13 @@ _RUNNING_STAYS_S = 2.0
 _PAUSES_PER_ASKING = 50
 """How many times as long as asking the scheduler took the next asking waits: it tells of every worker."""
 
-_ALONE_S = 30.0
-"""So long without workers is worth a word."""
-_ALONE_POLL_S = 0.2
+_POLL_S = 0.2
 _ASKING_S = 60.0
 """So long workers may take to answer before the run: an engine starts in half a second."""
 _WORKER = "bemsweep_worker"
 """Attribute of a machine's fault: whose it is."""
 _POLL_S = 0.02
 _CLOSE_AGAIN_S = 1.0
-
-Submitted = tuple[str, Sequence[Value], int]
-"""A variant to run: its variant_id, its row, and how often the engine has died under it."""
-
-
-class ContextPlugin(WorkerPlugin):
-    """Brings a run's context to each worker once, and ends its engine with the run."""
-
-    def __init__(self, run_id: str, context: Context) -> None:
-        self.name = run_id
-        self.workplace: Workplace | None = None
-        self._context = context
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Functions of modules beside the study travel by value, which Dask's own pickling would not do.
-        return _plugin, (self.name, dict(own_versions()), cloudpickle.dumps(self._context))
-
-    def setup(self, worker: Any) -> None:
-        """Make the worker's side of the run; the engine is opened by the first variant, or before by a check.
-
-        Side effects
-        ------------
-        On Python 3.11 the worker's statistical profiler is off from now on.
-        """
-        self.workplace = Workplace(self._context, str(worker.name))
-        worker.metrics[self.name] = self._running
-        if sys.version_info < (3, 12):
-            for name in PROFILERS & worker.periodic_callbacks.keys():
-                worker.periodic_callbacks[name].stop()
-
-    def _running(self, worker: Any) -> list[tuple[str, str, float]]:  # noqa: ARG002 - Dask's signature
-        """Return what goes to the scheduler with each of the worker's heartbeats."""
-        running = () if self.workplace is None else self.workplace.running()
-        return [(one.variant_id, one.at, round(one.seconds, 1)) for one in running]
-
-    def teardown(self, worker: Any) -> None:
-        """End the engine and its runs."""
-        worker.metrics.pop(self.name, None)
-        if self.workplace is not None:
-            self.workplace.close()
-
-    def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
-        """Kill the run of a task that was cancelled while it ran: Dask leaves it running."""
-        if start == "executing" and finish in ("cancelled", "released") and self.workplace is not None:
-            # Of several variants of one task those that follow are over in a moment.
-            self.workplace.kill(str(key[1]) if isinstance(key, tuple) else "")
-
-
-class _UnfitPlugin(WorkerPlugin):
-    """What a worker with other versions has in place of a run's context, which may mean something else there."""
-
-    def __init__(self, run_id: str, why: str) -> None:
-        self.name, self.why = run_id, why
-
-
-def _plugin(run_id: str, versions: Mapping[str, str], pickled: bytes) -> WorkerPlugin:
-    if why := why_other_versions(own_versions(), instead_of=versions):
-        return _UnfitPlugin(run_id, why)
-    return ContextPlugin(run_id, pickle.loads(pickled))  # noqa: S301 - from the client, as all that Dask brings
-
-
-def _workplace(run_id: str, worker: Any = None) -> Workplace:
-    worker = worker or get_worker()
-    plugin = worker.plugins.get(run_id)
-    if isinstance(plugin, ContextPlugin) and plugin.workplace is not None:
-        return plugin.workplace
-    if isinstance(plugin, _UnfitPlugin):
-        raise _of_worker(UnfitWorkerError(plugin.why), worker)
-    raise InfrastructureError("this worker does not know the run: it has ended")
-
-
-def _of_worker(error: InfrastructureError, worker: Any) -> InfrastructureError:
-    """Return an error with the worker's address, which travels with it."""
-    setattr(error, _WORKER, str(worker.address))
-    return error
-
-
-def _run_variants(variants: Sequence[Submitted], run_id: str) -> list[Finished | InfrastructureError]:
-    """Run the variants of a task one after the other; a fault of one is its answer, and the others follow."""
-    answers: list[Finished | InfrastructureError] = []
-    for variant_id, row, deaths in variants:
-        try:
-            answers.append(run_variant(variant_id, row, _workplace(run_id), deaths=deaths))
-        except InfrastructureError as error:
-            answers.append(_of_worker(error, get_worker()))
-    return answers
-
-
-def _pack_block(block: int, rows_sha256: str, run_id: str) -> Packed:
-    return pack_block(block, rows_sha256, _workplace(run_id))
-
-
-def _verify_block(block: int, rows_sha256: str, is_packed: bool, run_id: str) -> Verified:
-    return verify_block(block, rows_sha256, is_packed, _workplace(run_id))
-
-
-def _write_probe(name: str, run_id: str) -> str:
-    _workplace(run_id).context.store.put(name, b"bemsweep")  # without patience: at the start a fault is told at once
-    return str(get_worker().address)
-
-
-async def _look(dask_worker: Any) -> Facts:  # noqa: ARG001 - Dask's signature
-    return await asyncio.to_thread(look)  # a disk may be slow, and the worker has other things to do
-
-
-async def _open_engine(run_id: str, dask_worker: Any) -> str:
-    """Open the worker's engine, which stays warm; return why the worker is unfit, ``""`` if it is not."""
-
-    def opened() -> str:
-        try:
-            with _workplace(run_id, dask_worker).engine():
-                return ""
-        except UnfitWorkerError as error:
-            return str(error)
-
-    return await asyncio.to_thread(opened)
-
-
-def _look_first(run_id: str, dask_worker: Any) -> None:
-    dask_worker.plugins[run_id].workplace.looks_first = True
-
-
-def _delete_probe(name: str, run_id: str, dask_worker: Any) -> None:
-    dask_worker.plugins[run_id].workplace.store.delete(name)
 
 
 @contextmanager
@@ -272,85 +129,6 @@ class Flight:
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
 
-    def wait_for_workers(self, stop: threading.Event) -> Mapping[str, int]:
-        """Return the threads of each worker, once there is one; none if the run is to end before.
-
-        Raises
-        ------
-        SchedulerLostError
-            The scheduler is gone.
-        """
-        told_at = -_ALONE_S
-        while not stop.is_set():
-            self.check_scheduler()
-            if threads := self._threads_now():
-                return threads
-            if time.monotonic() > told_at + _ALONE_S:
-                _log.warning("the cluster has no workers; waiting for some")
-                told_at = time.monotonic()
-            stop.wait(_ALONE_POLL_S)
-        return {}
-
-    def _threads_now(self) -> Mapping[str, int]:
-        """Return the threads of each worker that is there."""
-        with reaching_scheduler():
-            threads: Mapping[str, int] = self._client.nthreads()
-        return threads
-
-    def look(self, stop: threading.Event) -> Mapping[str, Facts | BaseException]:
-        """Return what each worker tells of itself (`bemsweep.preflight.look`), or why it cannot.
-
-        Raises
-        ------
-        SchedulerLostError
-            The scheduler is gone.
-        """
-        return self._ask(_look, stop=stop)
-
-    def open_engines(self, stop: threading.Event) -> Mapping[str, str]:
-        """Have the engine opened on each worker; return why that worker is unfit, ``""`` if it is not.
-
-        One that cannot say for another reason is left to the tasks.
-
-        Raises
-        ------
-        SchedulerLostError
-            The scheduler is gone.
-        """
-        answers = self._ask(_open_engine, self._run_id, stop=stop)
-        return {worker: answer if isinstance(answer, str) else "" for worker, answer in answers.items()}
-
-    def _ask(self, function: Callable[..., Any], *arguments: Any, stop: threading.Event) -> dict[str, Any]:
-        """Run a function on all workers at once; return answers and errors, but none of workers that are lost.
-
-        One that does not answer must hold up neither the run nor its end.
-        """
-        answers: dict[str, Any] = {}
-        workers = list(self._threads_now())
-
-        async def ask_one(worker: str) -> None:  # in the client's loop, where its methods are coroutines
-            with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):
-                answers.update(await self._client.run(function, *arguments, workers=[worker], on_error="return"))
-
-        async def ask_all() -> None:
-            await asyncio.gather(*map(ask_one, workers))
-
-        def ask() -> None:
-            with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):
-                self._client.sync(ask_all)
-
-        thread = threading.Thread(target=ask, name=f"{self._run_id}-asking", daemon=True)
-        thread.start()
-        until = time.monotonic() + _ASKING_S
-        while thread.is_alive() and not stop.is_set() and time.monotonic() < until:
-            self.check_scheduler()
-            thread.join(_POLL_S)
-        silent = [worker for worker in workers if worker not in answers]
-        if silent and thread.is_alive() and not stop.is_set():
-            told = "%d of %d workers, such as %s, have not answered for %.0f s: the run begins without a check of them"
-            _log.warning(told, len(silent), len(workers), silent[0], _ASKING_S)
-        return {worker: one for worker, one in answers.copy().items() if not isinstance(one, (OSError, TimeoutError))}
-
     def close_workers(self, workers: Sequence[str]) -> None:
         """Have workers closed that are unfit, and count on them no more; returns at once.
 
@@ -372,63 +150,10 @@ class Flight:
         self._unfit |= set(workers)
         threading.Thread(target=close, name=f"{self._run_id}-closing", daemon=True).start()
 
-    def check_shared(self, store: Store, stop: threading.Event) -> None:
-        """Have a worker write a probe and read it here: a store that they do not share would lose every record.
-
-        Parameters
-        ----------
-        store
-            As this process sees it.
-        stop
-            Set if the run is to end, maybe before there is any worker.
-
-        Raises
-        ------
-        StudyError
-            The probe did not arrive.
-        StoreError
-            The worker or this process cannot reach the store.
-        """
-        name = f"probe-{self._run_id}"
-        while (worker := self._probed(name, stop)) is None:
-            if stop.is_set():
-                return
-        if store.get(name) is None:
-            self._client.run(_delete_probe, name, self._run_id, workers=[worker])
-            told = f"the workers do not share the store {redacted(store.url)}: what one wrote there cannot be read here"
-            raise StudyError([Problem(f"{told}; give a store that all machines and processes reach", "store")])
-        store.delete(name)
-
-    def _probed(self, name: str, stop: threading.Event) -> str | None:
-        """Return the worker that has written a probe; None if it was lost meanwhile, or the run is to end."""
-        key = f"{name}-{time.monotonic_ns()}"
-        future = self._client.submit(_write_probe, name, self._run_id, key=key, pure=False, retries=0)
-        while not future.done() and not stop.is_set():
-            self.check_scheduler()
-            stop.wait(_POLL_S)
-        if stop.is_set():
-            future.cancel()
-            return None
-        try:
-            return str(future.result())
-        except (KilledWorker, CancelledError):
-            return None
-
     @property
     def count(self) -> int:
         """Number of variants and blocks under way, those included whose answer nobody has taken yet."""
         return len(self._keys)
-
-    def check_scheduler(self) -> None:
-        """Make sure that the scheduler is there.
-
-        Raises
-        ------
-        SchedulerLostError
-            It is gone.
-        """
-        if self._client.status != "running":
-            raise SchedulerLostError(f"lost the Dask scheduler ({self._client.status}): run again to carry on")
 
     def threads(self) -> int:
         """Return how many variants the cluster runs at once, as of the last seconds; workers that are unfit run none.
@@ -438,7 +163,7 @@ class Flight:
         SchedulerLostError
             The scheduler is gone.
         """
-        self.check_scheduler()
+        check_scheduler(self._client)
         if time.monotonic() > self._threads_until:
             with reaching_scheduler():
                 threads = self._client.nthreads()
@@ -462,7 +187,7 @@ class Flight:
             self._alone_since = 0.0
         elif not self._alone_since:
             self._alone_since = self._alone_told = time.monotonic()
-        elif time.monotonic() > self._alone_told + _ALONE_S:
+        elif time.monotonic() > self._alone_told + ALONE_S:
             _log.warning("the cluster has no workers; waiting for some")
             self._alone_told = time.monotonic()
 
@@ -535,7 +260,7 @@ class Flight:
         keys = [(self._run_id, task[0][0], next(self._serials)) for task in tasks]
         with reaching_scheduler():
             futures = self._client.map(
-                _run_variants,
+                run_variants,
                 tasks,
                 run_id=self._run_id,
                 key=keys,
@@ -554,9 +279,7 @@ class Flight:
         """Submit the packing of a block, ahead of the variants; see `put_rows`."""
         key = f"pack-{block}:{time.monotonic_ns()}:{self._run_id}"
         with reaching_scheduler():
-            future = self._client.submit(
-                _pack_block, block, rows_sha256, self._run_id, key=key, pure=False, priority=10
-            )
+            future = self._client.submit(pack, block, rows_sha256, self._run_id, key=key, pure=False, priority=10)
         self.packings.add(block)
         self._follow((block,), future)
 
@@ -578,7 +301,7 @@ class Flight:
             A block could not be verified however often it was tried, or the scheduler is gone.
         """
         futures = self._client.map(
-            _verify_block,
+            verify,
             list(blocks),
             list(blocks.values()),
             [block in packed for block in blocks],
@@ -590,7 +313,7 @@ class Flight:
         completed = as_completed(futures, loop=self._client.loop, with_results=True, raise_errors=False)
         try:
             while not completed.is_empty() and not stop.is_set():
-                self.check_scheduler()
+                check_scheduler(self._client)
                 for future, outcome in completed.next_batch(block=False) if completed.has_ready() else ():
                     if future.status != "finished":
                         raise _error(outcome)
@@ -612,7 +335,7 @@ class Flight:
                 self._forget(item)
                 if isinstance(item, str) and _is_try(outcome):
                     self._tried.add(item)
-                    if worker := getattr(outcome, _WORKER, ""):
+                    if worker := worker_of(outcome):
                         self._faulty.setdefault(item, set()).add(worker)
                 yield item, outcome
 
@@ -635,7 +358,7 @@ class Flight:
 
         def ask() -> None:
             with suppress(OSError, ValueError, RuntimeError, TimeoutError, CancelledError):  # it only saves work
-                self._client.run(_look_first, self._run_id, on_error="ignore")
+                self._client.run(look_first, self._run_id, on_error="ignore")
 
         threading.Thread(target=ask, name=f"{self._run_id}-look-first", daemon=True).start()
 
@@ -666,11 +389,6 @@ class Flight:
 def _is_try(outcome: Any) -> bool:
     """Return True if a variant has failed by the machine's fault, and not for its worker being unfit."""
     return isinstance(outcome, BaseException) and not isinstance(outcome, UnfitWorkerError)
-
-
-def unfit_worker(error: UnfitWorkerError) -> str:
-    """Return the address of the worker that an error tells of."""
-    return str(getattr(error, _WORKER, "an unknown worker"))
 
 
 def _outcomes(answer: Any, count: int) -> Sequence[Finished | Packed | BaseException]:
