@@ -20,7 +20,7 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-import fsspec
+from bemsweep.s3 import S3
 
 REGION = "us-east-1"
 KEY, SECRET = "test-key", "test-secret-0f6b1c"
@@ -147,7 +147,7 @@ class SeaweedServer:
 
     def _fs(self):
         admin = {**self.options, "key": ADMIN_KEY, "secret": ADMIN_SECRET}
-        return fsspec.filesystem("s3", **admin, use_listings_cache=False, skip_instance_cache=True)
+        return S3(**admin, use_listings_cache=False, skip_instance_cache=True)
 
     def stop(self):
         """Kill the server; its data stays."""
@@ -218,5 +218,5 @@ class MotoServer:
     def new_bucket(self):
         """Make a bucket and return its URL."""
         name = f"b-{uuid.uuid4().hex[:12]}"
-        fsspec.filesystem("s3", **self.options, skip_instance_cache=True).mkdir(name)
+        S3(**self.options, skip_instance_cache=True).mkdir(name)
         return f"s3://{name}"

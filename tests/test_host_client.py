@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bemsweep import host_client
+from bemsweep import host_client, warm_host
 from bemsweep import host_process as host_process_module
 from bemsweep.edits import FieldEdit
 from bemsweep.errors import EngineDiedError, EngineNotFoundError, InfrastructureError, RunCancelledError
@@ -380,7 +380,7 @@ def test_what_cannot_be_killed_holds_nobody_up(tmp_path, monkeypatch):
 
 
 def test_closing_does_not_wait_for_what_cannot_be_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(host_client, "KILL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(warm_host, "KILL_TIMEOUT_S", 0.3)
     monkeypatch.setattr(host_process_module, "KILL_TIMEOUT_S", 0.3)
     engine = open_engine(can_fork=True)
     hung = stopped(host_process(engine))
