@@ -1,6 +1,6 @@
 """What a cluster's workers are asked before a run: who is there, what each has, and whether all share the store.
 
-Asks, and never holds up a run for a worker that does not answer; what is made of the answers is said elsewhere
+A worker that does not answer what it has holds up no run; what is made of the answers is said elsewhere
 (`bemsweep.preflight`).
 """
 

@@ -44,11 +44,6 @@ _RUNNING_STAYS_S = 2.0
 _PAUSES_PER_ASKING = 50
 """How many times as long as asking the scheduler took the next asking waits: it tells of every worker."""
 
-_POLL_S = 0.2
-_ASKING_S = 60.0
-"""So long workers may take to answer before the run: an engine starts in half a second."""
-_WORKER = "bemsweep_worker"
-"""Attribute of a machine's fault: whose it is."""
 _POLL_S = 0.02
 _CLOSE_AGAIN_S = 1.0
 

@@ -53,6 +53,7 @@ _ENDS: dict[Fault, EngineRun] = {
 
 _PIECE_BYTES = 1_000_000
 _PID_DIGITS = 7
+"""Of the largest there is: lines of the counter are equally long, because they are counted by their length."""
 
 
 class FakeEngine:
@@ -78,7 +79,7 @@ class FakeEngine:
     seed
         Of the durations.
     counter
-        A file in which starts are counted across processes, each with its process id; None counts them in this
+        A file in which starts are counted across processes, each with the id of its process; None counts them in this
         object.
     version
         The string that the engine reports.
@@ -216,11 +217,11 @@ class FakeEngine:
 
     def _count(self, variant: str) -> tuple[int, int]:
         """Note a start; return its number, and its number among those of the same variant."""
-        line = f"{variant} {os.getpid():{_PID_DIGITS}}\n".encode()
         if self._counter is None:
             self._started.append(variant)
             number = len(self._started)
         else:
+            line = f"{variant} {os.getpid():{_PID_DIGITS}}\n".encode()
             file = os.open(self._counter, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             os.write(file, line)
             # Where this line ended, whatever other processes have appended since.

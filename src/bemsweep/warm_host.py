@@ -1,4 +1,4 @@
-"""One warm host process from its parent's side, the runs that wait for it, and hosts that wait for an engine.
+"""A warm host process from its parent's side, the runs that wait for it, and hosts that wait for an engine.
 
 Knows the messages that go through the pipe (`bemsweep.host` is at its other end); whether a host is given up that does
 not answer is decided elsewhere (`bemsweep.host_client`).

@@ -43,8 +43,8 @@ _RUN_OF_ITS_OWN = ("engine_s", "cpu_s", "total_s", "memory_bytes", "moved_bytes"
 _ENDING_S = 30.0
 """How long processes may take to end after the run."""
 _MOST_UNHEARD = 2
-"""Runs of a worker with one thread that its scheduler has not heard of: the one under way, and one that has ended
-just now. It is given no more than these two at once."""
+"""Runs of a worker with one thread of whose end its scheduler has not heard: the one under way, and one that has ended
+just now. With Dask's own settings it is given no more than these two at once."""
 
 
 @dataclass
@@ -162,7 +162,7 @@ class Closed:
 
 
 def count_closed(*, starts: Sequence[str], told: Sequence[str]) -> Closed:
-    """Return what the closing of workers explains.
+    """Return what the closing of workers explains, where each task is one variant.
 
     Parameters
     ----------
@@ -174,14 +174,15 @@ def count_closed(*, starts: Sequence[str], told: Sequence[str]) -> Closed:
     """
     started, words = Counter(line.split()[-1] for line in starts), Counter(told)
     closed = [process for word, process in map(str.split, words) if word == "closed"]
-    unheard = [min(started[process] - words[f"heard {process}"], _MOST_UNHEARD) for process in closed]
+    unheard = [min(max(0, started[process] - words[f"heard {process}"]), _MOST_UNHEARD) for process in closed]
     again = sum(words[f"again {process}"] for process in closed)
     return Closed(len(closed), sum(unheard) + again)
 
 
-def check_needless(*, extra_runs: int, most: int, what: str) -> list[str]:
-    """Return what was done more often than faults explain."""
-    return [f"{extra_runs} extra {what}, of which faults explain {most}"] if extra_runs > most else []
+def check_needless(*, extra_runs: int, most: int, what: str, is_exact: bool = False) -> list[str]:
+    """Return what was done more often than faults explain, or, if what they explain is exact, less often."""
+    is_wrong = extra_runs != most if is_exact else extra_runs > most
+    return [f"{extra_runs} extra {what}, of which faults explain {most}"] if is_wrong else []
 
 
 def check_fallen(hits: Mapping[str, int], least: Mapping[str, int]) -> list[str]:

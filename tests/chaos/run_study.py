@@ -58,8 +58,8 @@ class _Closings(SchedulerPlugin):
         self._path = path
         self._processes = dict[str, int]()
         """By the worker's address."""
-        self._ended = dict[Any, str]()
-        """Keys of variants -> the worker of which it was heard."""
+        self._ended = dict[Any, int]()
+        """Keys of variants -> the process that told of it."""
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         self._processes[worker] = scheduler.workers[worker].pid
@@ -68,17 +68,17 @@ class _Closings(SchedulerPlugin):
         if not isinstance(key, tuple):  # as the keys of variants are
             return
         if finish == "memory":
-            self._ended[key] = kwargs["worker"]
-            self._note("heard", kwargs["worker"])
-        elif finish == "processing" and (worker := self._ended.pop(key, "")):
-            self._note("again", worker)
+            self._ended[key] = self._processes[kwargs["worker"]]
+            self._note("heard", self._ended[key])
+        elif finish == "processing" and key in self._ended:
+            self._note("again", self._ended.pop(key))
 
     def remove_worker(self, scheduler: Any, worker: str, **kwargs: Any) -> None:
-        self._note("closed", worker)
+        self._note("closed", self._processes[worker])
 
-    def _note(self, word: str, worker: str) -> None:
+    def _note(self, word: str, process: int) -> None:
         with self._path.open("a") as file:
-            file.write(f"{word} {self._processes[worker]}\n")
+            file.write(f"{word} {process}\n")
 
 
 @contextmanager
@@ -108,6 +108,7 @@ def _breathing_cluster(closings: Path) -> Iterator[Client]:
         finally:
             ended.set()
             thread.join()
+            client.unregister_scheduler_plugin(_Closings.name)  # those that end with the run are not taken away
 
 
 if __name__ == "__main__":

@@ -116,6 +116,8 @@ def test_poison_that_was_not_told_is_seen(store: Store, quiet: Store) -> None:
 def test_what_was_done_more_often_than_faults_explain_is_seen() -> None:
     assert not check_needless(extra_runs=4, most=4, what="runs")
     assert check_needless(extra_runs=5, most=4, what="runs") == ["5 extra runs, of which faults explain 4"]
+    assert not check_needless(extra_runs=4, most=4, what="runs", is_exact=True)
+    assert check_needless(extra_runs=3, most=4, what="runs", is_exact=True), "what explains too much hides something"
 
 
 def test_closing_a_worker_explains_the_runs_of_which_nothing_was_heard() -> None:
@@ -127,6 +129,8 @@ def test_closing_a_worker_explains_the_runs_of_which_nothing_was_heard() -> None
     assert count_closed(starts=starts, told=[*heard, "again 11", "closed 11"]) == Closed(1, 2), "its answer was lost"
     assert count_closed(starts=starts, told=[*heard, "heard 13", "closed 13"]) == Closed(1, 0), "it had done its work"
     assert count_closed(starts=[*starts, "g 12"], told=[*heard, "closed 12"]) == Closed(1, 2), "more than it is given"
+    found = [*heard, "heard 13", "heard 13", "closed 13", "closed 11"]
+    assert count_closed(starts=starts, told=found) == Closed(2, 1), "an end without a start makes up for no other's"
     assert count_closed(starts=[], told=[]) == Closed(0, 0)
 
 
