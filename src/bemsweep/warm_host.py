@@ -34,6 +34,7 @@ class End(NamedTuple):
     """How a run's process ended."""
 
     returncode: int
+    """As `subprocess` tells it: less than zero for a signal."""
     memory_bytes: int = 0
     """Its peak."""
     cpu_s: float | None = None
@@ -47,10 +48,15 @@ class Waiting:
     """A run that a thread waits for."""
 
     job: Job
+    """What is run."""
     scratch: Path
+    """Where."""
     ended: Future[End] = field(default_factory=Future)
+    """How it has ended."""
     is_timed_out: bool = False
+    """True once it is to be killed for its time."""
     is_cancelled: bool = False
+    """True once it is to be killed on request."""
 
 
 class WarmHost:
@@ -70,7 +76,13 @@ class WarmHost:
         self._listener.start()
 
     def start(self, waiting: Waiting, pickled: bytes) -> int:
-        """Ask for a run and return its serial number; `waiting` is told of its end."""
+        """Ask for a run and return its serial number; `waiting` is told of its end.
+
+        Raises
+        ------
+        InfrastructureError
+            The host has ended.
+        """
         with self._lock:
             if self.is_dead:
                 raise InfrastructureError("the engine's host has ended")

@@ -154,7 +154,15 @@ def pack(block: int, rows_sha256: str, run_id: str) -> Packed:
 
 
 def verify(block: int, rows_sha256: str, is_packed: bool, run_id: str) -> Verified:
-    """Verify a block; see `bemsweep.blocks.verify_block`."""
+    """Verify a block.
+
+    Parameters
+    ----------
+    block, rows_sha256, is_packed
+        As for `bemsweep.blocks.verify_block`.
+    run_id
+        The run's.
+    """
     return verify_block(block, rows_sha256, is_packed, workplace_of(run_id))
 
 
