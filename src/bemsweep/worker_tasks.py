@@ -122,11 +122,11 @@ def workplace_of(run_id: str, worker: Any = None) -> Workplace:
     if isinstance(plugin, ContextPlugin) and plugin.workplace is not None:
         return plugin.workplace
     if isinstance(plugin, _UnfitPlugin):
-        raise _of_worker(UnfitWorkerError(plugin.why), worker)
+        raise _with_worker(UnfitWorkerError(plugin.why), worker)
     raise InfrastructureError("this worker does not know the run: it has ended")
 
 
-def _of_worker(error: InfrastructureError, worker: Any) -> InfrastructureError:
+def _with_worker(error: InfrastructureError, worker: Any) -> InfrastructureError:
     """Return an error with the worker's address, which travels with it."""
     setattr(error, _WORKER, str(worker.address))
     return error
@@ -144,7 +144,7 @@ def run_variants(variants: Sequence[Submitted], run_id: str) -> list[Finished | 
         try:
             answers.append(run_variant(variant_id, row, workplace_of(run_id), deaths=deaths))
         except InfrastructureError as error:
-            answers.append(_of_worker(error, get_worker()))
+            answers.append(_with_worker(error, get_worker()))
     return answers
 
 
